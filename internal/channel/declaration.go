@@ -1,0 +1,170 @@
+package channel
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Op is what a client wants to do with a channel.
+type Op uint8
+
+// The operations that a declaration has a rule for.
+const (
+	OpSubscribe Op = iota
+	OpPublish
+	OpPresence
+	OpHistory
+)
+
+// String returns the name that configuration files and capabilities use.
+func (o Op) String() string {
+	return [...]string{"subscribe", "publish", "presence", "history"}[o]
+}
+
+// Request is what a rule is asked about.
+type Request struct {
+	Op         Op
+	User       string                // empty: not signed in
+	Claims     func() map[string]any // decoded at the first need; nil or returning nil: no claims
+	Params     map[string]string     // what the pattern's {names} matched
+	Channel    string
+	Event      string // only for OpPublish
+	Connection string
+}
+
+// Rule decides about a Request. Implementations are safe for concurrent use.
+type Rule interface {
+	// Allow says whether the request may go on. An error means that the rule
+	// could not be decided, which refuses; its text is for the client.
+	Allow(r *Request) (bool, error)
+	// String returns the rule as written, for refusals and documents.
+	String() string
+}
+
+type word string
+
+func (w word) String() string { return string(w) }
+
+func (w word) Allow(r *Request) (bool, error) {
+	switch w {
+	case "anyone":
+		return true, nil
+	case "signed_in":
+		return r.User != "", nil
+	}
+	return false, nil
+}
+
+// The rules that are single words.
+var (
+	Anyone   Rule = word("anyone")
+	SignedIn Rule = word("signed_in")
+	None     Rule = word("none")
+)
+
+// Validator checks the payload of an event.
+type Validator interface {
+	// Validate returns nil, or an error whose text tells the client which part
+	// of data is wrong and why. data is valid JSON and is not kept.
+	Validate(data []byte) error
+}
+
+// Event is one kind of message that a channel carries.
+type Event struct {
+	Name, About string
+	Schema      Validator       // nil: any JSON value
+	SchemaJSON  json.RawMessage // the schema as written, for documents
+	Ephemeral   bool            // never kept, first to be skipped for a slow reader
+}
+
+// History says how much of the log a channel keeps. Zero fields do not limit.
+type History struct {
+	Messages int
+	Bytes    int64
+	For      time.Duration
+}
+
+// State makes a channel keep the latest message of each key.
+type State struct {
+	For time.Duration // a key nobody wrote to for this long is dropped; 0: never
+}
+
+// Buffer bounds the ring of a channel on one node.
+type Buffer struct {
+	Messages int // default 1,024
+	Bytes    int // default 1 MiB
+}
+
+// The bounds of a ring when the declaration names none.
+const (
+	DefaultBufferMessages = 1024
+	DefaultBufferBytes    = 1 << 20
+)
+
+// Allow names a rule for each operation.
+type Allow struct {
+	Subscribe, Publish, Presence, History Rule
+}
+
+// Declaration is one entry of the channel list: a name or pattern and what
+// holds for every channel that it matches. It is not changed after NewTable.
+type Declaration struct {
+	Name     string // as written, such as "chat:{room}"
+	About    string
+	History  *History // nil: nothing is kept
+	State    *State   // nil: not a state channel
+	Presence bool
+	ShowFrom bool              // messages of clients carry the user in "from"
+	Events   map[string]*Event // nil: any event is accepted
+	Allow    Allow             // missing rules are None; a missing History is Subscribe's
+	Buffer   Buffer
+	Line     int // in the configuration file; 0: unknown
+
+	pattern pattern
+}
+
+// Kept reports whether accepted messages get an offset.
+func (d *Declaration) Kept() bool { return d.History != nil || d.State != nil }
+
+// Rule returns the rule for op.
+func (d *Declaration) Rule(op Op) Rule {
+	switch op {
+	case OpSubscribe:
+		return d.Allow.Subscribe
+	case OpPublish:
+		return d.Allow.Publish
+	case OpPresence:
+		return d.Allow.Presence
+	case OpHistory:
+		return d.Allow.History
+	}
+	return None
+}
+
+// Event returns the declared event of that name. A channel that declares no
+// events accepts any name, and then returns nil and true.
+func (d *Declaration) Event(name string) (*Event, bool) {
+	if d.Events == nil {
+		return nil, true
+	}
+	e, ok := d.Events[name]
+	return e, ok
+}
+
+func (d *Declaration) fillDefaults() {
+	def := func(r *Rule, fallback Rule) {
+		if *r == nil {
+			*r = fallback
+		}
+	}
+	def(&d.Allow.Subscribe, None)
+	def(&d.Allow.Publish, None)
+	def(&d.Allow.Presence, None)
+	def(&d.Allow.History, d.Allow.Subscribe)
+	if d.Buffer.Messages <= 0 {
+		d.Buffer.Messages = DefaultBufferMessages
+	}
+	if d.Buffer.Bytes <= 0 {
+		d.Buffer.Bytes = DefaultBufferBytes
+	}
+}

@@ -1,0 +1,117 @@
+package channel
+
+import (
+	"bytes"
+	"testing"
+	"unsafe"
+
+	"ringdown/internal/wsframe"
+	"ringdown/protocol"
+)
+
+func unsafeData(s string) *byte { return unsafe.StringData(s) }
+
+// payload takes a frame apart.
+func payload(t *testing.T, frame []byte) (wsframe.Header, []byte) {
+	t.Helper()
+	h, n, err := wsframe.ParseHeader(frame)
+	if err != nil || n == 0 || h.Masked || !h.Fin || int64(len(frame)-n) != h.Length {
+		t.Fatalf("header %+v of %d bytes, error %v", h, n, err)
+	}
+	return h, frame[n:]
+}
+
+func TestEntryForms(t *testing.T) {
+	long := append(append([]byte{'"'}, bytes.Repeat([]byte("abcdefgh"), 100)...), '"')
+	for name, data := range map[string][]byte{"short": []byte(`{"a":1}`), "long": long, "none": nil} {
+		t.Run(name, func(t *testing.T) {
+			m := protocol.Message{Type: "e", Channel: "c", Key: "k", From: "ann \"x\"", Offset: 9, Prev: 4, Kept: true, Time: 5, Data: data}
+			e := NewEntry(&m, false)
+			for form := range FormCount {
+				h, p := payload(t, e.Frame(form))
+				if h.RSV1 {
+					var in wsframe.Inflater
+					var err error
+					if p, err = in.Inflate(nil, p, 1<<20); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if compressed := form == FormTextDeflate || form == FormProtobufDeflate; h.RSV1 != (compressed && name == "long") {
+					t.Errorf("form %d: compressed %v", form, h.RSV1)
+				}
+				var got protocol.Message
+				var err error
+				if form == FormText || form == FormTextDeflate {
+					err = protocol.DecodeJSON(p, &got)
+				} else {
+					err = protocol.DecodeProtobuf(p, &got)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.Type != m.Type || got.Channel != m.Channel || got.Key != m.Key || got.From != m.From || got.Offset != 9 || got.Prev != 4 || !bytes.Equal(got.Data, m.Data) {
+					t.Errorf("form %d: %+v", form, got)
+				}
+				if &e.Frame(form)[0] != &e.Frame(form)[0] {
+					t.Errorf("form %d is made twice", form)
+				}
+			}
+		})
+	}
+}
+
+func TestEntryOfBytes(t *testing.T) {
+	m := protocol.Message{Type: "e", Channel: "c", Data: []byte{0, 255, '\n', 7}, Binary: true}
+	e := NewEntry(&m, false)
+	h, p := payload(t, e.Frame(FormText))
+	if h.Op != wsframe.Binary {
+		t.Fatalf("opcode %v", h.Op)
+	}
+	var got protocol.Message
+	if err := protocol.DecodeBinary(p, &got); err != nil || !got.Binary || !bytes.Equal(got.Data, m.Data) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	_, p = payload(t, e.Frame(FormProtobuf))
+	if err := protocol.DecodeProtobuf(p, &got); err != nil || !got.Binary || !bytes.Equal(got.Data, m.Data) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func TestEntryOwnsItsMemory(t *testing.T) {
+	key, data := []byte("truck-17"), []byte(`{"n":1}`)
+	e := NewEntry(&protocol.Message{Type: "e", Channel: "c", Key: string(key), Data: data}, false)
+	copy(data, "xxxxxxx")
+	if !bytes.Contains(e.JSON(), []byte(`{"n":1}`)) || e.Key != "truck-17" {
+		t.Fatalf("%s %s", e.JSON(), e.Key)
+	}
+}
+
+func TestEntryAllocations(t *testing.T) {
+	m := &protocol.Message{Type: "message", Channel: "chat:42", Key: "k", From: "ann", Offset: 12345, Prev: 12344, Kept: true, Time: 1790000000000, Data: []byte(`{"text":"hello"}`)}
+	if n := testing.AllocsPerRun(1000, func() { NewEntry(m, false) }); n > 2 {
+		t.Errorf("an entry takes %v allocations, want 2", n)
+	}
+	e := NewEntry(m, false)
+	if n := testing.AllocsPerRun(1000, func() { e.Frame(FormText) }); n != 0 {
+		t.Errorf("its frame takes %v allocations", n)
+	}
+}
+
+func TestBatchAllocations(t *testing.T) {
+	r := NewRing(&Declaration{Name: "c", Buffer: Buffer{Messages: 64, Bytes: 1 << 20}}, 0)
+	for range 40 {
+		r.Append(NewEntry(&protocol.Message{Type: "e", Channel: "c", Data: []byte(`{"n":1}`)}, false))
+	}
+	var b Batch
+	deliver := func() {
+		r.Fill(&b, Cursor{Seq: 8, Mark: 8}, 64<<10, false)
+		for range 10 {
+			_ = b.Bytes(FormText, b.From)
+		}
+		b.Release(1 << 20)
+	}
+	deliver()
+	if n := testing.AllocsPerRun(200, deliver); n != 0 {
+		t.Errorf("a batch takes %v allocations", n)
+	}
+}

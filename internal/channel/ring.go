@@ -1,0 +1,192 @@
+package channel
+
+import "sort"
+
+// Cursor is how far a subscriber has come in a ring.
+type Cursor struct {
+	Seq uint64 // the entry it was given last, in the ring's own numbering
+	// Mark is what Seq means to the client: on a channel that keeps messages the
+	// offset of the last kept entry up to Seq, otherwise the number of entries
+	// up to Seq that are not ephemeral.
+	Mark uint64
+}
+
+// Ring is the newest part of a channel's log on one node, bounded in entries
+// and bytes. It is not safe for concurrent use: the channel's owner locks.
+type Ring struct {
+	limit Buffer
+	kept  bool // entries carry offsets
+	keyed bool // entries are conflated by key
+
+	slots  []slot // a power of two; grows from small, so that quiet channels cost little
+	first  uint64 // sequence of the oldest entry held
+	next   uint64 // sequence that the next entry gets; the first ever is 1
+	base   uint64 // mark of the cursor just before first
+	head   uint64 // mark of the newest entry
+	bytes  int
+	latest map[string]uint64 // keyed: the newest sequence of each key still held
+}
+
+type slot struct {
+	entry *Entry
+	mark  uint64
+}
+
+const smallestRing = 4
+
+// NewRing returns the empty ring of a channel declared by d. position is the
+// offset of the newest entry already in the store; what comes next follows it.
+func NewRing(d *Declaration, position uint64) *Ring {
+	r := &Ring{limit: d.Buffer, kept: d.Kept(), keyed: d.State != nil, first: 1, next: 1}
+	if r.kept {
+		r.base, r.head = position, position
+	}
+	if r.keyed {
+		r.latest = make(map[string]uint64)
+	}
+	return r
+}
+
+// SetLimit changes the bounds, for a reload. It takes effect with the next Append.
+func (r *Ring) SetLimit(b Buffer) { r.limit = b }
+
+// Append adds e as the newest entry and drops the oldest ones past the bounds.
+// The newest is always held, however large. It returns by how much Bytes changed.
+func (r *Ring) Append(e *Entry) int {
+	before := r.bytes
+	if e.Ephemeral {
+		// It moves no mark: a reader who misses it misses nothing that counts.
+	} else if r.kept {
+		r.head = e.Offset
+	} else {
+		r.head++
+	}
+	if r.len() == len(r.slots) {
+		r.grow()
+	}
+	*r.at(r.next) = slot{e, r.head}
+	if r.keyed && e.Key != "" {
+		r.setLatest(e.Key, r.next)
+	}
+	r.next++
+	r.bytes += e.Size()
+	for r.len() > 1 && (r.len() > r.limit.Messages || r.bytes > r.limit.Bytes) {
+		r.drop()
+	}
+	return r.bytes - before
+}
+
+// Shrink drops the oldest entries until at most bytes remain, or one entry, and
+// returns by how much Bytes changed (never positive). It is for a node whose
+// rings together are over its budget.
+func (r *Ring) Shrink(bytes int) int {
+	before := r.bytes
+	for r.len() > 1 && r.bytes > bytes {
+		r.drop()
+	}
+	return r.bytes - before
+}
+
+// Bytes returns the memory that the entries held take.
+func (r *Ring) Bytes() int { return r.bytes }
+
+// Head returns the cursor of a reader who has everything.
+func (r *Ring) Head() Cursor { return Cursor{r.next - 1, r.head} }
+
+// Oldest returns the cursor from which all that is held is still to come.
+func (r *Ring) Oldest() Cursor { return Cursor{r.first - 1, r.base} }
+
+// Find returns the cursor of a reader whose last kept entry has the given mark,
+// and whether the ring can continue from there without a gap.
+func (r *Ring) Find(mark uint64) (Cursor, bool) {
+	if mark < r.base || mark > r.head {
+		return Cursor{}, false
+	}
+	// The last entry whose mark is at most this one: ephemeral entries after it
+	// are old news to somebody who comes back, so they are passed over too.
+	n := sort.Search(r.len(), func(i int) bool { return r.at(r.first+uint64(i)).mark > mark })
+	return Cursor{r.first + uint64(n) - 1, mark}, true
+}
+
+// Gap is what a cursor that the ring has overtaken lacks.
+type Gap struct {
+	From, To uint64 // offsets, both inclusive; only where the channel keeps messages
+	Missed   uint64 // messages; only where it keeps none
+}
+
+// Overtaken reports whether entries after c are gone. If so, it returns the
+// cursor to go on from, and the gap, which is nil when only ephemeral entries
+// were lost.
+func (r *Ring) Overtaken(c Cursor) (resume Cursor, gap *Gap, overtaken bool) {
+	if c.Seq+1 >= r.first {
+		return c, nil, false
+	}
+	switch {
+	case r.base <= c.Mark:
+	case r.kept:
+		gap = &Gap{From: c.Mark + 1, To: r.base}
+	default:
+		gap = &Gap{Missed: r.base - c.Mark}
+	}
+	return r.Oldest(), gap, true
+}
+
+// Fill reads the entries after from into b, whose earlier content is replaced,
+// until b holds limit bytes of text frames (at least one entry). from must not
+// be overtaken. With conflate, an entry whose key has a newer one in the ring
+// is left out; so are ephemeral entries older than the newest kept one, for a
+// reader so far behind has no use for them.
+func (r *Ring) Fill(b *Batch, from Cursor, limit int, conflate bool) {
+	b.reset(from)
+	size := 0
+	for seq := from.Seq + 1; seq < r.next; seq++ {
+		s := r.at(seq)
+		if conflate && r.stale(seq, s) {
+			b.To = Cursor{seq, s.mark}
+			continue
+		}
+		if size += len(s.entry.frame); size > limit && len(b.entries) > 0 {
+			return
+		}
+		b.entries = append(b.entries, s.entry)
+		b.cursors = append(b.cursors, Cursor{seq, s.mark})
+		b.To = Cursor{seq, s.mark}
+	}
+}
+
+func (r *Ring) stale(seq uint64, s *slot) bool {
+	if s.entry.Ephemeral {
+		return s.mark < r.head
+	}
+	return r.keyed && s.entry.Key != "" && r.latest[s.entry.Key] != seq
+}
+
+func (r *Ring) len() int { return int(r.next - r.first) }
+
+func (r *Ring) at(seq uint64) *slot { return &r.slots[seq&uint64(len(r.slots)-1)] }
+
+func (r *Ring) drop() {
+	s := r.at(r.first)
+	r.base = s.mark
+	r.bytes -= s.entry.Size()
+	if r.keyed && s.entry.Key != "" && r.latest[s.entry.Key] == r.first {
+		delete(r.latest, s.entry.Key)
+	}
+	*s = slot{}
+	r.first++
+}
+
+func (r *Ring) grow() {
+	slots := make([]slot, max(smallestRing, 2*len(r.slots)))
+	for seq := r.first; seq < r.next; seq++ {
+		slots[seq&uint64(len(slots)-1)] = *r.at(seq)
+	}
+	r.slots = slots
+}
+
+// setLatest replaces the key's text too, which aliases its entry: a map keeps
+// the key it was first given, and that would keep the first entry's memory.
+func (r *Ring) setLatest(key string, seq uint64) {
+	delete(r.latest, key)
+	r.latest[key] = seq
+}

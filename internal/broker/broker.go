@@ -1,0 +1,106 @@
+// Package broker is the contract between a node and whatever keeps the log of
+// its channels: the order of messages, their offsets, how long they are kept,
+// and who else hears of them.
+//
+// The law for every driver, checked by brokertest:
+//
+//   - One channel, one order. Offsets of an epoch strictly increase, and every
+//     node's feed gives the entries of a channel in that order, each once.
+//   - Nobody sees a publication before it was accepted: the feed is given an
+//     entry only when it is as durable as the channel promises. It may be given
+//     it before Done hears of it.
+//   - A publication appended before another was begun comes first.
+//   - A publication repeated with the same dedupe key inside the window is
+//     stored once, and both receipts carry the same position.
+//   - An epoch changes whenever continuity cannot be proven.
+package broker
+
+import (
+	"context"
+	"time"
+
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// DedupeWindow is how long a dedupe key is remembered at least.
+const DedupeWindow = 2 * time.Minute
+
+// Publication is what a node asks the broker to accept. Drivers copy what they
+// keep of Message: its memory is the caller's again once Done was called.
+type Publication struct {
+	// Message carries type, channel, data, key and from. The driver sets the
+	// offset, prev and time.
+	Message protocol.Message
+	// Dedupe is the idempotency key, already scoped to who publishes; empty: none.
+	Dedupe string
+	// Ephemeral messages get no offset, are never kept and may be lost.
+	Ephemeral bool
+	// Declaration says what the channel keeps. It is not changed by anybody.
+	Declaration *channel.Declaration
+}
+
+// Receipt says where an accepted publication stands.
+type Receipt struct {
+	Position  protocol.Position // zero on channels that keep nothing
+	Time      int64             // Unix milliseconds
+	Duplicate bool              // accepted before, under the same dedupe key
+}
+
+// Done hears what became of a publication, exactly once, on any goroutine and
+// perhaps before Append returns. It must not block. A nil err means accepted;
+// a *protocol.Error says why not, with CodeUnavailable or CodeTimeout when the
+// outcome is not known and only a dedupe key makes a retry safe.
+type Done interface {
+	Appended(p *Publication, r Receipt, err error)
+}
+
+// Feed is where a driver delivers what was accepted.
+type Feed interface {
+	// Entry is called in order for each channel, never at the same time for one
+	// channel. It must not block.
+	Entry(channel, epoch string, e *channel.Entry)
+}
+
+// Range asks Read for a page of a channel's log: the kept messages after After
+// (oldest first), or if Last is positive the last so many, also oldest first.
+type Range struct {
+	After uint64
+	Last  int
+	Limit int // messages at most; 0: the driver's own
+	Bytes int // about so many bytes at most, but at least one message; 0: the driver's own
+}
+
+// Page is an answer of Read.
+type Page struct {
+	Epoch   string
+	Head    uint64 // offset of the newest message, kept or trimmed by now
+	Oldest  uint64 // the offset after which everything is still kept: Prev of the oldest kept message, or Head
+	Entries []*channel.Entry
+	More    bool // messages after the last of Entries are kept
+}
+
+// Broker is a driver. All methods are safe for concurrent use; Append, Follow
+// and Unfollow never block.
+type Broker interface {
+	// Start connects and begins to deliver into feed.
+	Start(ctx context.Context, feed Feed) error
+	// Stop ends every goroutine; publications under way get their Done first.
+	Stop(ctx context.Context) error
+	// Append accepts a publication.
+	Append(p *Publication, d Done)
+	// Follow makes the feed deliver the entries of a channel to this node, and
+	// calls ready once, holding no lock, with the position that delivery begins
+	// after, or with an error. Entries after the position may already be
+	// delivered before ready is called.
+	Follow(name string, d *channel.Declaration, ready func(p protocol.Position, err error))
+	// Unfollow ends that.
+	Unfollow(name string)
+	// Read returns a page of the log. A channel nobody published to has an empty page.
+	Read(ctx context.Context, name string, d *channel.Declaration, r Range) (Page, error)
+	// Ready returns nil when publications can be accepted now.
+	Ready(ctx context.Context) error
+	// Immediate reports that Append always calls Done before it returns, on the
+	// caller's goroutine, and that Read does not block.
+	Immediate() bool
+}

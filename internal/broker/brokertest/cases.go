@@ -1,0 +1,401 @@
+package brokertest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"ringdown/internal/broker"
+	"ringdown/protocol"
+)
+
+func testOffsets(t *testing.T, b *bench) {
+	var last broker.Receipt
+	for n := range 20 {
+		r := b.accept(t, publication(kept, "c", n))
+		if r.Position.Offset <= last.Position.Offset {
+			t.Fatalf("offset %d after %d", r.Position.Offset, last.Position.Offset)
+		}
+		if r.Position.Epoch == "" || n > 0 && r.Position.Epoch != last.Position.Epoch {
+			t.Fatalf("epoch %q after %q", r.Position.Epoch, last.Position.Epoch)
+		}
+		if r.Duplicate {
+			t.Fatal("a first publication is no duplicate")
+		}
+		last = r
+	}
+}
+
+func testFeedOrder(t *testing.T, b *bench) {
+	b.follow(t, "c", kept)
+	var want []uint64
+	for n := range 20 {
+		want = append(want, b.accept(t, publication(kept, "c", n)).Position.Offset)
+	}
+	prev := uint64(0)
+	for n, f := range b.await(t, "c", 20) {
+		e := f.entry
+		if e.Offset != want[n] || e.Prev != prev {
+			t.Fatalf("entry %d has offset %d and prev %d, want %d and %d", n, e.Offset, e.Prev, want[n], prev)
+		}
+		if got, want := data(t, e), fmt.Sprintf(`{"n":%d}`, n); got != want {
+			t.Fatalf("entry %d carries %s, want %s", n, got, want)
+		}
+		if e.Time != b.clock.Now().UnixMilli() {
+			t.Fatalf("entry %d has time %d", n, e.Time)
+		}
+		prev = e.Offset
+	}
+}
+
+func testFeedIsFollowed(t *testing.T, b *bench) {
+	b.accept(t, publication(kept, "c", 0))
+	b.follow(t, "c", kept)
+	b.accept(t, publication(kept, "other", 1))
+	b.accept(t, publication(kept, "c", 2))
+	if got := data(t, b.await(t, "c", 1)[0].entry); got != `{"n":2}` {
+		t.Fatalf("the feed began with %s", got)
+	}
+	b.broker.Unfollow("c")
+	b.accept(t, publication(kept, "c", 3))
+	b.follow(t, "c", kept)
+	b.accept(t, publication(kept, "c", 4))
+	got := b.await(t, "c", 2)
+	if len(got) != 2 || data(t, got[1].entry) != `{"n":4}` {
+		t.Fatalf("fed %d entries, the last of them %s", len(got), data(t, got[len(got)-1].entry))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.fed["other"]) != 0 {
+		t.Fatal("a channel that nobody follows was fed")
+	}
+}
+
+// testAcceptedBefore: what Done has accepted is in the log.
+func testAcceptedBefore(t *testing.T, b *bench) {
+	for n := range 50 {
+		r := b.accept(t, publication(kept, "c", n))
+		page := b.read(t, "c", kept, broker.Range{After: r.Position.Offset - 1})
+		if len(page.Entries) != 1 || page.Entries[0].Offset != r.Position.Offset {
+			t.Fatalf("accepted at %d, but the log has %v after it", r.Position.Offset, offsets(page.Entries))
+		}
+	}
+}
+
+// testConcurrentOrder: many publishers, one order; what each publisher was told
+// is accepted stands before what it sent next.
+func testConcurrentOrder(t *testing.T, b *bench) {
+	const publishers, each = 8, 10
+	b.follow(t, "c", kept)
+	var wg sync.WaitGroup
+	sent := make([][]uint64, publishers)
+	for p := range publishers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for n := range each {
+				d := make(done, 1)
+				b.broker.Append(publication(kept, "c", p*each+n), d)
+				o := <-d
+				if o.err != nil {
+					t.Error(o.err)
+					return
+				}
+				sent[p] = append(sent[p], o.receipt.Position.Offset)
+			}
+		}()
+	}
+	wg.Wait()
+	fed := b.await(t, "c", publishers*each)
+	at := map[uint64]int{}
+	prev := uint64(0)
+	for n, f := range fed {
+		if f.entry.Prev != prev || f.entry.Offset <= prev {
+			t.Fatalf("offset %d with prev %d comes after %d", f.entry.Offset, f.entry.Prev, prev)
+		}
+		prev = f.entry.Offset
+		at[f.entry.Offset] = n
+	}
+	for p := range publishers {
+		if !slices.IsSorted(sent[p]) {
+			t.Fatalf("publisher %d was given %v", p, sent[p])
+		}
+		for n, o := range sent[p] {
+			if got, want := data(t, fed[at[o]].entry), fmt.Sprintf(`{"n":%d}`, p*each+n); got != want {
+				t.Fatalf("offset %d carries %s, acknowledged for %s", o, got, want)
+			}
+		}
+	}
+}
+
+func testEphemeral(t *testing.T, b *bench) {
+	b.follow(t, "c", kept)
+	first := b.accept(t, publication(kept, "c", 0))
+	p := publication(kept, "c", 1)
+	p.Ephemeral = true
+	if r := b.accept(t, p); r.Position != (protocol.Position{}) {
+		t.Fatalf("an ephemeral message stands at %v", r.Position)
+	}
+	second := b.accept(t, publication(kept, "c", 2))
+	fed := b.await(t, "c", 3)
+	if e := fed[1].entry; !e.Ephemeral || e.Offset != 0 {
+		t.Fatalf("ephemeral: %v, offset %d", e.Ephemeral, e.Offset)
+	}
+	if e := fed[2].entry; e.Prev != first.Position.Offset {
+		t.Fatalf("prev is %d, want %d", e.Prev, first.Position.Offset)
+	}
+	page := b.read(t, "c", kept, broker.Range{})
+	if want := []uint64{first.Position.Offset, second.Position.Offset}; !slices.Equal(offsets(page.Entries), want) {
+		t.Fatalf("the log has %v, want %v", offsets(page.Entries), want)
+	}
+}
+
+func testUnkept(t *testing.T, b *bench) {
+	b.follow(t, "c", unkept)
+	if r := b.accept(t, publication(unkept, "c", 0)); r.Position.Offset != 0 {
+		t.Fatalf("offset %d on a channel that keeps nothing", r.Position.Offset)
+	}
+	if e := b.await(t, "c", 1)[0].entry; e.Offset != 0 || e.Ephemeral {
+		t.Fatalf("offset %d, ephemeral %v", e.Offset, e.Ephemeral)
+	}
+	if page := b.read(t, "c", unkept, broker.Range{}); len(page.Entries) != 0 {
+		t.Fatalf("%d messages were kept", len(page.Entries))
+	}
+}
+
+// testOwnsItsMemory: the caller may overwrite the message once it heard Done.
+func testOwnsItsMemory(t *testing.T, b *bench) {
+	b.follow(t, "c", kept)
+	frame := []byte(`{"type":"e","channel":"c","data":{"n":7}}`)
+	var m protocol.Message
+	if err := protocol.DecodeJSON(frame, &m); err != nil {
+		t.Fatal(err)
+	}
+	b.accept(t, &broker.Publication{Declaration: kept, Dedupe: string(frame[9:10]), Message: m})
+	for i := range frame {
+		frame[i] = 'x'
+	}
+	if got := data(t, b.await(t, "c", 1)[0].entry); got != `{"n":7}` {
+		t.Fatalf("the entry now carries %s", got)
+	}
+	if page := b.read(t, "c", kept, broker.Range{}); len(page.Entries) != 1 || data(t, page.Entries[0]) != `{"n":7}` {
+		t.Fatal("the log kept the caller's memory")
+	}
+}
+
+func testDedupe(t *testing.T, b *bench) {
+	b.follow(t, "c", kept)
+	keyed := func(name, key string, n int) broker.Receipt {
+		p := publication(kept, name, n)
+		p.Dedupe = key
+		return b.accept(t, p)
+	}
+	first := keyed("c", "a", 0)
+	b.accept(t, publication(kept, "c", 1))
+	again := keyed("c", "a", 2)
+	if !again.Duplicate || again.Position != first.Position {
+		t.Fatalf("repeated: %+v, first: %+v", again, first)
+	}
+	if r := keyed("c", "b", 3); r.Duplicate {
+		t.Fatal("another key is no duplicate")
+	}
+	if r := keyed("d", "a", 4); r.Duplicate {
+		t.Fatal("the same key on another channel is no duplicate")
+	}
+	if got := b.await(t, "c", 3); len(got) != 3 {
+		t.Fatalf("%d entries were fed, want 3", len(got))
+	}
+}
+
+func testDedupeExpires(t *testing.T, b *bench) {
+	p := publication(kept, "c", 0)
+	p.Dedupe = "a"
+	first := b.accept(t, p)
+	b.clock.Advance(broker.DedupeWindow - time.Second)
+	p = publication(kept, "c", 1)
+	p.Dedupe = "a"
+	if r := b.accept(t, p); !r.Duplicate {
+		t.Fatal("the key was forgotten inside its window")
+	}
+	b.clock.Advance(2 * time.Second)
+	p = publication(kept, "c", 2)
+	p.Dedupe = "a"
+	if r := b.accept(t, p); r.Duplicate || r.Position == first.Position {
+		t.Fatal("the key was remembered past its window")
+	}
+}
+
+func testDedupeConcurrent(t *testing.T, b *bench) {
+	const tries = 16
+	positions := make(chan broker.Receipt, tries)
+	for range tries {
+		go func() {
+			p := publication(kept, "c", 0)
+			p.Dedupe = "same"
+			d := make(done, 1)
+			b.broker.Append(p, d)
+			positions <- (<-d).receipt
+		}()
+	}
+	first := <-positions
+	originals := 0
+	for r, n := first, 0; ; r = <-positions {
+		if r.Position != first.Position {
+			t.Fatalf("one key, two positions: %v and %v", r.Position, first.Position)
+		}
+		if !r.Duplicate {
+			originals++
+		}
+		if n++; n == tries {
+			break
+		}
+	}
+	if originals != 1 {
+		t.Fatalf("%d of %d receipts say they were the first", originals, tries)
+	}
+}
+
+func testRead(t *testing.T, b *bench) {
+	if page := b.read(t, "nobody", kept, broker.Range{}); len(page.Entries) != 0 || page.Head != 0 || page.More {
+		t.Fatalf("a channel nobody published to: %+v", page)
+	}
+	var all []uint64
+	for n := range 10 {
+		all = append(all, b.accept(t, publication(kept, "c", n)).Position.Offset)
+	}
+	page := b.read(t, "c", kept, broker.Range{After: all[2], Limit: 3})
+	if !slices.Equal(offsets(page.Entries), all[3:6]) || !page.More || page.Head != all[9] || page.Oldest != 0 {
+		t.Fatalf("read %v, more %v, head %d, oldest %d", offsets(page.Entries), page.More, page.Head, page.Oldest)
+	}
+	// Pages joined give everything once.
+	var got []uint64
+	for after := uint64(0); ; {
+		page := b.read(t, "c", kept, broker.Range{After: after, Limit: 4})
+		got = append(got, offsets(page.Entries)...)
+		if !page.More {
+			break
+		}
+		after = got[len(got)-1]
+	}
+	if !slices.Equal(got, all) {
+		t.Fatalf("pages joined: %v, want %v", got, all)
+	}
+	if page := b.read(t, "c", kept, broker.Range{Bytes: 1}); len(page.Entries) != 1 {
+		t.Fatalf("a page of one byte has %d messages, want one", len(page.Entries))
+	}
+	if page := b.read(t, "c", kept, broker.Range{After: all[9]}); len(page.Entries) != 0 || page.More {
+		t.Fatalf("after the head: %+v", page)
+	}
+}
+
+func testReadLast(t *testing.T, b *bench) {
+	var all []uint64
+	for n := range 10 {
+		all = append(all, b.accept(t, publication(kept, "c", n)).Position.Offset)
+	}
+	if page := b.read(t, "c", kept, broker.Range{Last: 3}); !slices.Equal(offsets(page.Entries), all[7:]) || page.More {
+		t.Fatalf("last 3: %v, more %v", offsets(page.Entries), page.More)
+	}
+	if page := b.read(t, "c", kept, broker.Range{Last: 50}); !slices.Equal(offsets(page.Entries), all) {
+		t.Fatalf("last 50: %v", offsets(page.Entries))
+	}
+}
+
+func testTrimByCount(t *testing.T, b *bench) {
+	var all []uint64
+	for n := range 12 {
+		all = append(all, b.accept(t, publication(keptShort, "c", n)).Position.Offset)
+	}
+	page := b.read(t, "c", keptShort, broker.Range{})
+	if !slices.Equal(offsets(page.Entries), all[7:]) || page.Oldest != all[6] || page.Head != all[11] {
+		t.Fatalf("kept %v after %d, head %d; want %v after %d", offsets(page.Entries), page.Oldest, page.Head, all[7:], all[6])
+	}
+}
+
+func testTrimByAge(t *testing.T, b *bench) {
+	b.accept(t, publication(keptBrief, "c", 0))
+	b.clock.Advance(40 * time.Second)
+	second := b.accept(t, publication(keptBrief, "c", 1))
+	b.clock.Advance(40 * time.Second)
+	if page := b.read(t, "c", keptBrief, broker.Range{}); !slices.Equal(offsets(page.Entries), []uint64{second.Position.Offset}) {
+		t.Fatalf("after 80 s: %v", offsets(page.Entries))
+	}
+	b.clock.Advance(time.Hour)
+	page := b.read(t, "c", keptBrief, broker.Range{})
+	if len(page.Entries) != 0 || page.Oldest != page.Head || page.Head != second.Position.Offset {
+		t.Fatalf("after an hour: %v, oldest %d, head %d", offsets(page.Entries), page.Oldest, page.Head)
+	}
+	// Offsets go on, and so does the epoch.
+	if r := b.accept(t, publication(keptBrief, "c", 2)); r.Position.Offset <= second.Position.Offset || r.Position.Epoch != second.Position.Epoch {
+		t.Fatalf("after all was trimmed: %v, before: %v", r.Position, second.Position)
+	}
+}
+
+func testTrimByBytes(t *testing.T, b *bench) {
+	for n := range 200 {
+		b.accept(t, publication(keptSmall, "c", n))
+	}
+	page := b.read(t, "c", keptSmall, broker.Range{Limit: 1000})
+	if n := len(page.Entries); n == 0 || n > 100 {
+		t.Fatalf("4 KiB keep %d messages", n)
+	}
+	if last := page.Entries[len(page.Entries)-1]; last.Offset != page.Head {
+		t.Fatalf("the newest kept is %d, the head %d", last.Offset, page.Head)
+	}
+}
+
+// testFollowPosition: what follows the position is fed, and only that counts.
+func testFollowPosition(t *testing.T, b *bench) {
+	r := b.accept(t, publication(kept, "c", 0))
+	if p := b.follow(t, "c", kept); p != r.Position {
+		t.Fatalf("following begins after %v, want %v", p, r.Position)
+	}
+	b.accept(t, publication(kept, "c", 1))
+	if e := b.await(t, "c", 1)[0]; e.entry.Prev != r.Position.Offset || e.epoch != r.Position.Epoch {
+		t.Fatalf("the first entry follows %d of %q, want %v", e.entry.Prev, e.epoch, r.Position)
+	}
+}
+
+func testStopTwice(t *testing.T, b *bench) {
+	for range 2 {
+		if err := b.broker.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Benchmark measures appends with a follower, one channel and many.
+func Benchmark(b *testing.B, make New) {
+	for _, channels := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) {
+			be := start(b, make)
+			names := []string{}
+			for n := range channels {
+				names = append(names, fmt.Sprintf("c:%d", n))
+				be.follow(b, names[n], keptShort)
+			}
+			outcomes := newOutcomes(b.N)
+			p := publication(keptShort, "", 1)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := range b.N {
+				p.Message.Channel = names[n%channels]
+				be.broker.Append(p, outcomes)
+				if !be.broker.Immediate() {
+					p = publication(keptShort, "", 1)
+				}
+			}
+			for range b.N {
+				if o := <-outcomes; o.err != nil {
+					b.Fatal(o.err)
+				}
+			}
+		})
+	}
+}
+
+// newOutcomes makes room for n outcomes; the name make is taken above.
+func newOutcomes(n int) done { return make(done, n) }

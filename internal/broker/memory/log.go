@@ -1,0 +1,183 @@
+package memory
+
+import (
+	"sort"
+	"sync"
+	"time"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// log is one channel. Every field is guarded by mu, but for name.
+type log struct {
+	name string
+
+	mu       sync.Mutex
+	head     uint64           // offset of the newest kept message ever
+	entries  []*channel.Entry // what is still kept, oldest first
+	start    int              // where in entries the oldest one stands
+	bytes    int64
+	declared *channel.Declaration // as of the newest publication
+	followed bool                 // the feed delivers it
+	dropped  bool                 // no longer in the map: look it up again
+
+	keys  map[string]broker.Receipt // dedupe keys
+	order []dedupeKey               // oldest first
+}
+
+type dedupeKey struct {
+	key     string
+	expires int64 // Unix milliseconds
+}
+
+// idle reports whether dropping the log would lose nothing. A log that gave out
+// offsets is never idle: its next offset must follow them in this epoch.
+func (l *log) idle() bool {
+	return !l.followed && l.head == 0 && len(l.keys) == 0
+}
+
+func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
+	now := b.opts.Now().UnixMilli()
+	if p.Dedupe != "" {
+		if r, ok := l.keys[p.Dedupe]; ok && now-r.Time < broker.DedupeWindow.Milliseconds() {
+			r.Duplicate = true
+			return r, nil
+		}
+		if b.dedupes.Load() >= int64(b.opts.DedupeKeys) {
+			return broker.Receipt{}, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: 10 * time.Second,
+				Message: "too many publications with a dedupe key are remembered; publish without one or try again later"}
+		}
+	}
+	keep := p.Declaration.Kept() && !p.Ephemeral
+	r := broker.Receipt{Time: now}
+	if keep {
+		r.Position = protocol.Position{Epoch: b.epoch, Offset: l.head + 1}
+	}
+	if p.Dedupe != "" {
+		l.remember(b, p.Dedupe, r)
+	}
+	if !keep && !l.followed {
+		return r, nil // nobody would ever see it
+	}
+	p.Message.Time = now
+	p.Message.Offset, p.Message.Prev = r.Position.Offset, 0
+	p.Message.Kept = keep
+	if keep {
+		p.Message.Prev = l.head
+		l.head++
+	}
+	e := channel.NewEntry(&p.Message, p.Ephemeral)
+	if keep {
+		l.declared = p.Declaration
+		l.keep(e)
+		l.trim(p.Declaration, now)
+	}
+	if l.followed {
+		b.feed.Entry(l.name, b.epoch, e)
+	}
+	return r, nil
+}
+
+// keep appends e, moving what is kept to the front of the slice once the room
+// before it is as large as what is kept.
+func (l *log) keep(e *channel.Entry) {
+	if len(l.entries) == cap(l.entries) && l.start*2 >= len(l.entries) {
+		n := copy(l.entries, l.entries[l.start:])
+		clear(l.entries[n:])
+		l.entries, l.start = l.entries[:n], 0
+	}
+	l.entries = append(l.entries, e)
+	l.bytes += int64(e.Size())
+}
+
+// trim drops the oldest entries past what d keeps.
+func (l *log) trim(d *channel.Declaration, now int64) {
+	if d == nil {
+		return
+	}
+	h := channel.History{}
+	switch {
+	case d.History != nil:
+		h = *d.History
+	case d.State != nil:
+		// A state channel is followed by its keys' latest messages, not by its past.
+		h = channel.History{Messages: d.Buffer.Messages, For: d.State.For}
+	}
+	for l.start < len(l.entries) {
+		e := l.entries[l.start]
+		kept := len(l.entries) - l.start
+		if !(h.Messages > 0 && kept > h.Messages ||
+			h.Bytes > 0 && l.bytes > h.Bytes && kept > 1 ||
+			h.For > 0 && now-e.Time > h.For.Milliseconds()) {
+			break
+		}
+		l.entries[l.start] = nil
+		l.start++
+		l.bytes -= int64(e.Size())
+	}
+	if l.start == len(l.entries) {
+		l.entries, l.start = nil, 0
+	}
+}
+
+func (l *log) read(r broker.Range) broker.Page {
+	kept := l.entries[l.start:]
+	page := broker.Page{Head: l.head, Oldest: l.head}
+	if len(kept) > 0 {
+		page.Oldest = kept[0].Prev
+	}
+	from := sort.Search(len(kept), func(i int) bool { return kept[i].Offset > r.After })
+	if r.Last > 0 {
+		from = max(0, len(kept)-r.Last)
+	}
+	limit, bytes := r.Limit, r.Bytes
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	if bytes <= 0 {
+		bytes = defaultBytes
+	}
+	to, size := from, 0
+	for to < len(kept) && to-from < limit {
+		if size += kept[to].Size(); size > bytes && to > from {
+			break
+		}
+		to++
+	}
+	page.Entries = append([]*channel.Entry(nil), kept[from:to]...)
+	page.More = to < len(kept)
+	return page
+}
+
+func (l *log) remember(b *Broker, key string, r broker.Receipt) {
+	if l.keys == nil {
+		l.keys = make(map[string]broker.Receipt)
+	}
+	key = string([]byte(key))
+	if _, again := l.keys[key]; !again {
+		b.dedupes.Add(1)
+	}
+	l.keys[key] = r
+	l.order = append(l.order, dedupeKey{key, r.Time + broker.DedupeWindow.Milliseconds()})
+}
+
+// forget drops the expired dedupe keys and returns how many. It is the
+// sweeper's: a key that is merely expired does no harm, append looks at its time.
+func (l *log) forget(now int64) int {
+	n, gone := 0, 0
+	for n < len(l.order) && l.order[n].expires <= now {
+		key := l.order[n].key
+		n++
+		// The key may have been used again since; then a later entry expires it.
+		if l.keys[key].Time+broker.DedupeWindow.Milliseconds() <= now {
+			delete(l.keys, key)
+			gone++
+		}
+	}
+	if n > 0 {
+		l.order = append(l.order[:0:0], l.order[n:]...)
+	}
+	return gone
+}

@@ -1,0 +1,111 @@
+package memory
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/broker/brokertest"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func fresh(_ testing.TB, c *brokertest.Clock) broker.Broker { return New(Options{Now: c.Now}) }
+
+func TestContract(t *testing.T) { brokertest.Exercise(t, fresh) }
+
+func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }
+
+type ignore struct{}
+
+func (ignore) Entry(string, string, *channel.Entry) {}
+
+type outcome struct {
+	r   broker.Receipt
+	err error
+}
+
+func (o *outcome) Appended(_ *broker.Publication, r broker.Receipt, err error) { o.r, o.err = r, err }
+
+func publish(b *Broker, name, dedupe string, d *channel.Declaration) outcome {
+	var o outcome
+	b.Append(&broker.Publication{Declaration: d, Dedupe: dedupe,
+		Message: protocol.Message{Type: "e", Channel: name, Data: []byte("1")}}, &o)
+	return o
+}
+
+func code(err error) protocol.Code {
+	if err == nil {
+		return ""
+	}
+	return protocol.AsError(err).Code
+}
+
+func TestLimits(t *testing.T) {
+	kept := &channel.Declaration{Name: "c", History: &channel.History{Messages: 2}}
+	b := New(Options{Channels: 2, DedupeKeys: 2})
+	b.feed = ignore{}
+	for _, name := range []string{"a", "b", "a"} {
+		if o := publish(b, name, "", kept); o.err != nil {
+			t.Fatal(o.err)
+		}
+	}
+	if o := publish(b, "third", "", kept); code(o.err) != protocol.CodeLimitExceeded {
+		t.Fatalf("the third channel: %v", o.err)
+	}
+	for n, want := range []protocol.Code{"", "", protocol.CodeUnavailable} {
+		if o := publish(b, "a", fmt.Sprint("key", n), kept); code(o.err) != want {
+			t.Fatalf("key %d: %v", n, o.err)
+		}
+	}
+	// A key that is remembered is known, even though there is no room for new ones.
+	if o := publish(b, "a", "key0", kept); o.err != nil || !o.r.Duplicate {
+		t.Fatalf("a known key: %+v", o)
+	}
+}
+
+// TestSweep: what is too old goes without anybody asking, and a channel that
+// never gave out an offset leaves nothing behind.
+func TestSweep(t *testing.T) {
+	clock := brokertest.NewClock()
+	b := New(Options{Now: clock.Now})
+	b.feed = ignore{}
+	brief := &channel.Declaration{Name: "c", History: &channel.History{For: time.Minute}}
+	unkept := &channel.Declaration{Name: "u"}
+	publish(b, "c", "key", brief)
+	publish(b, "u", "key", unkept)
+	clock.Advance(time.Hour)
+	for i := range b.shard {
+		b.sweepShard(&b.shard[i])
+	}
+	if n := b.dedupes.Load(); n != 0 {
+		t.Errorf("%d dedupe keys are left", n)
+	}
+	if n := b.channels.Load(); n != 1 {
+		t.Errorf("%d channels are left, want the one that gave out offsets", n)
+	}
+	if l, _ := b.log(b.shardOf("c"), "c"); len(l.entries) != 0 || l.bytes != 0 {
+		t.Errorf("%d entries and %d bytes are left", len(l.entries), l.bytes)
+	}
+}
+
+// TestAllocations is the budget of an inbound publish: the entry and its bytes.
+func TestAllocations(t *testing.T) {
+	b := New(Options{})
+	b.feed = ignore{}
+	d := &channel.Declaration{Name: "c", History: &channel.History{Messages: 100}}
+	b.Follow("c", d, func(protocol.Position, error) {})
+	p := &broker.Publication{Declaration: d, Message: protocol.Message{Type: "message", Channel: "c", Data: []byte(`{"text":"hello"}`)}}
+	o := &outcome{}
+	for range 1000 { // let the history's slice reach its size
+		b.Append(p, o)
+	}
+	if n := testing.AllocsPerRun(1000, func() { b.Append(p, o) }); n > 2 {
+		t.Errorf("an append allocates %v times, want at most 2", n)
+	}
+}

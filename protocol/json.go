@@ -15,9 +15,7 @@ import (
 // the text is a JSON object that has them, so that an answer can carry them, and
 // nothing else. A plain message is decoded without allocating.
 func DecodeJSON(frame []byte, m *Message) error {
-	var keys [fewKeys]key
-	var slots [2 * fewKeys]uint32
-	s := scanner{src: frame, keys: keyset{keys[:0], slots[:]}}
+	s := scanner{src: frame}
 	return s.message(m, false)
 }
 
@@ -31,9 +29,7 @@ func DecodeBinary(frame []byte, m *Message) error {
 		m.Reset()
 		return Errorf(CodeBadRequest, "a binary frame is a JSON head, a newline and the payload; this one has no newline")
 	}
-	var keys [fewKeys]key
-	var slots [2 * fewKeys]uint32
-	s := scanner{src: frame[:head], keys: keyset{keys[:0], slots[:]}}
+	s := scanner{src: frame[:head]}
 	if err := s.message(m, true); err != nil {
 		return err
 	}

@@ -6,9 +6,7 @@ package protocol
 
 // each calls f for every member of the valid JSON object p, until f fails.
 func each(p []byte, f func(name string, value []byte) *Error) *Error {
-	var keys [fewKeys]key
-	var slots [2 * fewKeys]uint32
-	s := scanner{src: p, keys: keyset{keys[:0], slots[:]}}
+	s := scanner{src: p}
 	i, end := s.open(0)
 	for !end {
 		name, start := s.name(i, 0)

@@ -7,62 +7,80 @@ import "hash/maphash"
 // serves all nesting levels: only the innermost object gains names, so they are
 // taken out again in the opposite order, which in a table with linear probing is
 // as simple as emptying the slot. The hash is seeded, so that nobody can choose
-// names that collide.
+// names that collide. The zero value is empty, and allocates only once more than
+// fewKeys names are open.
 type keyset struct {
-	keys  []key    // outermost object first
-	slots []uint32 // 1 + index in keys, 0 is empty; a power of two, at most half full
+	n    int // names, the outermost object's first
+	few  [fewKeys]key
+	slot [2 * fewKeys]uint32 // 1 + index in few, 0 is empty
+
+	// What takes the place of few and slot once they are full. These two fields
+	// never point at the arrays above: the compiler would put them on the heap.
+	many  []key
+	slots []uint32 // a power of two, twice as long as many
 }
 
 type key struct {
 	name string
 	hash uint32
-	slot uint32 // where in slots it stands
+	slot uint32 // where its index stands
 }
 
-// fewKeys is how many names may be open at a time before memory is allocated.
 const fewKeys = 32
 
 var seed = maphash.MakeSeed()
 
-// add enters a name of the object whose names begin at keys[base], and reports
+func (k *keyset) tables() (keys []key, slots []uint32) {
+	if k.many != nil {
+		return k.many, k.slots
+	}
+	return k.few[:], k.slot[:]
+}
+
+// add enters a name of the object whose names begin at index base, and reports
 // whether it is the first of its kind there. The set keeps name.
 func (k *keyset) add(name string, base int) bool {
-	if 2*len(k.keys) >= len(k.slots) {
-		k.grow()
+	keys, slots := k.tables()
+	if k.n == len(keys) {
+		keys, slots = k.grow()
 	}
 	h := uint32(maphash.String(seed, name)) ^ uint32(base)*0x9E3779B1
-	mask := uint32(len(k.slots) - 1)
+	mask := uint32(len(slots) - 1)
 	i := h & mask
-	for ; k.slots[i] != 0; i = (i + 1) & mask {
-		at := int(k.slots[i] - 1)
-		if e := &k.keys[at]; e.hash == h && at >= base && e.name == name {
+	for ; slots[i] != 0; i = (i + 1) & mask {
+		at := int(slots[i] - 1)
+		if keys[at].hash == h && at >= base && keys[at].name == name {
 			return false
 		}
 	}
-	k.keys = append(k.keys, key{name: name, hash: h, slot: i})
-	k.slots[i] = uint32(len(k.keys))
+	keys[k.n] = key{name: name, hash: h, slot: i}
+	k.n++
+	slots[i] = uint32(k.n)
 	return true
 }
 
-// cut takes out all names from keys[base] on: their object has ended.
+// cut takes out all names from index base on: their object has ended.
 func (k *keyset) cut(base int) {
-	for i := len(k.keys) - 1; i >= base; i-- {
-		k.slots[k.keys[i].slot] = 0
+	keys, slots := k.tables()
+	for k.n > base {
+		k.n--
+		slots[keys[k.n].slot] = 0
 	}
-	k.keys = k.keys[:base]
 }
 
-// grow makes or doubles the table and enters all names again, in their order.
-func (k *keyset) grow() {
-	slots := make([]uint32, max(2*fewKeys, 2*len(k.slots)))
+// grow makes the tables twice as big and enters all names again, in their order.
+func (k *keyset) grow() ([]key, []uint32) {
+	old, _ := k.tables()
+	keys, slots := make([]key, 2*len(old)), make([]uint32, 4*len(old))
+	copy(keys, old)
 	mask := uint32(len(slots) - 1)
-	for at := range k.keys {
-		e := &k.keys[at]
-		i := e.hash & mask
+	for at := range keys[:k.n] {
+		i := keys[at].hash & mask
 		for slots[i] != 0 {
 			i = (i + 1) & mask
 		}
-		e.slot, slots[i] = i, uint32(at+1)
+		keys[at].slot, slots[i] = i, uint32(at+1)
 	}
-	k.slots = slots
+	k.many, k.slots = keys, slots
+	return keys, slots
 }

@@ -12,8 +12,8 @@ import (
 // characters, nesting and numbers are limited.
 //
 // Its methods take the index to begin at and return the index after what they
-// read, or -1 after a fault, which is then in the scanner. It is made by
-// newScanner and lives on the stack of the decoder.
+// read, or -1 after a fault, which is then in the scanner. It lives on
+// the stack of whoever decodes.
 type scanner struct {
 	src   []byte
 	keys  keyset
@@ -106,7 +106,7 @@ func (s *scanner) object(i, depth int) int {
 	if depth == MaxDepth {
 		return s.fail(i, "more than 64 arrays and objects inside one another")
 	}
-	base := len(s.keys.keys)
+	base := s.keys.n
 	i, end := s.open(i)
 	for !end && i >= 0 {
 		if _, i = s.name(i, base); i < 0 {
@@ -376,9 +376,7 @@ func unescape(p []byte) []byte {
 // around it is fine. Otherwise it returns a bad_request *Error that says what is
 // wrong and at which byte. It allocates nothing for ordinary values.
 func ValidJSON(p []byte) error {
-	var keys [fewKeys]key
-	var slots [2 * fewKeys]uint32
-	s := scanner{src: p, keys: keyset{keys[:0], slots[:]}}
+	s := scanner{src: p}
 	if i := s.value(s.space(0), 0); i < 0 || s.whole(i) < 0 {
 		return s.err()
 	}

@@ -49,8 +49,8 @@ func (f *Inflater) Inflate(dst, p []byte, limit int) ([]byte, error) {
 		n, err := f.reader.Read(dst[len(dst):min(cap(dst), start+limit)])
 		dst = dst[:len(dst)+n]
 		switch {
-		case err == io.EOF:
-			return dst, f.source.rest()
+		case err == io.EOF && f.source.over():
+			return dst, nil
 		case err != nil:
 			return nil, ErrDeflate
 		}
@@ -64,8 +64,8 @@ func (f *Inflater) end(dst []byte) ([]byte, error) {
 	switch {
 	case n > 0:
 		return nil, ErrTooBig
-	case err == io.EOF:
-		return dst, f.source.rest()
+	case err == io.EOF && f.source.over():
+		return dst, nil
 	}
 	return nil, ErrDeflate
 }
@@ -125,13 +125,10 @@ func (s *source) ReadByte() (byte, error) {
 	return ending[s.end-1], nil
 }
 
-// rest checks what is left after a last block. A sender may mark its own last
-// block as such, and then adds an empty block, of which one zero byte travels
-// (RFC 7692 §7.2.3.4). Anything else after the end would be bytes that nobody
-// looked at.
-func (s *source) rest() error {
-	if len(s.p) > 1 || len(s.p) == 1 && s.p[0] != 0 {
-		return ErrDeflate
-	}
-	return nil
+// over reports whether nothing is left after a last block. A sender may mark its
+// own last block as such, and then adds an empty block, of which one zero byte
+// travels (RFC 7692 §7.2.3.4). Anything else after the end would be bytes that
+// nobody looked at.
+func (s *source) over() bool {
+	return len(s.p) == 0 || len(s.p) == 1 && s.p[0] == 0
 }

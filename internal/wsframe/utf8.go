@@ -1,6 +1,9 @@
 package wsframe
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // UTF8 checks the bytes of a text message as they come, however they are cut
 // (RFC 6455 §8.1). It refuses at the first byte that no continuation could make
@@ -12,8 +15,6 @@ type UTF8 struct {
 	bad    bool
 }
 
-const ascii = 0x8080808080808080
-
 // Write takes the next bytes and reports whether all of them so far can be the
 // beginning of valid UTF-8. After false it stays false until Reset.
 func (u *UTF8) Write(p []byte) bool {
@@ -22,15 +23,10 @@ func (u *UTF8) Write(p []byte) bool {
 	}
 	for i := 0; i < len(p); {
 		if u.need == 0 {
-			for len(p)-i >= 8 && binary.LittleEndian.Uint64(p[i:])&ascii == 0 {
-				i += 8
-			}
-			for i < len(p) && p[i] < 0x80 {
-				i++
-			}
-			if i == len(p) {
+			if i += wholeRunes(p[i:]); i == len(p) {
 				return true
 			}
+			// What is left is cut short by the end of p, or wrong.
 			if !u.lead(p[i]) {
 				return false
 			}
@@ -47,6 +43,39 @@ func (u *UTF8) Write(p []byte) bool {
 	}
 	return true
 }
+
+// wholeRunes returns how many bytes p begins with that are whole valid runes.
+// Most text is ASCII for long stretches, so that goes 32 and 8 bytes at a time.
+func wholeRunes(p []byte) int {
+	i := 0
+	for i < len(p) {
+		for len(p)-i >= 32 {
+			q := p[i : i+32]
+			if (word(q)|word(q[8:])|word(q[16:])|word(q[24:]))&nonASCII != 0 {
+				break
+			}
+			i += 32
+		}
+		for len(p)-i >= 8 && word(p[i:])&nonASCII == 0 {
+			i += 8
+		}
+		for i < len(p) && p[i] < utf8.RuneSelf {
+			i++
+		}
+		for i < len(p) && p[i] >= utf8.RuneSelf {
+			r, size := utf8.DecodeRune(p[i:])
+			if r == utf8.RuneError && size == 1 {
+				return i
+			}
+			i += size
+		}
+	}
+	return i
+}
+
+const nonASCII = 0x8080808080808080
+
+func word(p []byte) uint64 { return binary.LittleEndian.Uint64(p) }
 
 // lead takes the first byte of a rune of two bytes or more. The ranges of the
 // second byte, from Unicode table 3-7, keep out overlong forms, surrogates and

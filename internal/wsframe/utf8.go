@@ -1,9 +1,6 @@
 package wsframe
 
-import (
-	"encoding/binary"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // UTF8 checks the bytes of a text message as they come, however they are cut
 // (RFC 6455 §8.1). It refuses at the first byte that no continuation could make
@@ -18,71 +15,59 @@ type UTF8 struct {
 // Write takes the next bytes and reports whether all of them so far can be the
 // beginning of valid UTF-8. After false it stays false until Reset.
 func (u *UTF8) Write(p []byte) bool {
+	for u.need > 0 && len(p) > 0 && !u.bad {
+		u.step(p[0])
+		p = p[1:]
+	}
 	if u.bad {
 		return false
 	}
-	for i := 0; i < len(p); {
-		if u.need == 0 {
-			if i += wholeRunes(p[i:]); i == len(p) {
-				return true
-			}
-			// What is left is cut short by the end of p, or wrong.
-			if !u.lead(p[i]) {
-				return false
-			}
-			i++
-			continue
+	whole := len(p) - cutShort(p)
+	if !utf8.Valid(p[:whole]) {
+		u.bad = true
+		return false
+	}
+	for _, c := range p[whole:] {
+		u.step(c)
+	}
+	return !u.bad
+}
+
+// cutShort returns how many bytes at the end of p look like the beginning of a
+// rune that goes on after p.
+func cutShort(p []byte) int {
+	for n := 1; n <= min(len(p), utf8.UTFMax-1); n++ {
+		switch c := p[len(p)-n]; {
+		case c < 0x80, c >= 0xC0 && c < 0xE0 && n == 2, c >= 0xE0 && c < 0xF0 && n == 3:
+			return 0
+		case c >= 0xC0:
+			return n
 		}
-		if p[i] < u.lo || p[i] > u.hi {
-			u.bad = true
-			return false
-		}
+	}
+	return 0
+}
+
+// step takes one byte.
+func (u *UTF8) step(c byte) {
+	switch {
+	case u.bad:
+	case u.need == 0:
+		u.lead(c)
+	case c < u.lo || c > u.hi:
+		u.bad = true
+	default:
 		u.need--
 		u.lo, u.hi = 0x80, 0xBF
-		i++
 	}
-	return true
 }
 
-// wholeRunes returns how many bytes p begins with that are whole valid runes.
-// Most text is ASCII for long stretches, so that goes 32 and 8 bytes at a time.
-func wholeRunes(p []byte) int {
-	i := 0
-	for i < len(p) {
-		for len(p)-i >= 32 {
-			q := p[i : i+32]
-			if (word(q)|word(q[8:])|word(q[16:])|word(q[24:]))&nonASCII != 0 {
-				break
-			}
-			i += 32
-		}
-		for len(p)-i >= 8 && word(p[i:])&nonASCII == 0 {
-			i += 8
-		}
-		for i < len(p) && p[i] < utf8.RuneSelf {
-			i++
-		}
-		for i < len(p) && p[i] >= utf8.RuneSelf {
-			r, size := utf8.DecodeRune(p[i:])
-			if r == utf8.RuneError && size == 1 {
-				return i
-			}
-			i += size
-		}
-	}
-	return i
-}
-
-const nonASCII = 0x8080808080808080
-
-func word(p []byte) uint64 { return binary.LittleEndian.Uint64(p) }
-
-// lead takes the first byte of a rune of two bytes or more. The ranges of the
-// second byte, from Unicode table 3-7, keep out overlong forms, surrogates and
-// what lies beyond U+10FFFF.
-func (u *UTF8) lead(c byte) bool {
+// lead takes the first byte of a rune. The ranges of the second byte, from
+// Unicode table 3-7, keep out overlong forms, surrogates and what lies beyond
+// U+10FFFF.
+func (u *UTF8) lead(c byte) {
 	u.lo, u.hi = 0x80, 0xBF
 	switch {
+	case c < 0x80:
 	case c >= 0xC2 && c <= 0xDF:
 		u.need = 1
 	case c >= 0xE0 && c <= 0xEF:
@@ -101,9 +86,7 @@ func (u *UTF8) lead(c byte) bool {
 		}
 	default:
 		u.bad = true
-		return false
 	}
-	return true
 }
 
 // Done reports whether what was written is whole valid UTF-8: not refused, and

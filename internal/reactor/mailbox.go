@@ -1,0 +1,57 @@
+package reactor
+
+import "sync"
+
+// mailbox is how other goroutines speak to a loop. It is unbounded: whoever
+// posts has bounded what it posts.
+type mailbox struct {
+	mu       sync.Mutex
+	in       []Task
+	sleeping bool // the loop waits and has to be woken
+	closed   bool
+	spare    []Task // the loop's: what it took last, emptied
+}
+
+// put adds a task and reports whether it was taken, and whether the loop has to
+// be woken for it.
+func (m *mailbox) put(t Task) (ok, wake bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false, false
+	}
+	m.in = append(m.in, t)
+	wake = m.sleeping
+	m.sleeping = false
+	return true, wake
+}
+
+// take returns all tasks, in order. They are valid until the next take.
+func (m *mailbox) take() []Task {
+	clear(m.spare)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.in
+	m.in, m.spare = m.spare[:0], list
+	return list
+}
+
+// sleep announces that the loop is about to wait, unless there is mail.
+func (m *mailbox) sleep() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sleeping = len(m.in) == 0
+	return m.sleeping
+}
+
+func (m *mailbox) awake() {
+	m.mu.Lock()
+	m.sleeping = false
+	m.mu.Unlock()
+}
+
+func (m *mailbox) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+}

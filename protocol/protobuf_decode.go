@@ -11,7 +11,11 @@ func DecodeProtobuf(frame []byte, m *Message) error {
 	var has uint
 	var wrong *Error
 	for d.next() {
-		// As in JSON, a wrong field ends nothing.
+		// As in JSON, a wrong field ends nothing. But here there can be a million of
+		// them, so what comes after one is only looked at for whom to answer.
+		if wrong != nil && (d.again || d.field != pbID && d.field != pbChannel) {
+			continue
+		}
 		if err := m.setProtobuf(&d, &has); err != nil && wrong == nil {
 			wrong = err
 		}

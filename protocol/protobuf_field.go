@@ -155,7 +155,8 @@ func (d *pbDecoder) subscription(name string) (sub Subscription, err *Error) {
 	for in.next() && err == nil {
 		switch in.field {
 		case pbSubscriptionChannel:
-			// How long it is, is for ValidChannel: see channelsField.
+			// How long it is, is for ValidChannel, if it is there at all: see
+			// channelsField.
 			sub.Channel, err = in.text(name+"[].channel", len(in.raw))
 		case pbSubscriptionSince:
 			sub.Since, err = in.position(name + "[].since")
@@ -168,8 +169,6 @@ func (d *pbDecoder) subscription(name string) (sub Subscription, err *Error) {
 		return sub, err
 	case in.broken:
 		return sub, Errorf(CodeBadRequest, "an item of %s is not a Subscription", name)
-	case sub.Channel == "":
-		return sub, Errorf(CodeBadRequest, "an item of %s has no channel", name)
 	}
 	return sub, nil
 }

@@ -69,6 +69,7 @@ type channel struct {
 	members     int
 	seq         uint32 // of the next publication
 	outstanding int    // deliveries that are owed
+	urgent      bool   // read before other channels; see wire.open
 	tally       *tally // where its deliveries are counted; several channels may share one
 }
 
@@ -84,7 +85,7 @@ type tally struct {
 const publisher = 0
 
 // newCrowd makes a crowd of one publisher and, for every channel, its number of
-// members. urgent channels are read first; see wire.
+// members.
 func newCrowd(t Target, channels []channel) (*crowd, error) {
 	d, err := dialectNamed(t.dialectName())
 	if err != nil {
@@ -122,7 +123,7 @@ func (c *crowd) turn(until time.Duration) error {
 // bring connects members that are absent and waits until all have got to the
 // wanted state, ready or present, with at most window of them under way. It
 // gives up at the first one that fails.
-func (c *crowd) bring(ctx context.Context, want state, window int, urgent func(i int) bool, report func(done, total int)) error {
+func (c *crowd) bring(ctx context.Context, want state, window int, report func(done, total int)) error {
 	c.eager = want == present
 	deadline := c.now() + patience
 	next := 0
@@ -132,11 +133,11 @@ func (c *crowd) bring(ctx context.Context, want state, window int, urgent func(i
 				continue
 			}
 			c.moveTo(next, dialing)
-			if err := c.wire.open(next, urgent != nil && urgent(next)); err != nil {
+			if err := c.wire.open(next, c.urgent(next)); err != nil {
 				return err
 			}
 		}
-		if err := c.await(ctx, deadline, "connect"); err != nil {
+		if err := c.await(ctx, deadline, want); err != nil {
 			return err
 		}
 		report(c.reached[want], c.wanted(want))
@@ -152,7 +153,7 @@ func (c *crowd) subscribe(ctx context.Context, window int, report func(done, tot
 		for ; next < len(c.members) && next-1-c.reached[present] < window; next++ {
 			c.askSubscription(next)
 		}
-		if err := c.await(ctx, deadline, "subscribe"); err != nil {
+		if err := c.await(ctx, deadline, present); err != nil {
 			return err
 		}
 		report(c.reached[present], c.wanted(present))
@@ -163,18 +164,19 @@ func (c *crowd) subscribe(ctx context.Context, window int, report func(done, tot
 // patience is how long connecting or subscribing may take altogether.
 const patience = 90 * time.Second
 
-func (c *crowd) await(ctx context.Context, deadline time.Duration, what string) error {
+// await is one turn of waiting for members to get to a state.
+func (c *crowd) await(ctx context.Context, deadline time.Duration, want state) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if c.now() > deadline {
-		return fmt.Errorf("load: after %v only %d of %d connections could %s", patience, c.reached[ready], len(c.members), what)
+		return fmt.Errorf("load: after %v only %d of %d connections are %s", patience, c.reached[want], c.wanted(want), want)
 	}
 	if err := c.turn(deadline); err != nil {
 		return err
 	}
 	if c.fault == nil && c.lost > 0 {
-		return fmt.Errorf("load: the server closed %d connections while others were to %s: %w", c.lost, what, c.lostCause)
+		return fmt.Errorf("load: the server closed %d connections before all were %s: %w", c.lost, want, c.lostCause)
 	}
 	return c.fault
 }
@@ -185,6 +187,11 @@ func (c *crowd) wanted(want state) int {
 		return len(c.members) - 1
 	}
 	return len(c.members)
+}
+
+func (c *crowd) urgent(i int) bool {
+	ch := c.members[i].channel
+	return ch >= 0 && c.channels[ch].urgent
 }
 
 // reachedOrPublisher counts the members that take no place in the window any more.

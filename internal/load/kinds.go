@@ -20,7 +20,7 @@ func (r *run) idle() error {
 		return err
 	}
 	defer r.crowd.stop()
-	if err := r.assemble(nil); err != nil {
+	if err := r.assemble(); err != nil {
 		return err
 	}
 	full, after, err := r.weigh()
@@ -74,7 +74,7 @@ func (r *run) fanout() error {
 		return err
 	}
 	defer r.crowd.stop()
-	if err := r.assemble(nil); err != nil {
+	if err := r.assemble(); err != nil {
 		return err
 	}
 	ch := &r.crowd.channels[0]
@@ -97,7 +97,7 @@ func (r *run) rooms() error {
 		return err
 	}
 	defer r.crowd.stop()
-	if err := r.assemble(nil); err != nil {
+	if err := r.assemble(); err != nil {
 		return err
 	}
 	next := r.rotation(r.crowd.channels)
@@ -119,11 +119,14 @@ func (r *run) beside() error {
 	large, small := &tally{}, &tally{}
 	channels := append([]channel{{name: "bench", members: s.Connections, tally: large}},
 		roomsOf("room", s.SmallConnections, s.RoomSize, small)...)
+	for k := range channels[1:] {
+		channels[1+k].urgent = true
+	}
 	if err := r.gather(channels); err != nil {
 		return err
 	}
 	defer r.crowd.stop()
-	if err := r.assemble(func(i int) bool { return r.crowd.members[i].channel > 0 }); err != nil {
+	if err := r.assemble(); err != nil {
 		return err
 	}
 	next := r.rotation(r.crowd.channels[1:])
@@ -149,7 +152,7 @@ func (r *run) storm() error {
 		if name == "again" {
 			r.crowd.cut() // what the server does about it is part of the price
 		}
-		if err := r.crowd.bring(r.ctx, present, window, nil, r.counting(name)); err != nil {
+		if err := r.crowd.bring(r.ctx, present, window, r.counting(name)); err != nil {
 			return fmt.Errorf("%s wave: %w", name, err)
 		}
 		after, err := r.mark()

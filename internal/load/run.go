@@ -72,12 +72,12 @@ func (r *run) gather(channels []channel) error {
 }
 
 // assemble connects everybody, then subscribes everybody, and notes the price of each.
-func (r *run) assemble(urgent func(i int) bool) error {
+func (r *run) assemble() error {
 	start, err := r.mark()
 	if err != nil {
 		return err
 	}
-	if err := r.crowd.bring(r.ctx, ready, window, urgent, r.counting("connect")); err != nil {
+	if err := r.crowd.bring(r.ctx, ready, window, r.counting("connect")); err != nil {
 		return err
 	}
 	connected, err := r.mark()

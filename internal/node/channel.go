@@ -1,0 +1,279 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// Nudger is told that a channel has something new. One nudger stands for all
+// the subscribers of a channel on one event loop.
+type Nudger interface {
+	// Nudge must not block and must not call back into the Channel. It is called
+	// in the order of appends, from the goroutine that appended.
+	Nudge()
+}
+
+// Channel is a channel that somebody on this node follows.
+type Channel struct {
+	Name string
+	node *Node
+
+	subscribers atomic.Int64
+	target      atomic.Pointer[Target]
+	kept        atomic.Bool
+
+	mu      sync.Mutex
+	ring    *channel.Ring // nil until the broker answered
+	epoch   string
+	nudgers []Nudger // copied on change, so that append can walk it unlocked
+	state   followState
+	waiting []func(error)
+	early   []*channel.Entry // delivered before the broker said from where
+	counted int64            // what ring holds, as counted in node.ringBytes
+}
+
+type followState uint8
+
+const (
+	following followState = iota // asked the broker, waiting
+	followed
+	gone // no longer in the node's map
+)
+
+// Follow calls ready once, with the channel of that name when the feed delivers
+// it here and g is nudged by it, or with an error. The caller must call Leave
+// with the same g in the end. ready is called on any goroutine, perhaps before
+// Follow returns, and with no lock held.
+func (n *Node) Follow(name string, t Target, g Nudger, ready func(*Channel, error)) {
+	for {
+		c, made, err := n.channel(name, t)
+		if err != nil {
+			ready(nil, err)
+			return
+		}
+		if !c.join(g, ready) {
+			continue // it went away between the look-up and the join
+		}
+		if made {
+			n.broker.Follow(c.Name, t.Declaration, c.followed)
+		}
+		return
+	}
+}
+
+func (n *Node) channel(name string, t Target) (c *Channel, made bool, err error) {
+	if c := n.lookup(name); c != nil {
+		return c, false, nil
+	}
+	s := n.shardOf(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channels[name]; c != nil {
+		return c, false, nil
+	}
+	if n.channels.Load() >= int64(n.opts.Channels) {
+		return nil, false, protocol.Errorf(protocol.CodeLimitExceeded, "this server follows its limit of %d channels (limits.channels_per_node)", n.opts.Channels)
+	}
+	n.channels.Add(1)
+	c = &Channel{Name: string([]byte(name)), node: n}
+	c.target.Store(&t)
+	s.channels[c.Name] = c
+	return c, true, nil
+}
+
+func (c *Channel) join(g Nudger, ready func(*Channel, error)) bool {
+	c.mu.Lock()
+	switch c.state {
+	case gone:
+		c.mu.Unlock()
+		return false
+	case following:
+		c.nudgers = append(slices.Clone(c.nudgers), g)
+		c.waiting = append(c.waiting, func(err error) {
+			if err != nil {
+				ready(nil, err)
+				return
+			}
+			ready(c, nil)
+		})
+		c.mu.Unlock()
+	default:
+		c.nudgers = append(slices.Clone(c.nudgers), g)
+		c.mu.Unlock()
+		ready(c, nil)
+	}
+	return true
+}
+
+// followed is the broker's answer to Follow.
+func (c *Channel) followed(p protocol.Position, err error) {
+	c.mu.Lock()
+	waiting, early := c.waiting, c.early
+	c.waiting, c.early = nil, nil
+	if err == nil {
+		c.ring = channel.NewRing(c.Target().Declaration, p.Offset)
+		c.kept.Store(c.Target().Declaration.Kept())
+		c.epoch = p.Epoch
+		c.state = followed
+		for _, e := range early {
+			if e.Offset == 0 || e.Offset > p.Offset {
+				c.put(e)
+			}
+		}
+	}
+	abandoned := err == nil && len(c.nudgers) == 0
+	if err != nil || abandoned {
+		c.nudgers = nil
+		c.remove()
+	}
+	c.mu.Unlock()
+	if abandoned {
+		c.node.broker.Unfollow(c.Name)
+	}
+	for _, fn := range waiting {
+		fn(err)
+	}
+}
+
+// Leave ends g's nudges. The channel goes when its last nudger leaves.
+func (c *Channel) Leave(g Nudger) {
+	c.mu.Lock()
+	i := slices.Index(c.nudgers, g)
+	if i < 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.nudgers = slices.Delete(slices.Clone(c.nudgers), i, i+1)
+	last := len(c.nudgers) == 0 && c.state == followed
+	if last {
+		c.remove()
+	}
+	c.mu.Unlock()
+	if last {
+		c.node.broker.Unfollow(c.Name)
+	}
+}
+
+// remove takes c out of the node. c.mu is held; the shard's lock nests inside
+// it only here, and nobody takes c.mu under a shard's lock.
+func (c *Channel) remove() {
+	c.state = gone
+	c.node.ringBytes.Add(-c.counted)
+	c.counted = 0
+	s := c.node.shardOf(c.Name)
+	s.mu.Lock()
+	delete(s.channels, c.Name)
+	s.mu.Unlock()
+	c.node.channels.Add(-1)
+}
+
+// append puts e into the ring and nudges everybody.
+func (c *Channel) append(epoch string, e *channel.Entry) {
+	c.mu.Lock()
+	if c.state == following {
+		c.early = append(c.early, e)
+	}
+	if c.state != followed {
+		c.mu.Unlock()
+		return
+	}
+	c.epoch = epoch
+	c.put(e)
+	nudgers := c.nudgers
+	c.mu.Unlock()
+	for _, g := range nudgers {
+		g.Nudge()
+	}
+}
+
+// put appends e to the ring and keeps the node's budget. c.mu is held.
+func (c *Channel) put(e *channel.Entry) {
+	delta := int64(c.ring.Append(e))
+	if c.node.ringBytes.Load()+delta > c.node.opts.RingBytes {
+		// Over the budget: this ring gives back all but its fair share.
+		share := c.node.opts.RingBytes / max(1, c.node.channels.Load())
+		delta += int64(c.ring.Shrink(int(share)))
+	}
+	c.counted += delta
+	c.node.ringBytes.Add(delta)
+}
+
+// Target returns what the channel is declared as now.
+func (c *Channel) Target() Target { return *c.target.Load() }
+
+// Kept reports whether the channel's messages carried offsets when it was
+// followed. A reload may say otherwise by now.
+func (c *Channel) Kept() bool { return c.kept.Load() }
+
+func (c *Channel) redeclare(t Target) {
+	c.target.Store(&t)
+	c.mu.Lock()
+	if c.ring != nil {
+		c.ring.SetLimit(t.Declaration.Buffer)
+	}
+	c.mu.Unlock()
+}
+
+// Position returns where the channel stands: the epoch, and the cursor of
+// somebody who has everything so far.
+func (c *Channel) Position() (epoch string, head channel.Cursor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.epoch, c.ring.Head()
+}
+
+// Find returns the cursor after the message with that offset, if the ring can
+// continue from there.
+func (c *Channel) Find(offset uint64) (channel.Cursor, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ring.Find(offset)
+}
+
+// Fill fills b with what comes after from, at most limit bytes of frames. When
+// the ring has overtaken from, b begins (b.From) at the oldest entry held, and
+// the gap is returned, nil when only ephemeral entries were lost.
+func (c *Channel) Fill(b *channel.Batch, from channel.Cursor, limit int, conflate bool) *channel.Gap {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from, gap, _ := c.ring.Overtaken(from)
+	c.ring.Fill(b, from, limit, conflate)
+	return gap
+}
+
+// Behind reports whether anything comes after from.
+func (c *Channel) Behind(from channel.Cursor) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ring.Head().Seq > from.Seq
+}
+
+// AddSubscribers counts subscribers in (or out, with a negative n).
+func (c *Channel) AddSubscribers(n int) { c.subscribers.Add(int64(n)) }
+
+// Subscribers returns how many subscribers the channel has on this node.
+func (c *Channel) Subscribers() int { return int(c.subscribers.Load()) }
+
+// Info describes the channel.
+func (c *Channel) Info() Info {
+	i := Info{Name: c.Name, Subscribers: c.Subscribers()}
+	if c.Target().Declaration.Kept() {
+		c.mu.Lock()
+		if c.ring != nil {
+			i.Epoch, i.Offset = c.epoch, c.ring.Head().Mark
+		}
+		c.mu.Unlock()
+	}
+	return i
+}
+
+// Read returns a page of the channel's kept past. It may block.
+func (n *Node) Read(ctx context.Context, name string, t Target, r broker.Range) (broker.Page, error) {
+	return n.broker.Read(ctx, name, t.Declaration, r)
+}

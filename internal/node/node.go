@@ -1,0 +1,213 @@
+// Package node holds the verbs of the server that do not depend on who speaks
+// them or over what: find a channel, publish to it, follow it, read its past.
+// Session and REST are two doors to it.
+//
+// A node keeps a Channel for every channel that somebody here follows: the ring
+// that the broker's feed fills, and whom to nudge when it has. Channels that are
+// only published to need none.
+//
+// What is trusted: the caller says who publishes; Permit asks the channel's
+// rules. Names and payload sizes are checked by the door they came through.
+package node
+
+import (
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// Options make a Node. Broker and Table are needed.
+type Options struct {
+	Broker broker.Broker
+	Table  *channel.Table
+	// RingBytes is the memory that all rings together may take. Over it, the ring
+	// that grows is cut to its fair share. Default 256 MiB.
+	RingBytes int64
+	// Channels is how many channels may be followed at a time. Default 1,000,000.
+	Channels int
+	Logger   *slog.Logger
+}
+
+const shards = 64
+
+// Node is this server's part of the cluster. All methods are safe for
+// concurrent use.
+type Node struct {
+	opts   Options
+	broker broker.Broker
+	table  atomic.Pointer[channel.Table]
+	seed   maphash.Seed
+	shard  [shards]shard
+
+	ringBytes atomic.Int64
+	channels  atomic.Int64
+	metrics   Metrics
+}
+
+type shard struct {
+	mu       sync.RWMutex
+	channels map[string]*Channel
+}
+
+// New returns a node that is not started.
+func New(o Options) *Node {
+	if o.RingBytes <= 0 {
+		o.RingBytes = 256 << 20
+	}
+	if o.Channels <= 0 {
+		o.Channels = 1_000_000
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	n := &Node{opts: o, broker: o.Broker, seed: maphash.MakeSeed()}
+	n.table.Store(o.Table)
+	for i := range n.shard {
+		n.shard[i].channels = make(map[string]*Channel)
+	}
+	return n
+}
+
+// Start starts the broker, which feeds this node from then on.
+func (n *Node) Start(ctx context.Context) error { return n.broker.Start(ctx, (*feed)(n)) }
+
+// Stop stops the broker.
+func (n *Node) Stop(ctx context.Context) error { return n.broker.Stop(ctx) }
+
+// Ready returns nil when publications can be accepted now.
+func (n *Node) Ready(ctx context.Context) error { return n.broker.Ready(ctx) }
+
+// Immediate reports whether Publish always answers before it returns.
+func (n *Node) Immediate() bool { return n.broker.Immediate() }
+
+// Table returns the declared channels.
+func (n *Node) Table() *channel.Table { return n.table.Load() }
+
+// SetTable swaps the declared channels. Channels that are followed take their
+// new declaration over at once; those that are no longer declared keep their
+// old one until their last subscriber leaves, which the sessions see to.
+func (n *Node) SetTable(t *channel.Table) {
+	n.table.Store(t)
+	n.each(func(c *Channel) bool {
+		if d, params, ok := t.Match(c.Name); ok {
+			c.redeclare(Target{d, params})
+		}
+		return true
+	})
+}
+
+// Target is a declared channel: what its name means.
+type Target struct {
+	Declaration *channel.Declaration
+	Params      map[string]string
+}
+
+// Resolve finds what the name is declared as. It fails with bad_request for a
+// name that cannot be, forbidden for the server's own, not_found otherwise.
+func (n *Node) Resolve(name string) (Target, error) {
+	if c := n.lookup(name); c != nil {
+		return c.Target(), nil
+	}
+	if err := protocol.ValidChannel(name); err != nil {
+		return Target{}, err
+	}
+	if protocol.ServerOwned(name) {
+		return Target{}, protocol.Errorf(protocol.CodeForbidden, "channels beginning with $ belong to the server")
+	}
+	return n.Redeclared(name)
+}
+
+// Redeclared is Resolve by the table of now, for a name that was valid before:
+// a followed channel may still stand by an older declaration.
+func (n *Node) Redeclared(name string) (Target, error) {
+	d, params, ok := n.table.Load().Match(name)
+	if !ok {
+		return Target{}, protocol.Errorf(protocol.CodeNotFound, "no channel %q is declared; declare it, or a pattern that matches it, under channels in the configuration file", name)
+	}
+	return Target{d, params}, nil
+}
+
+// lookup returns the channel if somebody here follows it.
+func (n *Node) lookup(name string) *Channel {
+	s := n.shardOf(name)
+	s.mu.RLock()
+	c := s.channels[name]
+	s.mu.RUnlock()
+	return c
+}
+
+func (n *Node) shardOf(name string) *shard {
+	return &n.shard[maphash.String(n.seed, name)%shards]
+}
+
+func (n *Node) each(fn func(c *Channel) bool) {
+	for i := range n.shard {
+		s := &n.shard[i]
+		s.mu.RLock()
+		list := make([]*Channel, 0, len(s.channels))
+		for _, c := range s.channels {
+			list = append(list, c)
+		}
+		s.mu.RUnlock()
+		for _, c := range list {
+			if !fn(c) {
+				return
+			}
+		}
+	}
+}
+
+// Info describes an active channel.
+type Info struct {
+	Name        string
+	Subscribers int
+	Epoch       string // empty where nothing is kept
+	Offset      uint64
+}
+
+// List returns the channels that have subscribers on this node, whose names
+// begin with prefix and come after the name after, in order of their names, at
+// most limit of them, and whether there are more.
+func (n *Node) List(prefix, after string, limit int) (page []Info, more bool) {
+	var found []*Channel
+	n.each(func(c *Channel) bool {
+		if c.Name > after && strings.HasPrefix(c.Name, prefix) && c.Subscribers() > 0 {
+			found = append(found, c)
+		}
+		return true
+	})
+	slices.SortFunc(found, func(a, b *Channel) int { return strings.Compare(a.Name, b.Name) })
+	if len(found) > limit {
+		found, more = found[:limit], true
+	}
+	for _, c := range found {
+		page = append(page, c.Info())
+	}
+	return page, more
+}
+
+// Channels returns how many channels are followed, and RingBytes what their
+// rings take.
+func (n *Node) Channels() int { return int(n.channels.Load()) }
+
+// RingBytes returns the bytes that all rings together take.
+func (n *Node) RingBytes() int64 { return n.ringBytes.Load() }
+
+// feed is the node as its broker sees it.
+type feed Node
+
+// Entry gives e to the channel's followers, if it has any here.
+func (f *feed) Entry(name, epoch string, e *channel.Entry) {
+	n := (*Node)(f)
+	if c := n.lookup(name); c != nil {
+		c.append(epoch, e)
+	}
+}

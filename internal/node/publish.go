@@ -1,0 +1,107 @@
+package node
+
+import (
+	"sync/atomic"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// Metrics counts what a node did. Fields may be read at any time.
+type Metrics struct {
+	Published atomic.Uint64 // handed to the broker
+	Refused   atomic.Uint64 // by a check here
+}
+
+// Metrics returns the node's counters.
+func (n *Node) Metrics() *Metrics { return &n.metrics }
+
+// Permit decides whether somebody may do r.Op on the target; nil means yes.
+// caps are what the token carries: what it denies is denied, what it grants is
+// granted unless the channel's rule is none; otherwise the rule decides.
+// r.Channel and r.Params are filled in. The error says what refused.
+func Permit(t Target, name string, caps auth.Capabilities, r *channel.Request) error {
+	r.Channel, r.Params = name, t.Params
+	rule := t.Declaration.Rule(r.Op)
+	if caps != nil {
+		granted, denied := caps.Decide(r.Op.String(), name)
+		if denied {
+			return protocol.Errorf(protocol.CodeForbidden, "%s on %q is denied by the capabilities of the token", r.Op, name)
+		}
+		if granted && rule != channel.None {
+			return nil
+		}
+	}
+	ok, err := rule.Allow(r)
+	switch {
+	case err != nil:
+		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused: the rule `%s` of channel %q could not be decided: %v", r.Op, name, rule, t.Declaration.Name, err)
+	case !ok:
+		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused by the rule `%s` of channel %q", r.Op, name, rule, t.Declaration.Name)
+	}
+	return nil
+}
+
+// Publish checks p against its channel's declaration and hands it to the
+// broker. p.Message must name channel, type and data; Publish fills in what the
+// declaration says. done is called exactly once; when the node is Immediate,
+// before Publish returns. The rules about who may publish are the caller's to
+// ask before (Permit).
+func (n *Node) Publish(t Target, p *broker.Publication, done broker.Done) {
+	if err := n.check(t, p); err != nil {
+		n.metrics.Refused.Add(1)
+		done.Appended(p, broker.Receipt{}, err)
+		return
+	}
+	p.Declaration = t.Declaration
+	n.metrics.Published.Add(1)
+	n.broker.Append(p, done)
+}
+
+func (n *Node) check(t Target, p *broker.Publication) error {
+	m := &p.Message
+	d := t.Declaration
+	if err := protocol.ValidType(m.Type); err != nil {
+		return err
+	}
+	if protocol.Reserved(m.Type) {
+		return protocol.Errorf(protocol.CodeBadRequest, "%q is a verb of the protocol and cannot be the name of an event", m.Type)
+	}
+	event, ok := d.Event(m.Type)
+	if !ok {
+		return protocol.Errorf(protocol.CodeInvalidData, "channel %q declares no event %q; declare it under events in the configuration file", d.Name, m.Type)
+	}
+	if err := n.checkKey(d, m); err != nil {
+		return err
+	}
+	if event == nil {
+		return nil
+	}
+	p.Ephemeral = event.Ephemeral
+	if event.Schema == nil {
+		return nil
+	}
+	if m.Binary {
+		return protocol.Errorf(protocol.CodeInvalidData, "event %q has a schema, so its data is JSON and not bytes", m.Type)
+	}
+	data := m.Data
+	if data == nil {
+		data = []byte("null")
+	}
+	if err := event.Schema.Validate(data); err != nil {
+		return protocol.Errorf(protocol.CodeInvalidData, "data of %q does not fit its schema: %v", m.Type, err)
+	}
+	return nil
+}
+
+func (n *Node) checkKey(d *channel.Declaration, m *protocol.Message) error {
+	if m.Key == "" {
+		return nil
+	}
+	if d.State == nil {
+		return protocol.Errorf(protocol.CodeBadRequest, "channel %q is not a state channel, so its messages take no key", d.Name)
+	}
+	return protocol.ValidKey(m.Key)
+}

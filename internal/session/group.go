@@ -1,0 +1,270 @@
+package session
+
+import (
+	"sync/atomic"
+
+	"ringdown/internal/channel"
+	"ringdown/internal/node"
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// group is the subscribers of one channel on one loop. It is the loop's, but
+// for dirty.
+type group struct {
+	hub     *hub
+	name    string
+	channel *node.Channel // nil until followed
+	members []member
+	waiting []func(g *group, err error)
+	pins    int            // subscriptions about to be made
+	swept   channel.Cursor // what live members have been given, or are being given
+	sweep   *sweep         // under way; nil: none
+	dirty   atomic.Bool    // nudged since the channel was last looked at
+}
+
+// member is one subscription: a cursor, and what is needed to serve it without
+// looking at anything else.
+type member struct {
+	link    Link
+	session *Session
+	cursor  channel.Cursor
+	pacer   *pacer // nil: no rate was asked for
+	sub     int32  // place in session.subs
+	form    channel.Form
+	state   state
+	reading bool // catching: a page is on its way
+}
+
+type state uint8
+
+const (
+	live state = iota
+	resting
+	lagging
+	catching
+)
+
+// How much is done before the loop turns to others.
+const (
+	sweepStep  = 128      // members
+	sweepBytes = 64 << 10 // of frames in one batch
+	pullBytes  = 64 << 10
+	keepBatch  = 256 << 10 // a larger buffer is given back
+)
+
+// Nudge says that the channel has something new. Any goroutine.
+func (g *group) Nudge() {
+	if g.dirty.CompareAndSwap(false, true) {
+		g.hub.loop.Post(g)
+	}
+}
+
+// Run answers a nudge, on the loop.
+func (g *group) Run(l *reactor.Loop) {
+	if g.sweep == nil && g.channel != nil {
+		g.look()
+	}
+}
+
+// followed is the node's answer.
+func (g *group) followed(c *node.Channel, err error) {
+	waiting := g.waiting
+	g.waiting = nil
+	if err != nil {
+		delete(g.hub.groups, g.name)
+	} else {
+		g.channel = c
+		_, g.swept = c.Position()
+	}
+	for _, fn := range waiting {
+		fn(g, err)
+	}
+	if err == nil {
+		g.leaveIfEmpty()
+	}
+}
+
+// add makes a member that stands at cursor.
+func (g *group) add(x *Session, cursor channel.Cursor, st state, p *pacer) {
+	x.subs = append(x.subs, sub{g, int32(len(g.members))})
+	g.members = append(g.members, member{
+		link: x.link, session: x, cursor: cursor, pacer: p,
+		sub: int32(len(x.subs) - 1), form: x.link.Form(), state: st,
+	})
+	g.channel.AddSubscribers(1)
+}
+
+// remove ends the membership that is x.subs[i].
+func (g *group) remove(x *Session, i int) {
+	at := int(x.subs[i].member)
+	if p := g.members[at].pacer; p != nil {
+		g.hub.loop.Disarm(&p.timer)
+	}
+	last := len(g.members) - 1
+	if s := g.sweep; s != nil && at < s.at {
+		// The place that the sweep has passed is filled by one that it has passed
+		// too, and that one's by the last, which it then comes to.
+		s.at--
+		g.move(s.at, at)
+		at = s.at
+	}
+	g.move(last, at)
+	g.members[last] = member{}
+	g.members = g.members[:last]
+
+	end := len(x.subs) - 1
+	if i != end {
+		x.subs[i] = x.subs[end]
+		x.subs[i].group.members[x.subs[i].member].sub = int32(i)
+	}
+	x.subs[end] = sub{}
+	x.subs = x.subs[:end]
+	g.channel.AddSubscribers(-1)
+	g.leaveIfEmpty()
+}
+
+func (g *group) move(from, to int) {
+	if from == to {
+		return
+	}
+	g.members[to] = g.members[from]
+	m := &g.members[to]
+	m.session.subs[m.sub].member = int32(to)
+}
+
+func (g *group) leaveIfEmpty() {
+	if len(g.members) == 0 && len(g.waiting) == 0 && g.pins == 0 && g.hub.groups[g.name] == g {
+		delete(g.hub.groups, g.name)
+		g.channel.Leave(g)
+	}
+}
+
+// look reads what is new and starts a sweep if there is anything.
+func (g *group) look() {
+	g.dirty.Store(false)
+	if len(g.members) == 0 {
+		return
+	}
+	s := g.hub.idleSweep()
+	g.channel.Fill(&s.batch, g.swept, sweepBytes, false)
+	if s.batch.From != g.swept {
+		g.hub.keepSweep(s)
+		g.overtaken()
+		return
+	}
+	if s.batch.Len() == 0 {
+		g.hub.keepSweep(s)
+		return
+	}
+	s.group, s.at = g, 0
+	g.sweep, g.swept = s, s.batch.To
+	g.hub.loop.AddJob(s)
+}
+
+// overtaken is for a ring that turned over between two sweeps: everybody lacks
+// something, and each is told, or given it from the store, on its own.
+func (g *group) overtaken() {
+	_, g.swept = g.channel.Position()
+	for i := range g.members {
+		if m := &g.members[i]; m.state == live && m.cursor.Seq < g.swept.Seq {
+			m.state = lagging
+			m.session.schedule()
+		}
+	}
+}
+
+// sweep is a job that gives one batch to all members of a group.
+type sweep struct {
+	group *group
+	batch channel.Batch
+	at    int // the next member
+}
+
+func (h *hub) idleSweep() *sweep {
+	if n := len(h.sweeps); n > 0 {
+		s := h.sweeps[n-1]
+		h.sweeps = h.sweeps[:n-1]
+		return s
+	}
+	return new(sweep)
+}
+
+func (h *hub) keepSweep(s *sweep) {
+	s.batch.Release(keepBatch)
+	s.group = nil
+	if len(h.sweeps) < 64 {
+		h.sweeps = append(h.sweeps, s)
+	}
+}
+
+// Step serves the next members. A member that panics is closed and passed over.
+func (s *sweep) Step(*reactor.Loop) (more bool) {
+	g := s.group
+	before := s.at
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.hub.server.metrics.Panics.Add(1)
+			g.hub.server.log.Error("delivering panicked; the connection is closed", "panic", cause, "stack", stack())
+			if s.at > before && s.at <= len(g.members) {
+				g.members[s.at-1].link.Close(protocol.CloseInternal, "")
+			}
+			more = true
+		}
+	}()
+	given := 0
+	for n := 0; n < sweepStep && s.at < len(g.members); n++ {
+		m := &g.members[s.at]
+		s.at++ // before serving: serving may end the member, which moves s.at
+		given += s.serve(m)
+	}
+	g.hub.server.metrics.Deliveries.Add(uint64(given))
+	if s.at < len(g.members) {
+		return true
+	}
+	g.sweep = nil
+	g.hub.keepSweep(s)
+	g.look() // what came meanwhile, and what did not fit into this batch
+	return false
+}
+
+// serve gives the batch to one member and returns how many messages it took.
+func (s *sweep) serve(m *member) int {
+	switch m.state {
+	case resting:
+		m.session.wakePaced(s.group, m)
+		return 0
+	case live:
+	default:
+		return 0
+	}
+	from := m.cursor
+	if from.Seq >= s.batch.To.Seq {
+		return 0
+	}
+	if m.link.Blocked() {
+		m.state = lagging
+		return 0
+	}
+	frames := s.batch.Bytes(m.form, from)
+	// Moved before the write: a write that fails may end the member and put
+	// another in its place.
+	x, form := m.session, m.form
+	m.cursor = s.batch.To
+	if n := m.link.Offer(frames); n < len(frames) && !x.closed {
+		cut(m, &s.batch, form, from, n)
+	}
+	return s.batch.Len()
+}
+
+// cut is what follows an Offer that wrote only n bytes: the frame that was cut
+// through is handed over whole, and the member goes on from behind it when the
+// socket is ready again.
+func cut(m *member, b *channel.Batch, form channel.Form, from channel.Cursor, n int) {
+	next, rest := b.Split(form, from, n)
+	m.cursor = next
+	if m.state != catching {
+		m.state = lagging
+	}
+	m.link.Share(rest)
+}

@@ -1,0 +1,59 @@
+package session
+
+import "time"
+
+// Limits bound what one connection may cost. Zero fields mean the defaults;
+// Connections 0 means as many as there are descriptors.
+type Limits struct {
+	MaxMessage                int           // bytes of one message, decompressed. Default 65,536
+	MaxMessageUnauthenticated int           // before the token was accepted. Default 4,096
+	MessagesPerSecond         int           // Default 50
+	MessagesBurst             int           // Default 100
+	UnauthenticatedPerSecond  int           // Default 5
+	Subscriptions             int           // per connection. Default 128
+	PendingRequests           int           // calls and suspended messages per connection. Default 32
+	BadMessages               int           // undecodable messages before close 4000. Default 10
+	Connections               int           // on this node. Default 0
+	ChannelsPerNode           int           // followed or kept on this node. Default 1,000,000
+	AuthTimeout               time.Duration // from open to a token. Default 5 s
+}
+
+// WithDefaults returns l with its zero fields filled in.
+func (l Limits) WithDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&l.MaxMessage, 65_536)
+	def(&l.MaxMessageUnauthenticated, 4_096)
+	def(&l.MessagesPerSecond, 50)
+	def(&l.MessagesBurst, 100)
+	def(&l.UnauthenticatedPerSecond, 5)
+	def(&l.Subscriptions, 128)
+	def(&l.PendingRequests, 32)
+	def(&l.BadMessages, 10)
+	def(&l.ChannelsPerNode, 1_000_000)
+	if l.AuthTimeout <= 0 {
+		l.AuthTimeout = 5 * time.Second
+	}
+	l.MaxMessageUnauthenticated = min(l.MaxMessageUnauthenticated, l.MaxMessage)
+	return l
+}
+
+// meter is a rate limit by GCRA: one time stamp, no tokens to refill. The zero
+// value has its whole burst to spend.
+type meter struct{ due int64 } // nanoseconds on the loop's clock
+
+// take spends one of perSecond with the given burst. If the limit is reached it
+// spends nothing and returns how long to wait.
+func (m *meter) take(now time.Time, perSecond, burst int) (wait time.Duration, ok bool) {
+	at := now.UnixNano()
+	every := int64(time.Second) / int64(perSecond)
+	due := max(m.due, at)
+	if ahead := due + every - at - every*int64(burst); ahead > 0 {
+		return time.Duration(ahead), false
+	}
+	m.due = due + every
+	return 0, true
+}

@@ -1,0 +1,40 @@
+package session
+
+import (
+	"net/netip"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/channel"
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// Link is what a transport gives a session to speak through. All methods are
+// called on the loop of the link.
+type Link interface {
+	Loop() *reactor.Loop
+	// Form is the wire form of shared frames on this link. It never changes.
+	Form() channel.Form
+	// Offer writes as much of frames as can leave now, keeps nothing of it, and
+	// returns the count.
+	Offer(frames []byte) int
+	// Share queues the rest of a frame, which is immutable and kept by reference.
+	Share(rest []byte)
+	// Send encodes and queues one message; m is the caller's again afterwards.
+	Send(m *protocol.Message)
+	// Blocked reports that something is queued because the peer does not read.
+	// Session.Drained is called when it no longer is.
+	Blocked() bool
+	// Close ends the connection, telling the peer why. Session.Closed follows.
+	Close(code protocol.CloseCode, reason string)
+	PauseRead()
+	ResumeRead()
+}
+
+// Open is what a transport knows about a new connection.
+type Open struct {
+	Identity   *auth.Identity // nil: no token came
+	AuthError  error          // a token came and was refused
+	RemoteAddr netip.AddrPort
+	Transport  string // such as "websocket"
+}

@@ -1,0 +1,178 @@
+package session
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// Info describes an open connection.
+type Info struct {
+	ID            string
+	User          string
+	Transport     string
+	RemoteAddr    string
+	Opened        time.Time
+	Subscriptions []string
+}
+
+func (x *Session) info() Info {
+	c := x.client()
+	i := Info{ID: c.Connection, User: c.User, Transport: c.Transport, RemoteAddr: c.RemoteAddr,
+		Opened: time.UnixMilli(x.opened), Subscriptions: make([]string, len(x.subs))}
+	for k := range x.subs {
+		i.Subscriptions[k] = x.subs[k].group.name
+	}
+	return i
+}
+
+// Connections returns a page of at most limit open connections, from cursor on
+// ("" for the first page), and the cursor of the next page ("" when it was the
+// last). A connection that stays open all the while is listed exactly once.
+func (s *Server) Connections(ctx context.Context, cursor string, limit int) (page []Info, next string, err error) {
+	first, at, err := parseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	for i := first; i < len(s.hubs); i++ {
+		h := s.hubs[i]
+		full := false
+		var part []Info // not page: a list that ctx gave up on may still be written
+		err := h.do(ctx, func() {
+			for ; at < len(h.table); at++ {
+				if len(page)+len(part) == limit {
+					full = true
+					return
+				}
+				if x := h.table[at]; x != nil {
+					part = append(part, x.info())
+				}
+			}
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		page = append(page, part...)
+		if full {
+			return page, strconv.Itoa(i) + "." + strconv.Itoa(at), nil
+		}
+		at = 0
+	}
+	return page, "", nil
+}
+
+func parseCursor(s string) (hub, at int, err error) {
+	if s == "" {
+		return 0, 0, nil
+	}
+	a, b, _ := strings.Cut(s, ".")
+	hub, err1 := strconv.Atoi(a)
+	at, err2 := strconv.Atoi(b)
+	if err1 != nil || err2 != nil || hub < 0 || at < 0 {
+		return 0, 0, protocol.Errorf(protocol.CodeBadRequest, "cursor is not one that this server gave out")
+	}
+	return hub, at, nil
+}
+
+// hubOf returns where the connection of that id would be.
+func (s *Server) hubOf(connection string) (*hub, id, error) {
+	i, ok := parseID(connection)
+	if !ok || int(i[0]) >= len(s.hubs) {
+		return nil, i, errNoConnection(connection)
+	}
+	return s.hubs[i[0]], i, nil
+}
+
+func errNoConnection(connection string) error {
+	return protocol.Errorf(protocol.CodeNotFound, "no connection %.32q is open on this node", connection)
+}
+
+// Connection describes one open connection.
+func (s *Server) Connection(ctx context.Context, connection string) (Info, error) {
+	h, i, err := s.hubOf(connection)
+	if err != nil {
+		return Info{}, err
+	}
+	found := make(chan Info, 1)
+	err = h.do(ctx, func() {
+		if x := h.find(i); x != nil {
+			found <- x.info()
+		}
+	})
+	if err != nil {
+		return Info{}, err
+	}
+	select {
+	case info := <-found:
+		return info, nil
+	default:
+		return Info{}, errNoConnection(connection)
+	}
+}
+
+// Disconnect closes one connection with 4005.
+func (s *Server) Disconnect(ctx context.Context, connection string) error {
+	h, i, err := s.hubOf(connection)
+	if err != nil {
+		return err
+	}
+	found := make(chan bool, 1)
+	err = h.do(ctx, func() {
+		x := h.find(i)
+		if x != nil {
+			x.kick(protocol.CloseByOperator, protocol.CloseByOperator.Reason())
+		}
+		found <- x != nil
+	})
+	if err != nil {
+		return err
+	}
+	if !<-found {
+		return errNoConnection(connection)
+	}
+	return nil
+}
+
+// DisconnectUser closes all connections of a user on this node with 4005 and
+// returns how many there were.
+func (s *Server) DisconnectUser(ctx context.Context, user string) (int, error) {
+	counts := make(chan int, len(s.hubs))
+	for _, h := range s.hubs {
+		n := 0
+		w := &walk{hub: h, visit: func(x *Session) {
+			if x.identity != nil && x.user() == user {
+				n++
+				x.kick(protocol.CloseByOperator, protocol.CloseByOperator.Reason())
+			}
+		}}
+		w.done = func() { counts <- n }
+		if !h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { h.loop.AddJob(w) })) {
+			return 0, protocol.Errorf(protocol.CodeUnavailable, "this server is going down")
+		}
+	}
+	total := 0
+	for range s.hubs {
+		select {
+		case n := <-counts:
+			total += n
+		case <-ctx.Done():
+			return total, ctx.Err()
+		}
+	}
+	return total, nil
+}
+
+// refuse tells that a token was not accepted, and closes.
+func (x *Session) refuse(err error) {
+	x.fail(nil, "", err)
+	code := protocol.CloseInvalidToken
+	if auth.IsExpired(err) {
+		code = protocol.CloseTokenExpired
+	}
+	x.link.Close(code, code.Reason())
+}

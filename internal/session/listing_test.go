@@ -1,0 +1,130 @@
+package session
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+func mustTable(t *testing.T, names ...string) *channel.Table {
+	t.Helper()
+	var ds []*channel.Declaration
+	for _, n := range names {
+		ds = append(ds, &channel.Declaration{Name: n})
+	}
+	tb, err := channel.NewTable(ds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tb
+}
+
+func TestListing(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	ctx := context.Background()
+	users := map[string]string{}
+	for _, user := range []string{"ann", "bob", "cid", "dan", "eve"} {
+		c := h.subscribed(user, "kept")
+		users[c.x.ID()] = user
+	}
+	seen := map[string]bool{}
+	for cursor, pages := "", 0; ; pages++ {
+		page, next, err := h.server.Connections(ctx, cursor, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range page {
+			if users[i.ID] != i.User || seen[i.ID] || len(i.Subscriptions) != 1 || i.Subscriptions[0] != "kept" || i.RemoteAddr != "127.0.0.1:1" || i.Transport != "test" {
+				t.Errorf("listed %+v", i)
+			}
+			seen[i.ID] = true
+		}
+		if next == "" {
+			if pages != 2 {
+				t.Errorf("%d pages", pages+1)
+			}
+			break
+		}
+		cursor = next
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d listed", len(seen))
+	}
+	if _, _, err := h.server.Connections(ctx, "nonsense", 2); protocol.AsError(err).Code != protocol.CodeBadRequest {
+		t.Errorf("a bad cursor: %v", err)
+	}
+}
+
+func TestDisconnect(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	ctx := context.Background()
+	a, b1, b2 := h.welcomed("ann"), h.welcomed("bob"), h.welcomed("bob")
+	id := a.x.ID()
+	if i, err := h.server.Connection(ctx, id); err != nil || i.User != "ann" || time.Since(i.Opened) > time.Minute {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	if err := h.server.Disconnect(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.closed(); got != protocol.CloseByOperator {
+		t.Errorf("closed with %d", got)
+	}
+	h.settle()
+	for _, gone := range []string{id, "", "x", "AAAAAAAAAAAAAAAAAAAAAA", "_____________________w"} {
+		if err := h.server.Disconnect(ctx, gone); protocol.AsError(err).Code != protocol.CodeNotFound {
+			t.Errorf("%q: %v", gone, err)
+		}
+		if _, err := h.server.Connection(ctx, gone); protocol.AsError(err).Code != protocol.CodeNotFound {
+			t.Errorf("%q: %v", gone, err)
+		}
+	}
+	if n, err := h.server.DisconnectUser(ctx, "bob"); n != 2 || err != nil {
+		t.Errorf("%d of bob's, %v", n, err)
+	}
+	if b1.closed() != protocol.CloseByOperator || b2.closed() != protocol.CloseByOperator {
+		t.Error("bob is still there")
+	}
+}
+
+func TestDrain(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.welcomed("ann")
+	if err := h.server.Admit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.server.Drain(context.Background(), 8*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if m := c.one(); m.Type != "reconnect" || string(m.Data) != `{"after":0,"within":8000}` {
+		t.Error(show([]protocol.Message{m}))
+	}
+	if got := c.closed(); got != protocol.CloseDraining {
+		t.Errorf("closed with %d", got)
+	}
+	err := protocol.AsError(h.server.Admit())
+	if err == nil || err.Code != protocol.CodeUnavailable || !err.Retryable || err.RetryAfter <= 0 {
+		t.Errorf("while draining: %v", err)
+	}
+}
+
+func TestAdmit(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Limits: Limits{Connections: 2}}})
+	for n, want := range []bool{true, true, false} {
+		if got := h.server.Admit() == nil; got != want {
+			t.Errorf("with %d connections: admitted %v", n, got)
+		}
+		h.welcomed("ann")
+	}
+	h.server.SetPolicy(Policy{})
+	h.server.opts.Descriptors = 10
+	if err := h.server.Admit(); err != nil {
+		t.Errorf("3 of 10 descriptors: %v", err)
+	}
+	h.server.opts.Descriptors = 3
+	if err := h.server.Admit(); err == nil {
+		t.Error("admitted with no descriptor left")
+	}
+}

@@ -1,0 +1,144 @@
+package session
+
+import (
+	"strconv"
+	"time"
+
+	"ringdown/internal/auth"
+	"ringdown/protocol"
+)
+
+// Message takes one decoded message from the client. m and what it points to
+// are the caller's again afterwards.
+func (x *Session) Message(m *protocol.Message) {
+	if x.closed {
+		return
+	}
+	x.hub.server.metrics.Received.Add(1)
+	if !x.allowed(m) {
+		return
+	}
+	if x.suspended != nil {
+		x.deferMessage(m)
+		return
+	}
+	x.dispatch(m)
+}
+
+// allowed spends one message of the connection's rate.
+func (x *Session) allowed(m *protocol.Message) bool {
+	l := &x.hub.server.policy.Load().Limits
+	perSecond, burst := l.MessagesPerSecond, l.MessagesBurst
+	if !x.welcomed {
+		perSecond, burst = l.UnauthenticatedPerSecond, l.UnauthenticatedPerSecond
+	}
+	wait, ok := x.rate.take(x.hub.loop.Now(), perSecond, burst)
+	if ok {
+		x.refused = 0
+		return true
+	}
+	// The refusals of one burst are answered; whoever goes on regardless is
+	// only costing us the answers.
+	if x.refused++; int(x.refused) > 2*burst {
+		x.link.Close(protocol.CloseRateLimited, protocol.CloseRateLimited.Reason())
+		return false
+	}
+	e := protocol.Errorf(protocol.CodeRateLimited, "more than %d messages a second on this connection", perSecond)
+	e.Retryable, e.RetryAfter = true, wait
+	x.fail(m.ID, m.Channel, e)
+	return false
+}
+
+// BadMessage answers a message that could not be decoded.
+func (x *Session) BadMessage(err error) {
+	if x.closed {
+		return
+	}
+	x.fail(nil, "", err)
+	if x.bad++; int(x.bad) > x.hub.server.policy.Load().Limits.BadMessages {
+		x.link.Close(protocol.CloseProtocol, protocol.CloseProtocol.Reason())
+	}
+}
+
+func (x *Session) dispatch(m *protocol.Message) {
+	if !x.welcomed && m.Type != protocol.TypeAuth {
+		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeUnauthorized, "send {\"type\":\"auth\",\"token\":…} before anything else"))
+		return
+	}
+	switch m.Type {
+	case protocol.TypeAuth:
+		x.auth(m)
+	case protocol.TypeSubscribe:
+		x.subscribe(m)
+	case protocol.TypeUnsubscribe:
+		x.unsubscribe(m)
+	case protocol.TypePing:
+		x.pong(m)
+	case protocol.TypePresence, protocol.TypeHistory:
+		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is not served by this version of the server", m.Type))
+	case protocol.TypeWelcome, protocol.TypeSubscribed, protocol.TypeUnsubscribed, protocol.TypeAck, protocol.TypeError,
+		protocol.TypePong, protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:
+		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is the server's word and not a client's", m.Type))
+	default:
+		if m.Channel != "" {
+			x.publish(m)
+		} else {
+			x.call(m)
+		}
+	}
+}
+
+func (x *Session) pong(m *protocol.Message) {
+	h := x.hub
+	d := append(h.data[:0], `{"time":`...)
+	d = strconv.AppendInt(d, time.Now().UnixMilli(), 10)
+	h.data = append(d, '}')
+	r := h.reply(protocol.TypePong, "", m.ID)
+	r.Data = h.data
+	x.link.Send(r)
+}
+
+// auth judges a token that came in a message: the first, or a refresh.
+func (x *Session) auth(m *protocol.Message) {
+	if m.Token == "" {
+		x.fail(m.ID, "", protocol.Errorf(protocol.CodeBadRequest, "auth needs the field token"))
+		return
+	}
+	s := x.hub.server
+	m = m.Clone()
+	var who *auth.Identity
+	x.await(func() (err error) { who, err = s.Authenticate(s.ctx, m.Token); return err }, func(err error) {
+		switch {
+		case err != nil && x.welcomed && x.identity != nil:
+			// The token in force stays in force until it expires.
+			x.fail(m.ID, "", err)
+		case err != nil:
+			x.refuse(err)
+		case !x.welcomed:
+			x.arrive(who)
+		case x.identity == nil:
+			x.arrive(who)
+		case x.identity.User != who.User:
+			x.fail(m.ID, "", protocol.Errorf(protocol.CodeForbidden, "this connection is %q and cannot become somebody else; open another", x.identity.User))
+		default:
+			x.become(who)
+			x.ackAuth(m.ID)
+			x.recheck()
+		}
+	})
+}
+
+func (x *Session) ackAuth(id []byte) {
+	if id == nil {
+		return
+	}
+	h := x.hub
+	r := h.reply(protocol.TypeAck, "", id)
+	if !x.identity.Expires.IsZero() {
+		d := append(h.data[:0], `{"expires":`...)
+		d = strconv.AppendInt(d, x.identity.Expires.UnixMilli(), 10)
+		h.data = append(d, '}')
+		r.Data = h.data
+	}
+	x.link.Send(r)
+}

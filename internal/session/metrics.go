@@ -1,0 +1,42 @@
+package session
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"ringdown/protocol"
+)
+
+// Metrics counts what the sessions of a node did. Fields may be read at any time.
+type Metrics struct {
+	Opened        atomic.Uint64 // sessions
+	Refused       atomic.Uint64 // connections that Admit turned away
+	TokensRefused atomic.Uint64
+	Received      atomic.Uint64 // messages from clients
+	Deliveries    atomic.Uint64 // messages given to subscribers
+	Gaps          atomic.Uint64 // told to subscribers
+	Panics        atomic.Uint64 // in handlers, hooks and deliveries
+
+	mu     sync.Mutex
+	errors map[protocol.Code]uint64 // answers, by code
+}
+
+// Metrics returns the server's counters.
+func (s *Server) Metrics() *Metrics { return &s.metrics }
+
+func (m *Metrics) countError(c protocol.Code) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.errors == nil {
+		m.errors = make(map[protocol.Code]uint64)
+	}
+	m.errors[c]++
+}
+
+// Errors returns how many error answers were given, by their code.
+func (m *Metrics) Errors() map[protocol.Code]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.errors)
+}

@@ -1,0 +1,222 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/channel"
+	"ringdown/internal/node"
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// Options make a Server. Engine, Node and Verifier are needed.
+type Options struct {
+	Engine   *reactor.Engine
+	Node     *node.Node
+	Verifier *auth.Verifier
+	Policy   Policy
+	// Descriptors is how many file descriptors the process may have open; past
+	// nine tenths of them no connection is let in. 0: no such limit.
+	Descriptors int
+	Name        string // what welcome calls the server, such as "ringdown 0.1.0"
+	Logger      *slog.Logger
+}
+
+// Policy is what a reload may change.
+type Policy struct {
+	Limits    Limits
+	Anonymous bool          // connections without a token are welcome
+	AnyToken  bool          // --dev without keys: the token is taken for the user's name
+	Ping      time.Duration // announced in welcome
+}
+
+// Server is what all sessions of a node share. Its methods are safe for
+// concurrent use, but for Open, which belongs to the link's loop.
+type Server struct {
+	opts     Options
+	engine   *reactor.Engine
+	node     *node.Node
+	log      *slog.Logger
+	policy   atomic.Pointer[Policy]
+	hooks    atomic.Pointer[Hooks]
+	registry registry
+	hubs     []*hub // by loop index
+	metrics  Metrics
+
+	sessions atomic.Int64
+	draining atomic.Bool
+
+	ctx    context.Context // of everything that may block; ended by Stop
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// New returns a server for the engine's loops.
+func New(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	s := &Server{opts: o, engine: o.Engine, node: o.Node, log: o.Logger}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.SetPolicy(o.Policy)
+	s.hooks.Store(&Hooks{})
+	for _, l := range o.Engine.Loops() {
+		s.hubs = append(s.hubs, newHub(s, l))
+	}
+	return s
+}
+
+// SetPolicy changes the limits and who may come in, for messages and
+// connections from now on.
+func (s *Server) SetPolicy(p Policy) {
+	p.Limits = p.Limits.WithDefaults()
+	if p.Ping <= 0 {
+		p.Ping = 25 * time.Second
+	}
+	s.policy.Store(&p)
+}
+
+// Verifier returns what judges tokens.
+func (s *Server) Verifier() *auth.Verifier { return s.opts.Verifier }
+
+// Node returns the node that the sessions use.
+func (s *Server) Node() *node.Node { return s.node }
+
+// Limits returns the limits in force.
+func (s *Server) Limits() Limits { return s.policy.Load().Limits }
+
+// Authenticate judges a token that came with a handshake or a message.
+func (s *Server) Authenticate(ctx context.Context, token string) (*auth.Identity, error) {
+	if s.policy.Load().AnyToken && s.opts.Verifier.Empty() {
+		if err := protocol.ValidUser(token); err != nil {
+			return nil, protocol.Errorf(protocol.CodeUnauthorized, "this server runs with --dev and takes the token for a user name: %s", protocol.AsError(err).Message)
+		}
+		return &auth.Identity{User: string([]byte(token))}, nil
+	}
+	id, err := s.opts.Verifier.Token(ctx, token)
+	if err != nil {
+		s.metrics.TokensRefused.Add(1)
+	}
+	return id, err
+}
+
+// Admit says whether another connection may come in: nil, or a retryable
+// *protocol.Error that says why not.
+func (s *Server) Admit() error {
+	refuse := func(format string, args ...any) error {
+		s.metrics.Refused.Add(1)
+		e := protocol.Errorf(protocol.CodeUnavailable, format, args...)
+		e.Retryable, e.RetryAfter = true, 5*time.Second
+		return e
+	}
+	if s.draining.Load() {
+		return refuse("this server is going down; connect again, to another one if there is one")
+	}
+	open := int(s.sessions.Load())
+	if limit := s.policy.Load().Limits.Connections; limit > 0 && open >= limit {
+		return refuse("this server holds its limit of %d connections (limits.connections)", limit)
+	}
+	// The tenth that is left is for the listener, the store, and for the second
+	// descriptor that a connection needs for the moment of its hand-over.
+	if d := s.opts.Descriptors; d > 0 && open >= d-d/10 {
+		return refuse("this server is out of file descriptors: %d connections are open and the limit is %d (raise it with ulimit -n)", open, d)
+	}
+	return nil
+}
+
+// Sessions returns how many connections are open.
+func (s *Server) Sessions() int { return int(s.sessions.Load()) }
+
+// Drain tells every connection to come back within the window, closes them all
+// and waits until they are gone or ctx ends. No connection is let in meanwhile.
+func (s *Server) Drain(ctx context.Context, window time.Duration) error {
+	s.draining.Store(true)
+	for _, h := range s.hubs {
+		h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) {
+			h.loop.AddJob(&walk{hub: h, visit: func(x *Session) {
+				x.drain(window)
+			}})
+		}))
+	}
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for s.sessions.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	return nil
+}
+
+// Stop ends whatever sessions still wait for. Drain and the engine's Stop come
+// before it.
+func (s *Server) Stop(ctx context.Context) error {
+	s.cancel()
+	done := make(chan struct{})
+	go func() { s.work.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Recheck asks the rules again for every subscription, after the channels or
+// their rules changed, and ends those that are no longer allowed.
+func (s *Server) Recheck() {
+	for _, h := range s.hubs {
+		h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) {
+			h.loop.AddJob(&walk{hub: h, visit: (*Session).recheck})
+		}))
+	}
+}
+
+// background runs work on a goroutine and then posts done to the loop, unless
+// the server stops. A panic in work is returned to done as an error.
+func (s *Server) background(l *reactor.Loop, work func(ctx context.Context) error, done func(err error)) {
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		err := s.guard(work)
+		l.Post(reactor.TaskFunc(func(*reactor.Loop) { done(err) }))
+	}()
+}
+
+// panicked is the error of work that panicked. It costs its connection.
+type panicked struct{ cause any }
+
+func (p *panicked) Error() string { return "a handler of the application panicked" }
+
+func (s *Server) guard(work func(ctx context.Context) error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.metrics.Panics.Add(1)
+			s.log.Error("a handler panicked; its connection is closed", "panic", cause, "stack", stack())
+			err = &panicked{cause}
+		}
+	}()
+	return work(s.ctx)
+}
+
+// permit asks whether x may do op on the target.
+func (x *Session) permit(op channel.Op, name, event string, t node.Target) error {
+	h := x.hub
+	h.asking = x
+	h.request = channel.Request{Op: op, User: x.user(), Claims: h.claims, Event: event, Connection: ""}
+	if op != channel.OpPublish || t.Declaration.Allow.Publish != channel.SignedIn && t.Declaration.Allow.Publish != channel.Anyone {
+		h.request.Connection = x.ID()
+	}
+	var caps auth.Capabilities
+	if x.identity != nil {
+		caps = x.identity.Caps
+	}
+	return node.Permit(t, name, caps, &h.request)
+}

@@ -1,0 +1,258 @@
+package session
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// Session is one client on one connection. It belongs to the loop of its link.
+type Session struct {
+	// Set at Open.
+	hub       *hub
+	link      Link
+	id        id
+	transport string
+	remote    netip.AddrPort
+	opened    int64 // Unix milliseconds
+
+	identity  *auth.Identity // nil: nobody signed in
+	claimed   map[string]any // identity's claims, decoded at the first need
+	subs      []sub
+	suspended *suspension // nil: not waiting for anything
+	timer     reactor.Timer
+
+	rate     meter
+	pending  int32 // calls under way
+	bad      int32 // messages that could not be decoded
+	refused  int32 // messages over the rate since one was let through
+	welcomed bool
+	pulling  bool // a job of the loop
+	closed   bool
+	told     bool // Connect hooks were called, so Disconnect ones are owed
+}
+
+// sub is one subscription: where its member is.
+type sub struct {
+	group  *group
+	member int32
+}
+
+// Open begins a session on a link, on the link's loop. It sends the welcome, or
+// says why there is none.
+func (s *Server) Open(l Link, o Open) *Session {
+	h := s.hubs[l.Loop().Index()]
+	x := &Session{hub: h, link: l, transport: o.Transport, remote: o.RemoteAddr, opened: time.Now().UnixMilli()}
+	h.add(x)
+	p := s.policy.Load()
+	switch {
+	case o.AuthError != nil:
+		x.refuse(o.AuthError)
+	case o.Identity != nil || p.Anonymous:
+		x.arrive(o.Identity)
+	default:
+		h.loop.Arm(&x.timer, p.Limits.AuthTimeout, x)
+	}
+	return x
+}
+
+// ID returns the public name of the connection.
+func (x *Session) ID() string { return x.id.String() }
+
+// MaxMessage returns how many bytes the next message may have, decompressed.
+func (x *Session) MaxMessage() int {
+	l := &x.hub.server.policy.Load().Limits
+	if !x.welcomed {
+		return l.MaxMessageUnauthenticated
+	}
+	return l.MaxMessage
+}
+
+// Closed ends the session. The transport calls it once, whoever closed.
+func (x *Session) Closed(err error) {
+	if x.closed {
+		return
+	}
+	x.closed = true
+	x.hub.loop.Disarm(&x.timer)
+	for len(x.subs) > 0 {
+		x.subs[len(x.subs)-1].group.remove(x, len(x.subs)-1)
+	}
+	x.hub.remove(x)
+	if hook := x.hub.server.hooks.Load().Disconnect; hook != nil && x.told {
+		reason := ""
+		if err != nil {
+			reason = err.Error()
+		}
+		c := x.client()
+		x.hub.server.work.Add(1)
+		go func() {
+			defer x.hub.server.work.Done()
+			defer func() {
+				if cause := recover(); cause != nil {
+					x.hub.server.log.Error("a disconnect hook panicked", "panic", cause, "stack", stack())
+				}
+			}()
+			hook(c, reason)
+		}()
+	}
+}
+
+func (x *Session) user() string {
+	if x.identity == nil {
+		return ""
+	}
+	return x.identity.User
+}
+
+func (x *Session) claimsMap() map[string]any {
+	if x.claimed == nil && x.identity != nil && len(x.identity.Claims) > 0 {
+		// The verifier has decoded it before, so it does decode.
+		_ = json.Unmarshal(x.identity.Claims, &x.claimed)
+	}
+	return x.claimed
+}
+
+func (x *Session) client() *Client {
+	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport}
+	if x.remote.IsValid() {
+		c.RemoteAddr = x.remote.String()
+	}
+	if x.identity != nil {
+		c.Claims = x.identity.Claims
+	}
+	return c
+}
+
+// arrive lets somebody in, after the application's own listener had its say.
+func (x *Session) arrive(who *auth.Identity) {
+	s := x.hub.server
+	hook := s.hooks.Load().Connect
+	if hook == nil {
+		x.welcome(who)
+		return
+	}
+	x.identity = who
+	c := x.client()
+	x.identity = nil
+	x.await(func() error { return hook(s.ctx, c) }, func(err error) {
+		if err != nil {
+			e := hookError(err)
+			x.fail(nil, "", e)
+			if e.Retryable {
+				x.link.Close(protocol.CloseBackendRefused, protocol.CloseBackendRefused.Reason())
+			} else {
+				x.link.Close(protocol.CloseForbidden, protocol.CloseForbidden.Reason())
+			}
+			return
+		}
+		x.told = true
+		x.welcome(who)
+	})
+}
+
+func (x *Session) welcome(who *auth.Identity) {
+	h := x.hub
+	p := h.server.policy.Load()
+	x.welcomed = true
+	h.loop.Disarm(&x.timer)
+	x.become(who)
+	d := append(h.data[:0], `{"connection":"`...)
+	d = append(d, x.ID()...)
+	d = append(d, '"')
+	if x.user() != "" {
+		d = append(d, `,"user":`...)
+		d = protocol.AppendString(d, x.user())
+	}
+	d = append(d, `,"protocol":`...)
+	d = strconv.AppendInt(d, protocol.Version, 10)
+	d = append(d, `,"ping":`...)
+	d = strconv.AppendInt(d, p.Ping.Milliseconds(), 10)
+	if who != nil && !who.Expires.IsZero() {
+		d = append(d, `,"expires":`...)
+		d = strconv.AppendInt(d, who.Expires.UnixMilli(), 10)
+	}
+	d = append(d, `,"max_message":`...)
+	d = strconv.AppendInt(d, int64(p.Limits.MaxMessage), 10)
+	d = append(d, `,"server":`...)
+	d = protocol.AppendString(d, h.server.opts.Name)
+	h.data = append(d, '}')
+	m := h.reply(protocol.TypeWelcome, "", nil)
+	m.Data = h.data
+	x.link.Send(m)
+}
+
+// become takes over an identity and its expiry.
+func (x *Session) become(who *auth.Identity) {
+	x.identity, x.claimed = who, nil
+	x.hub.loop.Disarm(&x.timer)
+	if who == nil || who.Expires.IsZero() {
+		return
+	}
+	// A token that was let in within the leeway has that much longer.
+	left := time.Until(who.Expires)
+	if left <= 0 {
+		left += auth.MaxLeeway
+	}
+	x.hub.loop.Arm(&x.timer, max(left, 0), x)
+}
+
+// Fire is the end of the wait for a token, or of the token's life.
+func (x *Session) Fire(*reactor.Loop) {
+	switch {
+	case x.closed:
+	case !x.welcomed:
+		x.fail(nil, "", protocol.Errorf(protocol.CodeUnauthorized, "no token came in time; connect with ?token= or send {\"type\":\"auth\",\"token\":…} first"))
+		x.link.Close(protocol.CloseNoAuth, protocol.CloseNoAuth.Reason())
+	default:
+		x.fail(nil, "", protocol.Errorf(protocol.CodeUnauthorized, "the token has expired; fetch a new one"))
+		x.link.Close(protocol.CloseTokenExpired, protocol.CloseTokenExpired.Reason())
+	}
+}
+
+// fail answers with an error.
+func (x *Session) fail(id []byte, channel string, err error) {
+	h := x.hub
+	e := protocol.AsError(err)
+	h.server.metrics.countError(e.Code)
+	if e.Code == protocol.CodeInternal {
+		h.server.log.Error("a request failed", "error", err)
+	}
+	h.data = protocol.AppendErrorData(h.data[:0], e)
+	m := h.reply(protocol.TypeError, channel, id)
+	m.Data = h.data
+	x.link.Send(m)
+}
+
+// kick ends the connection on somebody's word.
+func (x *Session) kick(code protocol.CloseCode, reason string) {
+	if !x.closed {
+		x.link.Close(code, reason)
+	}
+}
+
+// drain asks the client to come back within the window, and closes.
+func (x *Session) drain(window time.Duration) {
+	h := x.hub
+	d := append(h.data[:0], `{"after":0,"within":`...)
+	d = strconv.AppendInt(d, window.Milliseconds(), 10)
+	h.data = append(d, '}')
+	m := h.reply(protocol.TypeReconnect, "", nil)
+	m.Data = h.data
+	x.link.Send(m)
+	x.link.Close(protocol.CloseDraining, protocol.CloseDraining.Reason())
+}
+
+func (x *Session) find(name string) int {
+	for i := range x.subs {
+		if x.subs[i].group.name == name {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,180 @@
+package websocket
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// App is what connections are for. Its methods are called on the connection's
+// loop.
+type App interface {
+	Open(c *Conn)
+	// Message is one whole message, decompressed, text checked for UTF-8. p is
+	// valid during the call and may be overwritten.
+	Message(c *Conn, op Opcode, p []byte)
+	// Drained is called when c is no longer blocked.
+	Drained(c *Conn)
+	// Closed is the last call. err is nil when the peer left in order.
+	Closed(c *Conn, err error)
+	// MaxMessage is how many bytes the next message may have.
+	MaxMessage(c *Conn) int
+}
+
+// door is what stands behind the handshake.
+type door struct {
+	admit func() error                              // before the upgrade
+	app   func(r *http.Request) (func() App, error) // in the request's goroutine; the inner one on the loop
+}
+
+// Handler answers WebSocket handshakes.
+type Handler struct {
+	engine *reactor.Engine
+	opts   atomic.Pointer[Options]
+	door   door
+	stats  Stats
+}
+
+// NewApp returns a handler whose connections belong to an App each.
+func NewApp(e *reactor.Engine, o Options, app func() App) *Handler {
+	h := &Handler{engine: e, door: door{
+		admit: func() error { return nil },
+		app:   func(*http.Request) (func() App, error) { return app, nil },
+	}}
+	h.Reload(o)
+	return h
+}
+
+// Reload changes the options, for connections from now on; Paths are not looked at.
+func (h *Handler) Reload(o Options) {
+	o = o.WithDefaults()
+	h.opts.Store(&o)
+}
+
+// Stats counts what the handler did. Fields may be read at any time.
+type Stats struct {
+	Upgraded atomic.Uint64
+	Refused  atomic.Uint64 // handshakes
+	FramesIn atomic.Uint64
+	BytesIn  atomic.Uint64
+}
+
+// Stats returns the handler's counters.
+func (h *Handler) Stats() *Stats { return &h.stats }
+
+// ServeHTTP answers one handshake.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o := h.opts.Load()
+	hs, bad := readHandshake(r, o.Compression)
+	if bad == nil && !o.Origins.Allow(r) {
+		bad = &refusal{http.StatusForbidden, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not connect; list the origin under origins in the configuration file")}
+	}
+	if bad == nil {
+		if err := h.door.admit(); err != nil {
+			e := protocol.AsError(err)
+			bad = &refusal{http.StatusServiceUnavailable, e}
+		}
+	}
+	if bad != nil {
+		h.refuse(w, bad)
+		return
+	}
+	app, err := h.door.app(r)
+	if err != nil {
+		h.refuse(w, &refusal{protocol.AsError(err).Code.HTTPStatus(), protocol.AsError(err)})
+		return
+	}
+	if err := h.upgrade(w, hs, o, app); err != nil {
+		h.stats.Refused.Add(1)
+	}
+}
+
+// refuse answers with a problem document (RFC 9457) and ends the connection, so
+// that nothing behind a failed handshake is taken for a request.
+func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
+	h.stats.Refused.Add(1)
+	head := w.Header()
+	head.Set("Connection", "close")
+	head.Set("Content-Type", "application/problem+json")
+	head.Set("Cache-Control", "no-store")
+	switch bad.status {
+	case http.StatusUpgradeRequired:
+		head.Set("Upgrade", "websocket")
+		head.Set("Sec-WebSocket-Version", "13")
+	case http.StatusMethodNotAllowed:
+		head.Set("Allow", "GET")
+	}
+	if bad.err.RetryAfter > 0 {
+		head.Set("Retry-After", strconv.Itoa(int((bad.err.RetryAfter+time.Second-1)/time.Second)))
+	}
+	w.WriteHeader(bad.status)
+	body, _ := json.Marshal(map[string]any{ // plain values always encode
+		"type": "about:blank", "title": http.StatusText(bad.status), "status": bad.status,
+		"code": bad.err.Code, "detail": bad.err.Message, "retryable": bad.err.Retryable,
+	})
+	_, _ = w.Write(body)
+}
+
+var errNotHijacked = errors.New("websocket: the connection cannot be taken over")
+
+// upgrade answers 101 and hands the socket to the engine.
+func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app func() App) error {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		h.refuse(w, &refusal{http.StatusInternalServerError, protocol.Errorf(protocol.CodeInternal, "this server cannot take the connection over")})
+		return errNotHijacked
+	}
+	var answer strings.Builder
+	fmt.Fprintf(&answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n", hs.accept)
+	if hs.subprotocol != "" {
+		fmt.Fprintf(&answer, "Sec-WebSocket-Protocol: %s\r\n", hs.subprotocol)
+	}
+	if hs.deflate {
+		fmt.Fprintf(&answer, "Sec-WebSocket-Extensions: %s\r\n", hs.extension)
+	}
+	answer.WriteString("\r\n")
+	_ = nc.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := nc.Write([]byte(answer.String())); err != nil {
+		nc.Close()
+		return err
+	}
+	_ = nc.SetDeadline(time.Time{})
+	// What the client sent right behind its handshake was read with it.
+	var leftover []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		peeked, err := rw.Reader.Peek(n)
+		if err != nil {
+			nc.Close()
+			return err
+		}
+		leftover = append(leftover, peeked...)
+	}
+	return h.take(nc, leftover, hs, o, app)
+}
+
+func (h *Handler) take(nc net.Conn, leftover []byte, hs *handshake, o *Options, app func() App) error {
+	err := h.engine.Add(nc, leftover, func(rc *reactor.Conn) reactor.Handler {
+		a := app()
+		var c *Conn
+		if l, ok := a.(interface{ conn() *Conn }); ok {
+			c = l.conn() // one object holds both
+		} else {
+			c = new(Conn)
+		}
+		c.begin(h, rc, a, hs, o)
+		return c
+	})
+	if err == nil {
+		h.stats.Upgraded.Add(1)
+	}
+	return err
+}

@@ -1,0 +1,121 @@
+package websocket
+
+import (
+	"net/http"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/channel"
+	"ringdown/internal/reactor"
+	"ringdown/internal/session"
+	"ringdown/internal/wsframe"
+	"ringdown/protocol"
+)
+
+// New returns the handler whose connections are sessions of s.
+func New(e *reactor.Engine, s *session.Server, o Options) *Handler {
+	h := &Handler{engine: e}
+	decoded := make([]protocol.Message, len(e.Loops()))
+	h.door = door{admit: s.Admit, app: func(r *http.Request) (func() App, error) {
+		l := &link{server: s, decoded: decoded}
+		// Here and not on the loop, because a key may have to be fetched. The
+		// outcome is told after the upgrade: a browser cannot read a refusal.
+		if token, ok := auth.RequestToken(r); ok {
+			l.opening = &session.Open{}
+			l.opening.Identity, l.opening.AuthError = s.Authenticate(r.Context(), token)
+		}
+		return func() App { return l }, nil
+	}}
+	h.Reload(o)
+	return h
+}
+
+// link is a session's connection: one object with its Conn.
+type link struct {
+	Conn
+	session *session.Session
+	server  *session.Server
+	opening *session.Open      // until Open
+	decoded []protocol.Message // by loop: what a frame is decoded into
+}
+
+func (l *link) conn() *Conn { return &l.Conn }
+
+// Form implements session.Link.
+func (l *link) Form() channel.Form {
+	// A peer with a small window gets shared frames plain: a compressed one may
+	// look back further than it can.
+	deflate := l.deflate && l.window == 15
+	switch {
+	case l.proto && deflate:
+		return channel.FormProtobufDeflate
+	case l.proto:
+		return channel.FormProtobuf
+	case deflate:
+		return channel.FormTextDeflate
+	}
+	return channel.FormText
+}
+
+// Send implements session.Link.
+func (l *link) Send(m *protocol.Message) {
+	switch {
+	case l.proto:
+		l.writeBuffer(wsframe.Binary, protocol.AppendProtobuf(l.room(), m))
+	case m.Binary:
+		l.writeBuffer(wsframe.Binary, protocol.AppendBinary(l.room(), m))
+	default:
+		l.writeBuffer(wsframe.Text, protocol.AppendJSON(l.room(), m))
+	}
+}
+
+// Close implements session.Link.
+func (l *link) Close(code protocol.CloseCode, reason string) { l.Conn.Close(uint16(code), reason) }
+
+// Open implements App.
+func (l *link) Open(c *Conn) {
+	o := session.Open{}
+	if l.opening != nil {
+		o = *l.opening
+		l.opening = nil
+	}
+	o.RemoteAddr, o.Transport = c.RemoteAddr(), "websocket"
+	l.session = l.server.Open(l, o)
+}
+
+// Message implements App.
+func (l *link) Message(c *Conn, op Opcode, p []byte) {
+	m := &l.decoded[c.Loop().Index()]
+	var err error
+	switch {
+	case l.proto && op == wsframe.Text:
+		err = protocol.Errorf(protocol.CodeBadRequest, "under %s every frame is binary", protocol.SubprotocolProtobuf)
+	case l.proto:
+		err = protocol.DecodeProtobuf(p, m)
+	case op == wsframe.Binary:
+		err = protocol.DecodeBinary(p, m)
+	default:
+		err = protocol.DecodeJSON(p, m)
+	}
+	if err != nil {
+		l.session.BadMessage(err)
+		return
+	}
+	l.session.Message(m)
+}
+
+// Drained implements App.
+func (l *link) Drained(*Conn) {
+	if l.session != nil {
+		l.session.Drained()
+	}
+}
+
+// Closed implements App.
+func (l *link) Closed(_ *Conn, err error) {
+	if l.session != nil {
+		l.session.Closed(err)
+	}
+}
+
+// MaxMessage implements App.
+func (l *link) MaxMessage(*Conn) int { return l.session.MaxMessage() }

@@ -1,0 +1,39 @@
+package websocket
+
+import (
+	"time"
+
+	"ringdown/internal/auth"
+)
+
+// Options of the transport. Zero fields mean the defaults.
+type Options struct {
+	Paths            []string      // aliases beside /v1/ws; whoever routes uses them
+	PingInterval     time.Duration // of silence on our side before a ping. Default 25 s
+	PongTimeout      time.Duration // for anything to come back. Default 10 s
+	Compression      bool          // accept permessage-deflate
+	ControlPerSecond int           // control frames; twice as many in a burst. Default 10
+	MessageTimeout   time.Duration // for an unfinished message. Default 30 s
+	StalledTimeout   time.Duration // for a peer that takes nothing of what waits. Default 5 min
+	Origins          auth.Origins
+}
+
+// WithDefaults returns o with its zero fields filled in.
+func (o Options) WithDefaults() Options {
+	def := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&o.PingInterval, 25*time.Second)
+	def(&o.PongTimeout, 10*time.Second)
+	def(&o.MessageTimeout, 30*time.Second)
+	def(&o.StalledTimeout, 5*time.Minute)
+	if o.ControlPerSecond <= 0 {
+		o.ControlPerSecond = 10
+	}
+	return o
+}
+
+// closeGrace is how long a peer has to answer a close frame.
+const closeGrace = 2 * time.Second

@@ -1,0 +1,52 @@
+// Command ringdown is Ringdown itself, embedded as a program would embed it, for
+// the comparison with its rivals. Like them it has no history, lets anyone in and
+// limits no publisher: the load client publishes thousands of messages per second
+// over one connection. All else is as by default, heartbeats included.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"ringdown"
+	"ringdown/bench/internal/host"
+)
+
+const configuration = `
+auth: {anonymous: true}
+limits: {messages_per_second: 1000000, messages_burst: 1000000}
+channels:
+  - name: bench
+    allow: {subscribe: anyone, publish: anyone}
+  - name: room:{number}
+    allow: {subscribe: anyone, publish: anyone}
+`
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "ringdown:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	server, err := ringdown.New(ringdown.Options{
+		Config:      []byte(configuration),
+		Logger:      log,
+		Engine:      os.Getenv("RINGDOWN_BENCH_ENGINE"), // "std" weighs the portable engine
+		DrainWindow: time.Millisecond,                   // nobody is to come back
+	})
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if err := server.Start(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = server.Stop(ctx) }()
+	return host.Serve(server.Handler())
+}

@@ -652,7 +652,7 @@ func FuzzData(f *testing.F) {
 		defer client.Close()
 		a := &record{done: make(chan struct{})}
 		hs := &handshake{deflate: true, window: 15}
-		if err := h.take(server, nil, hs, h.opts.Load(), func() App { return a }); err != nil {
+		if err := h.take(server, nil, nil, hs, h.opts.Load(), func() App { return a }); err != nil {
 			t.Fatal(err)
 		}
 		go func() { _, _ = io.Copy(io.Discard, client) }()

@@ -126,7 +126,8 @@ func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
 
 var errNotHijacked = errors.New("websocket: the connection cannot be taken over")
 
-// upgrade answers 101 and hands the socket to the engine.
+// upgrade hands the socket to the engine. The answer 101 leaves from the loop,
+// in one write with what the app says first.
 func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app func() App) error {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -142,12 +143,6 @@ func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app 
 		fmt.Fprintf(&answer, "Sec-WebSocket-Extensions: %s\r\n", hs.extension)
 	}
 	answer.WriteString("\r\n")
-	_ = nc.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := nc.Write([]byte(answer.String())); err != nil {
-		nc.Close()
-		return err
-	}
-	_ = nc.SetDeadline(time.Time{})
 	// What the client sent right behind its handshake was read with it.
 	var leftover []byte
 	if n := rw.Reader.Buffered(); n > 0 {
@@ -158,10 +153,10 @@ func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app 
 		}
 		leftover = append(leftover, peeked...)
 	}
-	return h.take(nc, leftover, hs, o, app)
+	return h.take(nc, []byte(answer.String()), leftover, hs, o, app)
 }
 
-func (h *Handler) take(nc net.Conn, leftover []byte, hs *handshake, o *Options, app func() App) error {
+func (h *Handler) take(nc net.Conn, answer, leftover []byte, hs *handshake, o *Options, app func() App) error {
 	err := h.engine.Add(nc, leftover, func(rc *reactor.Conn) reactor.Handler {
 		a := app()
 		var c *Conn
@@ -170,6 +165,7 @@ func (h *Handler) take(nc net.Conn, leftover []byte, hs *handshake, o *Options, 
 		} else {
 			c = new(Conn)
 		}
+		rc.Send(answer)
 		c.begin(h, rc, a, hs, o)
 		return c
 	})

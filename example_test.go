@@ -1,0 +1,121 @@
+package ringdown_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"ringdown"
+	"ringdown/protocol"
+)
+
+// A server of one channel, and a client that knows nothing but WebSocket.
+func Example() {
+	ctx := context.Background()
+	srv, err := ringdown.New(ringdown.Options{
+		Listen: "127.0.0.1:0",
+		Logger: slog.New(slog.DiscardHandler),
+		Config: []byte(`
+auth: {anonymous: true}
+channels:
+  - name: orders
+    history: {messages: 100}
+    allow: {subscribe: anyone, publish: none}
+`)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := srv.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Stop(ctx)
+
+	conn, _, err := websocket.Dial(ctx, "ws://"+srv.Addr().String()+"/v1/ws", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.CloseNow()
+	conn.Write(ctx, websocket.MessageText, []byte(`{"type":"subscribe","channel":"orders","id":1}`))
+	for n := 0; n < 3; n++ {
+		_, text, err := conn.Read(ctx)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		var m struct {
+			Type string
+			Data json.RawMessage
+		}
+		json.Unmarshal(text, &m)
+		switch m.Type {
+		case "welcome":
+			fmt.Println("welcome")
+		case "subscribed":
+			fmt.Println("subscribed")
+			srv.Publish(ctx, "orders", "order-created", map[string]any{"id": 7, "total": 19.5})
+		default:
+			fmt.Println(m.Type, string(m.Data))
+		}
+	}
+	// Output:
+	// welcome
+	// subscribed
+	// order-created {"id":7,"total":19.5}
+}
+
+// Calls are requests of a client to your program; the result comes in the ack.
+func ExampleServer_HandleCall() {
+	srv, err := ringdown.New(ringdown.Options{Dev: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	srv.HandleCall("order", func(ctx context.Context, c *ringdown.Call) (any, error) {
+		var lines []string
+		if err := json.Unmarshal(c.Data, &lines); err != nil || len(lines) == 0 {
+			return nil, protocol.Errorf(protocol.CodeInvalidData, "an order is a list of at least one product")
+		}
+		return map[string]any{"id": 1, "lines": len(lines)}, nil
+	})
+}
+
+// The server can be a part of your own: mount its handler and keep your listener.
+func ExampleServer_Handler() {
+	ctx := context.Background()
+	srv, err := ringdown.New(ringdown.Options{
+		Logger: slog.New(slog.DiscardHandler),
+		Config: []byte("channels: [{name: news, allow: {subscribe: anyone}}]\nauth: {anonymous: true}\n")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := srv.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Stop(ctx)
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", srv.Handler())
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "my own page") })
+	mine := httptest.NewServer(mux)
+	defer mine.Close()
+
+	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(mine.URL, "http")+"/v1/ws", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.CloseNow()
+	_, text, _ := conn.Read(ctx)
+	fmt.Println(strings.Contains(string(text), `"type":"welcome"`))
+	// Output: true
+}

@@ -1,0 +1,111 @@
+package ringdown
+
+import (
+	"context"
+	"encoding/json"
+
+	"ringdown/internal/session"
+	"ringdown/protocol"
+)
+
+// Connection is a client's connection, as hooks see it.
+type Connection struct {
+	ID         string
+	User       string // empty: not signed in
+	Claims     json.RawMessage
+	Transport  string // such as "websocket"
+	RemoteAddr string
+}
+
+// Call is a request of a client to your program: a message without a channel.
+type Call struct {
+	Connection
+	Event string
+	Data  json.RawMessage // nil when the message had none
+}
+
+// Message is what a client publishes, as OnPublish sees it.
+type Message struct {
+	Channel, Event, Key string
+	Data                []byte
+	Binary              bool // Data is bytes and not JSON
+}
+
+// HandleCall answers the calls of an event: {"type":event,"id":1,"data":…} gets
+// {"type":"ack","id":1,"data":<result>}. fn runs on a goroutine of its own; calls
+// of one client may overlap. A returned *protocol.Error reaches the client as it
+// is; of any other error it hears only that the application failed. A panic
+// costs that connection and is logged.
+func (s *Server) HandleCall(event string, fn func(ctx context.Context, c *Call) (any, error)) {
+	s.hooksMu.Lock()
+	defer s.hooksMu.Unlock()
+	s.sessions.HandleCall(event, func(ctx context.Context, c *session.Call) (json.RawMessage, error) {
+		result, err := fn(ctx, &Call{Connection: *connection(&c.Client), Event: c.Event, Data: c.Data})
+		if err != nil || result == nil {
+			return nil, err
+		}
+		return encode(result)
+	})
+}
+
+// OnConnect is asked about every connection before it is welcome. An error
+// refuses it: a retryable *protocol.Error closes with 4102, any other with 4003.
+// There is one such function; a later one takes the place of an earlier one.
+func (s *Server) OnConnect(fn func(ctx context.Context, c *Connection) error) {
+	s.setHook(func(h *session.Hooks) {
+		h.Connect = func(ctx context.Context, c *session.Client) error { return fn(ctx, connection(c)) }
+	})
+}
+
+// OnDisconnect hears of the end of every connection that was welcome since
+// OnConnect was set. reason is empty when the client left in order.
+func (s *Server) OnDisconnect(fn func(c *Connection, reason string)) {
+	s.setHook(func(h *session.Hooks) {
+		h.Disconnect = func(c *session.Client, reason string) { fn(connection(c), reason) }
+		if h.Connect == nil {
+			// Disconnect is owed to those whose Connect was seen.
+			h.Connect = func(context.Context, *session.Client) error { return nil }
+		}
+	})
+}
+
+// OnSubscribe is asked about every subscription that the rules allow.
+func (s *Server) OnSubscribe(fn func(ctx context.Context, c *Connection, channel string) error) {
+	s.setHook(func(h *session.Hooks) {
+		h.Subscribe = func(ctx context.Context, c *session.Client, name string) error {
+			return fn(ctx, connection(c), name)
+		}
+	})
+}
+
+// OnPublish is asked about every message of a client that the rules allow,
+// before it is published.
+func (s *Server) OnPublish(fn func(ctx context.Context, c *Connection, m *Message) error) {
+	s.setHook(func(h *session.Hooks) {
+		h.Publish = func(ctx context.Context, c *session.Client, m *protocol.Message) error {
+			return fn(ctx, connection(c), &Message{Channel: m.Channel, Event: m.Type, Key: m.Key, Data: m.Data, Binary: m.Binary})
+		}
+	})
+}
+
+func (s *Server) setHook(change func(h *session.Hooks)) {
+	s.hooksMu.Lock()
+	defer s.hooksMu.Unlock()
+	change(&s.hooks)
+	s.sessions.SetHooks(s.hooks)
+}
+
+func connection(c *session.Client) *Connection {
+	return &Connection{ID: c.Connection, User: c.User, Claims: c.Claims, Transport: c.Transport, RemoteAddr: c.RemoteAddr}
+}
+
+// Disconnect closes a connection with 4005. It fails with not_found if no such
+// connection is open.
+func (s *Server) Disconnect(ctx context.Context, connection string) error {
+	return s.sessions.Disconnect(ctx, connection)
+}
+
+// DisconnectUser closes all connections of a user and returns how many there were.
+func (s *Server) DisconnectUser(ctx context.Context, user string) (int, error) {
+	return s.sessions.DisconnectUser(ctx, user)
+}

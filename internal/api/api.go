@@ -1,0 +1,177 @@
+// Package api is the REST door to the node: publish, look at channels and
+// connections, disconnect, health and metrics, and the documents that describe
+// it all. Errors are problem documents (RFC 9457) with the codes of the protocol.
+//
+// A caller is a server, by one of the configured keys, or a user, by a token.
+// Servers may do everything; users publish where the rules let them and see
+// nothing of others.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/session"
+	"ringdown/protocol"
+)
+
+// Options make a Handler. Sessions and Metrics are needed.
+type Options struct {
+	Sessions *session.Server
+	Metrics  prometheus.Gatherer
+	Origins  auth.Origins
+	Dev      bool                            // callers without a key may do everything
+	AsyncAPI func() ([]byte, error)          // the document of the declared channels
+	Ready    func(ctx context.Context) error // nil: requests can be served
+	Logger   *slog.Logger
+}
+
+// Handler serves the REST API. Safe for concurrent use.
+type Handler struct {
+	opts   atomic.Pointer[Options]
+	routes []route
+	mux    *http.ServeMux
+}
+
+// route is one operation, as the OpenAPI document has it.
+type route struct {
+	method, path string
+	open         bool // needs no credential
+	serve        func(h *Handler, w http.ResponseWriter, r *http.Request) error
+}
+
+var routes = []route{
+	{"POST", "/v1/channels/{channel}/messages", false, (*Handler).publish},
+	{"POST", "/v1/messages", false, (*Handler).publishBatch},
+	{"GET", "/v1/channels", false, (*Handler).listChannels},
+	{"GET", "/v1/connections", false, (*Handler).listConnections},
+	{"GET", "/v1/connections/{connection}", false, (*Handler).getConnection},
+	{"DELETE", "/v1/connections/{connection}", false, (*Handler).deleteConnection},
+	{"DELETE", "/v1/users/{user}/connections", false, (*Handler).deleteUser},
+	{"GET", "/v1/openapi.json", true, (*Handler).openAPI},
+	{"GET", "/v1/asyncapi.json", true, (*Handler).asyncAPI},
+	{"GET", "/livez", true, (*Handler).live},
+	{"GET", "/readyz", true, (*Handler).ready},
+	{"GET", "/metrics", true, (*Handler).metrics},
+}
+
+// New returns the handler.
+func New(o Options) (*Handler, error) {
+	h := &Handler{routes: routes, mux: http.NewServeMux()}
+	h.Reload(o)
+	allowed := map[string][]string{}
+	for _, rt := range h.routes {
+		allowed[rt.path] = append(allowed[rt.path], rt.method)
+		h.mux.HandleFunc(rt.method+" "+rt.path, h.serve(rt))
+	}
+	for path, methods := range allowed {
+		h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { h.otherMethod(w, r, methods) })
+	}
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		h.fail(w, r, protocol.Errorf(protocol.CodeNotFound, "there is nothing at this address; the API is described at /v1/openapi.json"))
+	})
+	return h, nil
+}
+
+// Reload swaps the options.
+func (h *Handler) Reload(o Options) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	h.opts.Store(&o)
+}
+
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+func (h *Handler) serve(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !h.crossOrigin(w, r) {
+			return
+		}
+		if err := rt.serve(h, w, r); err != nil {
+			h.fail(w, r, err)
+		}
+	}
+}
+
+// otherMethod answers what a path does not do, and the preflights of browsers.
+func (h *Handler) otherMethod(w http.ResponseWriter, r *http.Request, methods []string) {
+	if !h.crossOrigin(w, r) {
+		return
+	}
+	w.Header().Set("Allow", strings.Join(append(methods, "OPTIONS"), ", "))
+	if r.Method != http.MethodOptions {
+		h.problem(w, http.StatusMethodNotAllowed, protocol.Errorf(protocol.CodeBadRequest, "%s is not done here", r.Method))
+		return
+	}
+	if r.Header.Get("Origin") != "" {
+		w.Header().Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key")
+		w.Header().Set("Access-Control-Max-Age", "600")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// crossOrigin lets pages of the listed origins read the answers, and refuses
+// requests of others before they do anything.
+func (h *Handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
+	w.Header().Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	if !h.opts.Load().Origins.Allow(r) {
+		h.fail(w, r, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not call the API; list the origin under origins in the configuration file"))
+		return false
+	}
+	w.Header().Set("Access-Control-Allow-Origin", origin)
+	return true
+}
+
+// caller is who makes a request.
+type caller struct {
+	server   bool
+	identity *auth.Identity // of a user
+}
+
+func (c caller) user() string {
+	if c.identity == nil {
+		return ""
+	}
+	return c.identity.User
+}
+
+// who judges the credential of a request. A token in the query is not looked
+// at: here a header can always be set, and addresses end up in logs.
+func (h *Handler) who(r *http.Request) (caller, error) {
+	o := h.opts.Load()
+	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	credential = strings.TrimSpace(credential)
+	if credential == "" || !strings.EqualFold(scheme, "Bearer") {
+		if o.Dev {
+			return caller{server: true}, nil
+		}
+		return caller{}, protocol.Errorf(protocol.CodeUnauthorized, "present a server key or a user token: Authorization: Bearer …")
+	}
+	if o.Sessions.Verifier().Key(credential) {
+		return caller{server: true}, nil
+	}
+	id, err := o.Sessions.Authenticate(r.Context(), credential)
+	return caller{identity: id}, err
+}
+
+// server lets only callers with a key pass.
+func (h *Handler) server(r *http.Request) error {
+	c, err := h.who(r)
+	if err == nil && !c.server {
+		err = protocol.Errorf(protocol.CodeForbidden, "this needs a server key (auth.keys) and not a user's token")
+	}
+	return err
+}

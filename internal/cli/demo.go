@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"ringdown/examples/demo"
+)
+
+func demoCommand(g *global) *cobra.Command {
+	var o demo.Options
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Serve a pet shop and a chat to look at",
+		Long: `Serve a small live pet shop and a chat, with the configuration file that they
+run on shown on their pages. What they keep stands in the data directory.`,
+		Example: `  ringdown demo
+  ringdown demo --listen 127.0.0.1:9000 --data /tmp/shop
+  RINGDOWN_API_KEY=… ringdown demo`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := g.logger()
+			if err != nil {
+				return err
+			}
+			o.Logger, o.Out, o.APIKey = log, g.streams.Out, os.Getenv("RINGDOWN_API_KEY")
+			return demo.Run(c.Context(), o)
+		},
+	}
+	c.Flags().StringVarP(&o.Listen, "listen", "l", "127.0.0.1:8000", "address to listen on")
+	c.Flags().StringVar(&o.DataDir, "data", "demo-data", "directory of what the demo keeps")
+	_ = c.MarkFlagDirname("data")
+	return c
+}

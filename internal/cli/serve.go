@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringdown"
+)
+
+func serveCommand(g *global) *cobra.Command {
+	var o ringdown.Options
+	var grace time.Duration
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve a declared real-time API",
+		Long: `Serve the channels that a configuration file declares. SIGHUP reads the file
+again and swaps it whole; a bad file keeps the old one and says why. SIGTERM and
+Ctrl-C tell the clients to come back, and end the server inside the grace period.`,
+		Example: `  ringdown serve --config ringdown.yaml
+  ringdown serve --config ringdown.yaml --listen 127.0.0.1:9000
+  ringdown serve --dev            every channel, everybody, on loopback only`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.ConfigFile == "" && !o.Dev {
+				return usage("serve needs --config FILE, or --dev to try things out\nSee ringdown serve --help")
+			}
+			log, err := g.logger()
+			if err != nil {
+				return err
+			}
+			o.Logger = log
+			return serve(c.Context(), o, grace)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&o.ConfigFile, "config", "c", "", "configuration file (docs/configuration.md)")
+	f.BoolVar(&o.Dev, "dev", false, "allow everything to everybody, on loopback only")
+	f.StringVarP(&o.Listen, "listen", "l", "", "address to listen on, in place of the file's (default 127.0.0.1:8000)")
+	f.StringVar(&o.Engine, "engine", "", "how connections are driven: epoll or std (default: the best there is)")
+	f.DurationVar(&grace, "grace", 15*time.Second, "time to end in after SIGTERM")
+	_ = c.MarkFlagFilename("config", "yaml", "yml")
+	return c
+}
+
+const defaultListen = "127.0.0.1:8000"
+
+func serve(ctx context.Context, o ringdown.Options, grace time.Duration) error {
+	o.ListenDefault = defaultListen
+	srv, err := ringdown.New(o)
+	if err != nil {
+		return err
+	}
+	if err := srv.Start(ctx); err != nil {
+		return err
+	}
+	o.Logger.Info("ringdown is listening", "url", fmt.Sprintf("ws://%s/v1/ws", srv.Addr()), "version", ringdown.Version, "pid", os.Getpid())
+	reload := make(chan os.Signal, 1)
+	notifyReload(reload)
+	defer signal.Stop(reload)
+	for {
+		select {
+		case <-reload:
+			reloadOnce(srv, o.Logger)
+		case <-ctx.Done():
+			o.Logger.Info("stopping")
+			// Its own deadline: the one that ended is what asked for the stop.
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+			defer cancel()
+			return srv.Stop(stopping)
+		}
+	}
+}
+
+func reloadOnce(srv *ringdown.Server, log *slog.Logger) {
+	if err := srv.Reload(); err != nil {
+		log.Error("the configuration is bad and was not taken; the old one stays in force", "error", err)
+		return
+	}
+	log.Info("the configuration was read again")
+}

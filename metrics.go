@@ -1,0 +1,57 @@
+package ringdown
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// collector shows the counters that the rooms keep. They are plain atomics, so
+// that counting costs the hot paths nothing else.
+type collector struct{ s *Server }
+
+var (
+	connectionsDesc   = desc("connections", "Open connections.")
+	openedDesc        = desc("connections_opened_total", "Connections opened since the start.")
+	refusedDesc       = desc("connections_refused_total", "Connections refused before the upgrade, because of a limit or a drain.")
+	tokensRefusedDesc = desc("tokens_refused_total", "Tokens that were not accepted.")
+	receivedDesc      = desc("messages_received_total", "Messages that clients sent.")
+	publishedDesc     = desc("messages_published_total", "Messages handed to the broker.")
+	deliveriesDesc    = desc("deliveries_total", "Messages given to subscribers, each subscriber counted.")
+	gapsDesc          = desc("gaps_total", "Gaps that subscribers were told of.")
+	panicsDesc        = desc("panics_total", "Panics caught; each cost one connection.")
+	channelsDesc      = desc("channels", "Channels with subscribers here.")
+	ringBytesDesc     = desc("ring_bytes", "Memory that the rings of all channels take.")
+	errorsDesc        = desc("errors_total", "Error answers to clients, by code.", "code")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("ringdown_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	prometheus.DescribeByCollect(c, ch)
+	ch <- errorsDesc
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	s, n, m := c.s.sessions.Metrics(), c.s.node.Metrics(), c.s
+	gauge(connectionsDesc, float64(m.sessions.Sessions()))
+	gauge(channelsDesc, float64(m.node.Channels()))
+	gauge(ringBytesDesc, float64(m.node.RingBytes()))
+	count(openedDesc, s.Opened.Load())
+	count(refusedDesc, s.Refused.Load())
+	count(tokensRefusedDesc, s.TokensRefused.Load())
+	count(receivedDesc, s.Received.Load())
+	count(publishedDesc, n.Published.Load())
+	count(deliveriesDesc, s.Deliveries.Load())
+	count(gapsDesc, s.Gaps.Load())
+	count(panicsDesc, s.Panics.Load())
+	for code, v := range s.Errors() {
+		count(errorsDesc, v, string(code))
+	}
+}

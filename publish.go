@@ -1,0 +1,90 @@
+package ringdown
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/session"
+	"ringdown/protocol"
+)
+
+// Receipt says where an accepted message stands in its channel's log. Epoch and
+// Offset are zero on channels that keep nothing.
+type Receipt struct {
+	Epoch     string
+	Offset    uint64
+	Duplicate bool // it had been accepted before, under the same dedupe key
+}
+
+// PublishOption changes a publication.
+type PublishOption func(*broker.Publication)
+
+// WithKey names the entity that the message is the latest value of, on a state
+// channel.
+func WithKey(key string) PublishOption {
+	return func(p *broker.Publication) { p.Message.Key = key }
+}
+
+// WithDedupe gives the message an idempotency key: published again within two
+// minutes under the same key, it is stored once.
+func WithDedupe(key string) PublishOption {
+	return func(p *broker.Publication) { p.Dedupe = session.DedupeScope("", key) }
+}
+
+// Publish sends an event to a channel and returns when it is as durable as the
+// channel promises. data is marshalled to JSON, unless it is a json.RawMessage,
+// which must be valid. The channel's events and schemas hold; its rules do not:
+// this is the server itself speaking. Errors are *protocol.Error, or ctx's: then
+// the outcome is unknown, and only a dedupe key makes a retry safe.
+func (s *Server) Publish(ctx context.Context, channel, event string, data any, opts ...PublishOption) (Receipt, error) {
+	raw, err := encode(data)
+	if err != nil {
+		return Receipt{}, err
+	}
+	t, err := s.node.Resolve(channel)
+	if err != nil {
+		return Receipt{}, err
+	}
+	w := &waiter{done: make(chan struct{})}
+	p := &broker.Publication{Message: protocol.Message{Type: event, Channel: channel, Data: raw}}
+	for _, o := range opts {
+		o(p)
+	}
+	s.node.Publish(t, p, w)
+	select {
+	case <-w.done:
+		return w.receipt, w.err
+	case <-ctx.Done():
+		return Receipt{}, ctx.Err()
+	}
+}
+
+func encode(data any) (json.RawMessage, error) {
+	raw, ok := data.(json.RawMessage)
+	if !ok {
+		raw, err := json.Marshal(data)
+		if err != nil {
+			return nil, fmt.Errorf("ringdown: encoding data: %w", err)
+		}
+		return raw, nil
+	}
+	if err := protocol.ValidJSON(raw); err != nil {
+		return nil, err
+	}
+	return raw, nil
+}
+
+// waiter waits for one publication.
+type waiter struct {
+	done    chan struct{}
+	receipt Receipt
+	err     error
+}
+
+func (w *waiter) Appended(_ *broker.Publication, r broker.Receipt, err error) {
+	w.receipt = Receipt{Epoch: r.Position.Epoch, Offset: r.Position.Offset, Duplicate: r.Duplicate}
+	w.err = err
+	close(w.done)
+}

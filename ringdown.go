@@ -1,0 +1,344 @@
+// Package ringdown is a real-time API server to run on its own or inside your
+// program: channels declared in one file, served over WebSocket beside a REST
+// API.
+//
+//	srv, err := ringdown.New(ringdown.Options{ConfigFile: "ringdown.yaml"})
+//	if err != nil { … }
+//	srv.HandleCall("order", func(ctx context.Context, c *ringdown.Call) (any, error) { … })
+//	if err := srv.Start(ctx); err != nil { … }
+//	defer srv.Stop(context.Background())
+//
+// The server listens where the configuration says. To mount it in a server of
+// your own, leave listen out of the configuration and serve Handler.
+//
+// Clients need no SDK: new WebSocket("ws://…/v1/ws?token=…") and the messages of
+// docs/protocol.md.
+package ringdown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"ringdown/internal/api"
+	"ringdown/internal/auth"
+	"ringdown/internal/broker/memory"
+	"ringdown/internal/config"
+	"ringdown/internal/lifecycle"
+	"ringdown/internal/node"
+	"ringdown/internal/reactor"
+	"ringdown/internal/session"
+	"ringdown/internal/transport/websocket"
+)
+
+// Version is the version of the server.
+const Version = "0.1.0"
+
+// Options make a Server. One of ConfigFile, Config and Dev is needed.
+type Options struct {
+	ConfigFile string // path of the YAML file; see docs/configuration.md
+	Config     []byte // the YAML itself, instead of a file
+	// Dev declares every channel and lets everybody do everything, on loopback
+	// only. With a configuration it only relaxes what is not declared there.
+	Dev bool
+	// Listen is the address to listen on, such as ":8000" or "127.0.0.1:0". It
+	// takes the place of the configuration's listen; with neither, nothing is
+	// listened on and Handler is yours to serve.
+	Listen string
+	// ListenDefault is listened on when neither names an address.
+	ListenDefault string
+	// Engine chooses how connections are driven: "epoll" (Linux), "std", or ""
+	// for the configuration's choice, which by default is the best there is.
+	Engine string
+	Logger *slog.Logger // default slog.Default()
+	// Registry receives the metrics that /metrics shows. Default: one of its own.
+	Registry *prometheus.Registry
+	// Env looks up environment variables for env: values of the configuration.
+	// Default os.LookupEnv.
+	Env func(name string) (string, bool)
+	// DrainWindow is the time over which clients are asked to come back when the
+	// server stops. Default 5 s.
+	DrainWindow time.Duration
+}
+
+// Server is a running or not yet running server. All methods are safe for
+// concurrent use; Start and Stop may each be called once.
+type Server struct {
+	opts Options
+	log  *slog.Logger
+
+	engine   *reactor.Engine
+	verifier *auth.Verifier
+	node     *node.Node
+	sessions *session.Server
+	sockets  *websocket.Handler
+	rest     *api.Handler
+	handler  http.Handler
+	registry *prometheus.Registry
+
+	conf   atomic.Pointer[config.Config]
+	reload sync.Mutex
+
+	hooks   session.Hooks // guarded by hooksMu
+	hooksMu sync.Mutex
+
+	running  lifecycle.Stack
+	listener net.Listener
+}
+
+// New reads the configuration and builds a server that is not started. The
+// error lists every problem of the configuration, with file and line.
+func New(o Options) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.DrainWindow <= 0 {
+		o.DrainWindow = 5 * time.Second
+	}
+	s := &Server{opts: o, log: o.Logger, registry: o.Registry}
+	if s.registry == nil {
+		s.registry = prometheus.NewRegistry()
+		s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	conf, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	s.conf.Store(conf)
+	if err := s.build(conf); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) load() (*config.Config, error) {
+	lo := config.LoadOptions{Dev: s.opts.Dev, Env: s.opts.Env}
+	switch {
+	case s.opts.ConfigFile != "" && s.opts.Config != nil:
+		return nil, errors.New("ringdown: give either ConfigFile or Config, not both")
+	case s.opts.ConfigFile != "":
+		return config.Load(s.opts.ConfigFile, lo)
+	case s.opts.Config != nil:
+		return config.Parse("configuration", s.opts.Config, lo)
+	case s.opts.Dev:
+		return config.Parse("--dev", nil, lo)
+	}
+	return nil, errors.New("ringdown: there is no configuration; give ConfigFile, Config or Dev")
+}
+
+// build makes the rooms, from the lowest to the highest.
+func (s *Server) build(conf *config.Config) (err error) {
+	ro := conf.Engine
+	ro.Logger = s.log
+	if s.opts.Engine != "" {
+		ro.Engine = s.opts.Engine
+	}
+	if s.engine, err = reactor.New(ro); err != nil {
+		return err
+	}
+	ao := conf.Auth
+	ao.Logger = s.log
+	if s.verifier, err = auth.New(ao); err != nil {
+		return err
+	}
+	descriptors, err := reactor.RaiseFileLimit()
+	if err != nil {
+		s.log.Warn("the limit of open files could not be raised", "error", err)
+	}
+	limits := conf.Limits.WithDefaults()
+	s.node = node.New(node.Options{
+		Broker:   memory.New(memory.Options{Channels: limits.ChannelsPerNode}),
+		Table:    conf.Table(),
+		Channels: limits.ChannelsPerNode,
+		Logger:   s.log,
+	})
+	s.sessions = session.New(session.Options{
+		Engine: s.engine, Node: s.node, Verifier: s.verifier, Policy: s.policy(conf),
+		Descriptors: int(min(descriptors, 1<<30)), Name: "ringdown " + Version, Logger: s.log,
+	})
+	s.sockets = websocket.New(s.engine, s.sessions, s.socketOptions(conf))
+	if s.rest, err = api.New(s.apiOptions(conf)); err != nil {
+		return err
+	}
+	s.handler = s.routes(conf)
+	return s.registry.Register(&collector{s})
+}
+
+// policy is what the sessions take from the configuration.
+func (s *Server) policy(conf *config.Config) session.Policy {
+	return session.Policy{
+		Limits:    conf.Limits,
+		Anonymous: conf.Anonymous || s.opts.Dev,
+		AnyToken:  s.opts.Dev,
+		Ping:      conf.WebSocket.PingInterval,
+	}
+}
+
+// routes puts everything on one handler.
+func (s *Server) routes(conf *config.Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.rest)
+	for _, path := range append([]string{"/v1/ws"}, conf.Paths...) {
+		mux.Handle(path, s.sockets)
+	}
+	return mux
+}
+
+// Handler serves everything: the WebSocket and its further paths, the REST API
+// under /v1/, /livez, /readyz and /metrics. To mount it in another mux, forward
+// the paths as they are. The server must be started.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Start starts the rooms and, if there is an address to listen on, serves it.
+// It returns when connections are accepted; ctx bounds only the starting. A
+// failed Start leaves nothing running.
+func (s *Server) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.running.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	conf := s.conf.Load()
+	start := func(name string, svc lifecycle.Service) {
+		if err != nil {
+			return
+		}
+		if err = svc.Start(ctx); err != nil {
+			err = fmt.Errorf("starting the %s: %w", name, err)
+			return
+		}
+		s.running.Push(name, svc.Stop)
+	}
+	start("token verifier", s.verifier)
+	start("event loops", s.engine)
+	start("broker", s.node)
+	if err != nil {
+		return err
+	}
+	s.running.Push("sessions", func(ctx context.Context) error {
+		return errors.Join(s.sessions.Drain(ctx, s.opts.DrainWindow), s.sessions.Stop(ctx))
+	})
+	if conf.Dev {
+		s.log.Warn("DEV MODE: every channel exists and everybody may do everything; this server listens on loopback only and must not be deployed like this")
+	}
+	for _, w := range conf.Warnings {
+		s.log.Warn("configuration", "warning", w)
+	}
+	if s.ListenAddr() == "" {
+		return nil
+	}
+	return s.listen(ctx)
+}
+
+// ListenAddr returns the address that Start listens on, "" for none.
+func (s *Server) ListenAddr() string {
+	if s.opts.Listen != "" {
+		return s.opts.Listen
+	}
+	if l := s.conf.Load().Listen; l != "" {
+		return l
+	}
+	return s.opts.ListenDefault
+}
+
+func (s *Server) listen(ctx context.Context) error {
+	addr := s.ListenAddr()
+	if err := s.loopbackOnly(addr); err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", addr, err)
+	}
+	s.listener = l
+	srv := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	s.running.Push("listener", func(ctx context.Context) error {
+		err := srv.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, srv.Close())
+		}
+		if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+			err = errors.Join(err, serveErr)
+		}
+		return err
+	})
+	return nil
+}
+
+// loopbackOnly keeps a server that lets everybody in away from the network.
+func (s *Server) loopbackOnly(addr string) error {
+	if !s.opts.Dev {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("listening on %q: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("dev mode lets everybody do everything, so it listens on loopback only and not on %q; use 127.0.0.1 or leave --dev out", addr)
+}
+
+// Addr returns the address that is listened on, nil before Start or without one.
+func (s *Server) Addr() net.Addr {
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Stop stops listening, tells every client to come back, closes the connections
+// and ends the rooms, in the reverse order of Start. ctx bounds it all; what is
+// not done by then is cut off and said in the error. Stopping a server that was
+// not started does nothing.
+func (s *Server) Stop(ctx context.Context) error { return s.running.Stop(ctx) }
+
+// Reload reads the configuration again and swaps channels, rules, schemas,
+// limits, keys and origins at once, for every connection that is open. If the
+// configuration is bad, all stays as it is and the error says what is wrong.
+// listen, paths and engine are read at Start only.
+func (s *Server) Reload() error {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	conf, err := s.load()
+	if err != nil {
+		return err
+	}
+	ao := conf.Auth
+	ao.Logger = s.log
+	// The only step that can fail comes first.
+	if err := s.verifier.Reload(ao); err != nil {
+		return err
+	}
+	old := s.conf.Swap(conf)
+	s.node.SetTable(conf.Table())
+	s.sessions.SetPolicy(s.policy(conf))
+	s.sockets.Reload(s.socketOptions(conf))
+	s.rest.Reload(s.apiOptions(conf))
+	s.sessions.Recheck()
+	if old.Listen != conf.Listen || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) {
+		s.log.Warn("listen, paths and engine changed in the configuration; they take effect at the next start")
+	}
+	return nil
+}

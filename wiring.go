@@ -1,0 +1,56 @@
+package ringdown
+
+import (
+	"context"
+
+	"ringdown/internal/api"
+	"ringdown/internal/auth"
+	"ringdown/internal/config"
+	"ringdown/internal/transport/websocket"
+	"ringdown/protocol"
+)
+
+// origins are checked by the configuration; in dev mode every page may connect.
+func (s *Server) origins(conf *config.Config) auth.Origins {
+	list := conf.Origins
+	if conf.Dev {
+		list = []string{"*"}
+	}
+	o, err := auth.ParseOrigins(list)
+	if err != nil {
+		// The configuration has parsed the same list.
+		s.log.Error("the origins do not parse; no page is let in", "error", err)
+	}
+	return o
+}
+
+// socketOptions is what the WebSocket transport takes from the configuration.
+func (s *Server) socketOptions(conf *config.Config) websocket.Options {
+	o := conf.WebSocket
+	o.Origins = s.origins(conf)
+	return o
+}
+
+// apiOptions is what the REST API takes from the configuration.
+func (s *Server) apiOptions(conf *config.Config) api.Options {
+	return api.Options{
+		Sessions: s.sessions,
+		Metrics:  s.registry,
+		Origins:  s.origins(conf),
+		Dev:      conf.Dev && s.verifier.Empty(),
+		AsyncAPI: func() ([]byte, error) {
+			return nil, protocol.Errorf(protocol.CodeUnavailable, "not yet")
+		},
+		Ready:  s.ready,
+		Logger: s.log,
+	}
+}
+
+// ready returns nil when the server can serve: its broker answers and it is not
+// going down.
+func (s *Server) ready(ctx context.Context) error {
+	if err := s.sessions.Admit(); err != nil {
+		return err
+	}
+	return s.node.Ready(ctx)
+}

@@ -86,13 +86,14 @@ func (a *arrival) Run(l *Loop) {
 	if c == nil {
 		return // buried meanwhile
 	}
-	p.held = true
 	if len(a.data) > 0 {
 		l.data(c, a.data)
 	}
 	if p.conn == nil || c.closed {
 		return
 	}
+	// Only now: until here the bytes were in use, whatever the callback resumed.
+	p.held = true
 	if a.err != nil {
 		c.ended(orderly(a.err))
 		return

@@ -1,0 +1,248 @@
+// Package attack treats a real server process badly, from outside, and checks
+// that it answers as documented and costs nobody else anything. The rows it
+// names are those of the project's threat catalogue in docs/security.md.
+package attack
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"ringdown/internal/auth"
+)
+
+const (
+	jwtSecret = "attack-secret-of-more-than-thirty-two-bytes"
+	apiKey    = "attack-key-of-more-than-sixteen-bytes"
+)
+
+var program string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "ringdown-attack")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "ringdown")
+	// Without the race detector: memory and time are what these tests look at.
+	if out, err := exec.Command("go", "build", "-o", program, "ringdown/cmd/ringdown").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the server: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// long reports whether the minute-long forms were asked for (make test-long).
+func long() bool { return os.Getenv("RINGDOWN_LONG") != "" }
+
+// server is a ringdown process.
+type server struct {
+	t    *testing.T
+	addr string
+	pid  int
+	log  *logBuffer
+}
+
+type logBuffer struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	line chan struct{} // closed and replaced at every write
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.line)
+	l.line = make(chan struct{})
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+const channels = `
+auth:
+  anonymous: %v
+  jwt: {secret: env:JWT_SECRET, algorithm: HS256}
+  keys: [env:API_KEY]
+channels:
+  - name: live
+    buffer: {messages: 512, bytes: 262144}
+    allow: {subscribe: anyone, publish: anyone}
+  - name: kept
+    history: {messages: 100}
+    allow: {subscribe: anyone, publish: anyone}
+  - name: board
+    state: {for: 1h}
+    allow: {subscribe: anyone, publish: anyone}
+  - name: room:{room}
+    allow: {subscribe: anyone, publish: anyone}
+`
+
+func engines(t *testing.T, test func(t *testing.T, engine string)) {
+	for _, e := range []string{"epoll", "std"} {
+		t.Run(e, func(t *testing.T) { test(t, e) })
+	}
+}
+
+var listening = regexp.MustCompile(`url=ws://([0-9.:]+)/v1/ws`)
+
+// serve starts a process on the configuration above and more.
+func serve(t *testing.T, engine string, anonymous bool, more string) *server {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ringdown.yaml")
+	if err := os.WriteFile(file, []byte(fmt.Sprintf(channels, anonymous)+more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "serve", "--config", file, "--listen", "127.0.0.1:0", "--engine", engine, "--log-level", "debug")
+	cmd.Env = append(os.Environ(), "JWT_SECRET="+jwtSecret, "API_KEY="+apiKey)
+	s := &server{t: t, log: &logBuffer{line: make(chan struct{})}}
+	cmd.Stdout, cmd.Stderr = s.log, s.log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.pid = cmd.Process.Pid
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-exited:
+			if err != nil {
+				t.Errorf("the server ended with %v\n%s", err, tail(s.log.String()))
+			}
+		case <-time.After(30 * time.Second):
+			_ = cmd.Process.Kill()
+			t.Errorf("the server did not stop\n%s", tail(s.log.String()))
+		}
+		if strings.Contains(s.log.String(), "panic") {
+			t.Errorf("a panic in the log\n%s", tail(s.log.String()))
+		}
+	})
+	deadline := time.After(20 * time.Second)
+	for {
+		s.log.mu.Lock()
+		line := s.log.line
+		s.log.mu.Unlock()
+		if m := listening.FindStringSubmatch(s.log.String()); m != nil {
+			s.addr = m[1]
+			return s
+		}
+		select {
+		case <-line:
+		case err := <-exited:
+			exited <- err
+			t.Fatalf("the server ended at once: %v\n%s", err, s.log.String())
+		case <-deadline:
+			t.Fatalf("the server does not listen\n%s", s.log.String())
+		}
+	}
+}
+
+func tail(s string) string { return s[max(0, len(s)-4000):] }
+
+// rss is the memory of the process that is its own, in bytes.
+func (s *server) rss() int64 {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kb, err := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	s.t.Fatal("no RssAnon")
+	return 0
+}
+
+func (s *server) descriptors() int {
+	s.t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(list)
+}
+
+// get returns the body of a GET, with the key.
+func (s *server) get(path string) string {
+	s.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.addr+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+apiKey)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(resp.Body); err != nil {
+		s.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// metric reads one number from /metrics.
+func (s *server) metric(name string) float64 {
+	s.t.Helper()
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(s.get("/metrics"))
+	if m == nil {
+		s.t.Fatalf("no metric %s", name)
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return v
+}
+
+// until waits for a condition that the server comes to by itself.
+func until(t *testing.T, what string, limit time.Duration, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("after %v still not: %s", limit, what)
+		}
+	}
+}
+
+func token(t *testing.T, user string, life time.Duration) string {
+	t.Helper()
+	tok, err := auth.Sign(auth.JWT{Secret: []byte(jwtSecret), Algorithm: "HS256"}, map[string]any{"sub": user, "exp": time.Now().Add(life).Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
+}

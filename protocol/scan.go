@@ -249,10 +249,11 @@ func (s *scanner) str(i int) (next int, escaped bool) {
 		case c == '"':
 			return i + 1, escaped
 		case c == '\\':
-			if i = s.escape(i); i < 0 {
-				return -1, false
+			for escaped = true; i < len(src) && src[i] == '\\'; {
+				if i = s.escape(i); i < 0 {
+					return -1, false
+				}
 			}
-			escaped = true
 		case c < 0x20:
 			return s.fail(i, "a control character that must be escaped"), false
 		default:

@@ -20,7 +20,7 @@ func allocated(f func()) uint64 {
 // as it comes: 64 KiB of message, compressed and not.
 func TestInflateBombs(t *testing.T) {
 	const limit = 65536
-	zeros := Deflate(nil, make([]byte, 64<<20))
+	zeros := Deflate(nil, make([]byte, 16<<20))
 	if len(zeros) > 1<<20 {
 		t.Fatalf("the bomb has %d bytes", len(zeros))
 	}
@@ -57,7 +57,8 @@ func TestInflateBombs(t *testing.T) {
 				t.Errorf("the standard library says that this is no bomb: %v", err)
 			}
 			// The last piece of room and the one before it exist side by side.
-			if n > 2*limit+8192 {
+			// Beside that, the runtime may allocate something for itself.
+			if n > 2*limit+65536 {
 				t.Errorf("%d bytes allocated for a limit of %d", n, limit)
 			}
 		})

@@ -61,7 +61,11 @@ export async function tokenFor(user) {
 // returns has the line and api(), which is fetch with the user's token.
 export function enter(user) {
   let token;
-  const fresh = () => token = tokenFor(user);
+  const fresh = () => {
+    const asked = token = tokenFor(user);
+    asked.catch(() => { if (token === asked) token = undefined; }); // ask again next time
+    return asked;
+  };
   const line = openLine(fresh, {traffic: pulse});
   line.watch(indicate(line));
   showUser(user);
@@ -95,12 +99,15 @@ const sayings = {
 function indicate(line) {
   const lamp = document.querySelector('#line');
   const text = el('span');
+  const spoken = el('span', {className: 'unseen', role: 'status'}); // without the seconds, which would be read out one by one
   let ticking;
   lamp.replaceChildren(el('i', {className: 'lamp'}), text);
+  lamp.after(spoken);
   lamp.onclick = () => line.hurry();
   return (state) => {
     document.documentElement.dataset.line = state.name;
     lamp.title = {waiting: 'The line is down. Click to try at once.', ended: 'Reload the page to try again.'}[state.name] ?? '';
+    spoken.textContent = `The line is ${{waiting: 'down, trying again'}[state.name] ?? state.name}`;
     clearInterval(ticking);
     const say = () => text.textContent = sayings[state.name](state);
     say();

@@ -1,0 +1,169 @@
+// Package demo runs the example shop and chat on one server, with a page that
+// leads to both: what `ringdown demo` shows.
+//
+// A demo is open by design: everybody may be anybody, staff included, by asking
+// for a token at /demo/token?user=NAME. Do not put it where strangers are.
+package demo
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+
+	"ringdown"
+	"ringdown/examples/chat"
+	"ringdown/examples/demo/stage"
+	"ringdown/examples/shop"
+)
+
+// Config is the demo's configuration file, which its first page shows.
+//
+//go:embed ringdown.yaml
+var Config []byte
+
+//go:embed web
+var web embed.FS
+
+// Options say where the demo runs. The zero value is usable.
+type Options struct {
+	Listen  string       // default 127.0.0.1:8000
+	DataDir string       // kept over restarts; if empty, a temporary one that is removed at the end
+	APIKey  string       // at least 16 bytes; a random one if empty
+	Logger  *slog.Logger // default slog.Default()
+	Out     io.Writer    // hears what to try; default os.Stdout
+}
+
+// Run runs the demo until ctx ends, which is not an error. Nothing is left
+// running when it returns.
+func Run(ctx context.Context, o Options) (err error) {
+	o.Listen = cmp.Or(o.Listen, "127.0.0.1:8000")
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.Out == nil {
+		o.Out = os.Stdout
+	}
+	randomKey := o.APIKey == ""
+	if randomKey {
+		o.APIKey = stage.RandomKey()
+	}
+	remove, err := dataDir(&o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+
+	d, err := open(o)
+	if err != nil {
+		return err
+	}
+	// The shop is stopped by Serve, unless Serve could not even listen; stopping
+	// it twice does no harm.
+	defer func() { err = errors.Join(err, d.chat.Close(), d.shop.Stop(context.WithoutCancel(ctx))) }()
+	ready := func(a net.Addr) { o.introduce(a, randomKey) }
+	return stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, d.server, d.shop)
+}
+
+func dataDir(o *Options) (remove func() error, err error) {
+	if o.DataDir != "" {
+		return func() error { return nil }, os.MkdirAll(o.DataDir, 0o700)
+	}
+	if o.DataDir, err = os.MkdirTemp("", "ringdown-demo-"); err != nil {
+		return nil, err
+	}
+	dir := o.DataDir
+	return func() error { return os.RemoveAll(dir) }, nil
+}
+
+// demo is one running demo.
+type demo struct {
+	gate   *stage.Gate
+	server *ringdown.Server
+	shop   *shop.Shop
+	chat   *chat.Chat
+}
+
+func open(o Options) (*demo, error) {
+	gate, err := stage.OpenGate(o.DataDir, o.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	server, err := ringdown.New(ringdown.Options{
+		Config: Config,
+		Env:    gate.Env,
+		Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	pets, err := shop.Open(shop.Options{Dir: o.DataDir, Gate: gate, Publish: shop.Through(server), Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	pets.Answer(server)
+	opened := func(ctx context.Context, r chat.Room) error {
+		_, err := server.Publish(ctx, "rooms", "room-created", r)
+		return err
+	}
+	rooms, err := chat.Open(chat.Options{Dir: o.DataDir, Gate: gate, Opened: opened})
+	if err != nil {
+		return nil, errors.Join(err, pets.Stop(context.Background()))
+	}
+	return &demo{gate: gate, server: server, shop: pets, chat: rooms}, nil
+}
+
+// routes puts the demo's own pages beside the server, which answers the rest.
+func (d *demo) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", d.server.Handler())
+	d.shop.Routes(mux)
+	d.chat.Routes(mux)
+	mux.HandleFunc("GET /demo/token", d.gate.ServeToken)
+	mux.HandleFunc("GET /demo/ringdown.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Write(Config)
+	})
+	sub, _ := fs.Sub(web, "web")
+	pages := stage.Pages(sub)
+	mux.Handle("/demo/", http.StripPrefix("/demo", pages))
+	mux.Handle("/demo/assets/", stage.Assets())
+	mux.Handle("GET /{$}", pages)
+	return mux
+}
+
+func (o *Options) introduce(a net.Addr, randomKey bool) {
+	url := "http://" + a.String()
+	if host, port, err := net.SplitHostPort(a.String()); err == nil {
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			url = "http://localhost:" + port
+		}
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `
+  Ringdown demo   %s
+
+  Put two windows side by side:
+    %[1]s/shop/?user=ann     order something as ann
+    %[1]s/shop/staff         ship it as staff
+    %[1]s/chat/?user=ben     talk
+    %[1]s/demo/plain.html    twenty lines of JavaScript, no SDK
+
+  From a shell:
+    TOKEN=$(curl -s '%[1]s/demo/token?user=ann' | cut -d'"' -f4)
+    curl %[1]s/shop/orders -H "Authorization: Bearer $TOKEN" \
+      -d '{"lines":[{"product":"bell-collar","quantity":1}]}'
+`, url)
+	if randomKey {
+		fmt.Fprintf(&b, "\n  API key for programs, until this process ends (set RINGDOWN_API_KEY to choose it):\n    %s\n", o.APIKey)
+	}
+	fmt.Fprintf(&b, "\n  Data in %s. Everybody may be anybody here: keep it to yourself. Ctrl-C ends it.\n\n", o.DataDir)
+	o.Out.Write(b.Bytes())
+}

@@ -1,0 +1,336 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
+}
+
+const testKey = "demo-test-key-01234"
+
+// running is a demo that a test talks to.
+type running struct {
+	t    *testing.T
+	base string
+	said *notice
+	stop func() error
+}
+
+// notice waits for the introduction, which says where the demo is.
+type notice struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	ready chan struct{}
+	once  sync.Once
+}
+
+func (n *notice) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.text.Write(p)
+	n.once.Do(func() { close(n.ready) })
+	return len(p), nil
+}
+
+func (n *notice) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
+func run(t *testing.T, o Options) *running {
+	t.Helper()
+	r := &running{t: t, said: &notice{ready: make(chan struct{})}}
+	o.Listen, o.Out, o.Logger = "127.0.0.1:0", r.said, slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, o) }()
+	var once sync.Once
+	var result error
+	r.stop = func() error {
+		once.Do(func() {
+			cancel()
+			http.DefaultClient.CloseIdleConnections()
+			result = <-ended
+		})
+		return result
+	}
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-r.said.ready:
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("the demo ended: %v", err)
+	}
+	r.base = regexp.MustCompile(`http://[0-9.:]+`).FindString(r.said.String())
+	return r
+}
+
+func (r *running) get(path string) (int, string) {
+	r.t.Helper()
+	answer, err := http.Get(r.base + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+func (r *running) token(user string) string {
+	r.t.Helper()
+	var reply struct{ Token string }
+	_, body := r.get("/demo/token?user=" + user)
+	if err := json.Unmarshal([]byte(body), &reply); err != nil || reply.Token == "" {
+		r.t.Fatalf("no token: %s (%v)", body, err)
+	}
+	return reply.Token
+}
+
+// socket is a client that speaks the protocol by hand.
+type socket struct {
+	t  *testing.T
+	ws *websocket.Conn
+}
+
+type message struct {
+	Type, Channel, Key string
+	ID                 int
+	Data               json.RawMessage
+}
+
+func (r *running) dial(user string) *socket {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, strings.Replace(r.base, "http", "ws", 1)+"/v1/ws/chat?token="+r.token(user), nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { ws.CloseNow() })
+	return &socket{r.t, ws}
+}
+
+func (s *socket) send(text string) {
+	s.t.Helper()
+	if err := s.ws.Write(s.t.Context(), websocket.MessageText, []byte(text)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// await reads until a message of a type.
+func (s *socket) await(kind string) (m message) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		_, text, err := s.ws.Read(ctx)
+		if err != nil {
+			s.t.Fatalf("waiting for %s: %v", kind, err)
+		}
+		m = message{}
+		if err := json.Unmarshal(text, &m); err != nil {
+			s.t.Fatalf("%s: %v", text, err)
+		}
+		if m.Type == kind {
+			return m
+		}
+		if m.Type == "error" {
+			s.t.Fatalf("waiting for %s: %s", kind, text)
+		}
+	}
+}
+
+func (s *socket) subscribe(channel string) {
+	s.t.Helper()
+	s.send(`{"type":"subscribe","channel":"` + channel + `","id":1}`)
+	s.await("subscribed")
+}
+
+func TestOrderOverTheSocket(t *testing.T) {
+	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
+	watcher, ann := r.dial("ben"), r.dial("ann")
+	watcher.subscribe("orders")
+	ann.send(`{"type":"order","id":7,"data":{"lines":[{"product":"sun-lamp","quantity":2}]}}`)
+	var placed, told struct {
+		ID       int
+		Customer string
+		Total    int
+	}
+	ack := ann.await("ack")
+	if err := json.Unmarshal(ack.Data, &placed); err != nil || ack.ID != 7 || placed.Customer != "ann" || placed.Total != 6980 {
+		t.Errorf("ann got %s (%v)", ack.Data, err)
+	}
+	if err := json.Unmarshal(watcher.await("order-created").Data, &told); err != nil || told != placed {
+		t.Errorf("ben was told of %+v (%v), want %+v", told, err, placed)
+	}
+
+	ann.send(`{"type":"order","id":8,"data":{"lines":[{"product":"sun-lamp","quantity":7}]}}`)
+	if m := ann.await("error"); !strings.Contains(string(m.Data), `"conflict"`) || !strings.Contains(string(m.Data), "only 6 of Basking lamp") {
+		t.Errorf("too many lamps: %s", m.Data)
+	}
+}
+
+func TestNotificationsAreForOneUser(t *testing.T) {
+	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
+	ben := r.dial("ben")
+	ben.send(`{"type":"subscribe","channel":"user:ann:notifications","id":1}`)
+	if m := ben.await("error"); !strings.Contains(string(m.Data), `"forbidden"`) {
+		t.Errorf("ben asked for ann's notifications: %s", m.Data)
+	}
+	ann := r.dial("ann")
+	ann.subscribe("user:ann:notifications")
+	request, err := http.NewRequest("POST", r.base+"/shop/orders", strings.NewReader(`{"customer":"ann","lines":[{"product":"sun-lamp","quantity":1}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+testKey)
+	for _, path := range []string{"/shop/orders", "/shop/orders/1/ship"} {
+		request.URL.Path = path
+		answer, err := http.DefaultClient.Do(request.Clone(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		request.Body, request.ContentLength = http.NoBody, 0
+	}
+	if m := ann.await("notification"); !strings.Contains(string(m.Data), "on its way") {
+		t.Errorf("ann heard %s", m.Data)
+	}
+}
+
+func TestInventoryIsThereAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	first := run(t, Options{DataDir: dir, APIKey: testKey})
+	token := first.token("ann")
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	second := run(t, Options{DataDir: dir, APIKey: testKey})
+	ws, _, err := websocket.Dial(t.Context(), strings.Replace(second.base, "http", "ws", 1)+"/v1/ws?token="+token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	s := &socket{t, ws}
+	s.await("welcome") // the token of before the restart still holds
+	s.subscribe("inventory")
+	if m := s.await("state"); !strings.Contains(string(m.Data), `"key":"sun-lamp"`) {
+		t.Errorf("the snapshot is %s", m.Data)
+	}
+}
+
+func TestChatMessagesAreChecked(t *testing.T) {
+	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
+	ann := r.dial("ann")
+	ann.subscribe("chat:lobby")
+	for _, bad := range []string{
+		`{}`, `{"text":7}`, `{"text":"` + strings.Repeat("x", 2001) + `"}`, `{"text":"x","html":"<b>"}`,
+		`{"text":"x","image":{"url":"https://elsewhere.example/x.png"}}`, `{"text":"x","image":{"url":"/chat/uploads/../../x.png"}}`,
+	} {
+		ann.send(`{"type":"message","channel":"chat:lobby","id":1,"data":` + bad + `}`)
+		if m := ann.await("error"); !strings.Contains(string(m.Data), `"invalid_data"`) {
+			t.Errorf("%.60s: %s", bad, m.Data)
+		}
+	}
+	ann.send(`{"type":"message","channel":"chat:lobby","id":2,"data":{"text":"hello"}}`)
+	ann.await("message")
+}
+
+func TestPagesAndFiles(t *testing.T) {
+	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
+	for path, want := range map[string]string{
+		"/": "Pick up.", "/shop/": "Small comforts", "/shop/staff": "At the counter", "/chat/": "Rooms", "/demo/plain.html": "No SDK",
+		"/demo/ringdown.yaml": "name: orders", "/demo/assets/line.js": "openLine", "/demo/plain.js": "new WebSocket(", "/shop/products": "bell-collar",
+		"/livez": "", "/readyz": "",
+	} {
+		if status, body := r.get(path); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s answered %d %.200s", path, status, body)
+		}
+	}
+	if status, _ := r.get("/demo/nothing"); status != 404 {
+		t.Errorf("a page that is not there answered %d", status)
+	}
+}
+
+func TestIntroduction(t *testing.T) {
+	r := run(t, Options{})
+	said := r.said.String()
+	key := regexp.MustCompile(`[0-9a-f]{32}`).FindString(said)
+	if key == "" || !strings.Contains(said, "/shop/staff") {
+		t.Fatalf("it said %s", said)
+	}
+	request, err := http.NewRequest("GET", r.base+"/shop/orders", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+key)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != 200 {
+		t.Errorf("the printed key was answered %d", answer.StatusCode)
+	}
+	dir := regexp.MustCompile(`Data in (\S+)\.`).FindStringSubmatch(said)[1]
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the temporary data in %s is still there: %v", dir, err)
+	}
+}
+
+func TestRunSaysWhyItCannot(t *testing.T) {
+	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
+	o := Options{Listen: strings.TrimPrefix(r.base, "http://"), DataDir: t.TempDir(), APIKey: testKey, Out: io.Discard, Logger: slog.New(slog.DiscardHandler)}
+	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "cannot listen on") {
+		t.Errorf("a taken port: %v", err)
+	}
+}
+
+// The policy of the pages forbids inline scripts, styles and handlers; a page
+// that has one would be broken in the browser only.
+func TestPagesHaveNothingInline(t *testing.T) {
+	inline := regexp.MustCompile(`(?i)<script(?:\s[^>]*)?>[^<]|<style|\sstyle=|\son[a-z]+=`)
+	for _, dir := range []string{"web", "../shop/web", "../chat/web", "stage/assets"} {
+		err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(name, ".html") {
+				return err
+			}
+			page, err := fs.ReadFile(os.DirFS(dir), name)
+			if found := inline.Find(page); found != nil {
+				t.Errorf("%s/%s has %q", dir, name, found)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}

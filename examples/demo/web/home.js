@@ -1,0 +1,50 @@
+import {el, enter, remember, userName} from '/demo/assets/page.js';
+
+const $ = (id) => document.getElementById(id);
+const user = userName();
+const {line} = enter(user);
+
+// ---- you are…
+
+function become(name) {
+  $('name').value = name;
+  if (!$('name').checkValidity()) return;
+  remember(name);
+  for (const id of ['to-shop', 'to-chat']) {
+    const link = new URL($(id).href);
+    link.searchParams.set('user', name);
+    $(id).href = link;
+  }
+  for (const b of $('names').querySelectorAll('button')) b.setAttribute('aria-pressed', b.textContent === name);
+}
+
+for (const name of ['ann', 'ben', 'cleo']) {
+  $('names').append(el('li', {}, el('button', {className: 'pill small plain', type: 'button', onclick: () => become(name)}, name)));
+}
+$('name').oninput = () => become($('name').value);
+$('who').onsubmit = (event) => { event.preventDefault(); location.assign($('to-shop').href); };
+become(user);
+
+// ---- a call along the wire for each order, and one now and then to show it is open
+
+const still = matchMedia('(prefers-reduced-motion: reduce)');
+function call() {
+  if (still.matches || document.hidden) return;
+  document.querySelector('.call').animate([{offsetDistance: '0%', opacity: 1}, {offsetDistance: '100%', opacity: 1}], {duration: 1400, easing: 'ease-in-out'});
+}
+line.subscribe('orders', {message: call});
+setInterval(() => line.state.name === 'live' && call(), 5000);
+
+// ---- the file
+
+const source = await (await fetch('/demo/ringdown.yaml')).text();
+for (const row of source.trimEnd().split('\n')) {
+  const [, text, comment] = row.match(/^(.*?)((?:^|\s)#.*)?$/);
+  const [, key, rest] = text.match(/^(\s*(?:- )?[\w:{}.-]+:(?=\s|$))?(.*)$/);
+  $('config').append(el('b', {}, key ?? ''), rest, el('i', {}, comment ?? ''), '\n');
+}
+$('copy').onclick = async () => {
+  await navigator.clipboard.writeText(source);
+  $('copy').textContent = 'Copied';
+  setTimeout(() => $('copy').textContent = 'Copy the file', 2000);
+};

@@ -1,0 +1,170 @@
+import {el, enter, flash, inPlace, money, clock, randomId, toast, userName} from '/demo/assets/page.js';
+import {followStock, getJSON, OrderBook, things, track, word} from './shelf.js';
+
+const $ = (id) => document.getElementById(id);
+const {user, line, api} = enter(userName());
+const {products} = await getJSON('/shop/products');
+const byId = new Map(products.map((p) => [p.id, p]));
+const basket = new Map(JSON.parse(sessionStorage.getItem('basket') ?? '[]').filter(([id]) => byId.has(id)));
+const book = new OrderBook();
+const pending = new Map(); // reference → order on its way
+const stock = followStock(line, showStock);
+
+// ---- the shelf
+
+for (const p of products) {
+  $('products').append(el('li', {className: 'product', id: `product-${p.id}`, data: {species: p.species}},
+    el('img', {src: p.picture, alt: '', width: 320, height: 240}),
+    el('div', {className: 'words'},
+      el('h2', {}, p.name),
+      el('p', {className: 'about'}, p.description),
+      el('p', {className: 'left', 'aria-live': 'off'}),
+      el('div', {className: 'buy'},
+        el('strong', {className: 'tally'}, money(p.price)),
+        el('button', {className: 'pill small', type: 'button', disabled: true, 'aria-label': `Add ${p.name} to the basket`,
+          onclick: () => put(p.id, +1)}, 'Add')))));
+}
+
+function showStock(id, count, before) {
+  const card = $(`product-${id}`);
+  if (!card) return;
+  const left = card.querySelector('.left');
+  left.textContent = count === 0 ? 'Sold out' : count < 6 ? `Only ${count} left` : `${count} in stock`;
+  left.classList.toggle('few', count < 6);
+  card.querySelector('button').disabled = count === 0;
+  if (before !== undefined && before !== count) flash(left);
+}
+
+// ---- the basket
+
+function put(id, by) {
+  const wanted = (basket.get(id) ?? 0) + by;
+  if (wanted > Math.min(99, stock.get(id) ?? 99)) return toast(`There are only ${stock.get(id)} of ${byId.get(id).name}.`, 'bad');
+  if (wanted > 0) basket.set(id, wanted);
+  else basket.delete(id);
+  showBasket();
+}
+
+function showBasket() {
+  sessionStorage.setItem('basket', JSON.stringify([...basket]));
+  inPlace($('basket-lines'), [...basket.keys()], (id) => id, (id) => el('li', {className: 'line'},
+    el('img', {src: byId.get(id).picture, alt: '', width: 64, height: 48}),
+    el('span', {className: 'what'}, byId.get(id).name),
+    el('span', {className: 'count'},
+      el('button', {type: 'button', 'aria-label': `One ${byId.get(id).name} less`, onclick: () => put(id, -1)}, '−'),
+      el('output', {className: 'tally'}),
+      el('button', {type: 'button', 'aria-label': `One ${byId.get(id).name} more`, onclick: () => put(id, +1)}, '+')),
+    el('span', {className: 'sum tally'})),
+  (row, id) => {
+    row.querySelector('output').value = basket.get(id);
+    row.querySelector('.sum').textContent = money(byId.get(id).price * basket.get(id));
+  });
+  let count = 0, total = 0;
+  for (const [id, n] of basket) {
+    count += n;
+    total += n * byId.get(id).price;
+  }
+  $('basket-empty').hidden = count > 0;
+  $('basket-total').hidden = $('bar').hidden = count === 0;
+  $('total').textContent = money(total);
+  $('bar').textContent = `Basket: ${count} ${count === 1 ? 'thing' : 'things'}, ${money(total)}`;
+}
+
+// ---- ordering, over the socket: shown at once, confirmed by the ack
+
+$('checkout').onsubmit = (event) => {
+  event.preventDefault();
+  const lines = [...basket].map(([product, quantity]) => ({product, quantity}));
+  if (lines.length === 0) return;
+  const order = {
+    reference: randomId(), // asking again after a lost line is the same order
+    note: $('note').value.trim(), status: 'sending', customer: user, created: new Date().toISOString(),
+    lines: lines.map((l) => ({...l, name: byId.get(l.product).name, price: byId.get(l.product).price})),
+    wanted: lines,
+  };
+  order.total = order.lines.reduce((sum, l) => sum + l.price * l.quantity, 0);
+  pending.set(order.reference, order);
+  basket.clear();
+  $('note').value = '';
+  showBasket();
+  showOrders();
+  place(order);
+};
+
+async function place(order) {
+  if (line.state.name !== 'live') return; // sent when the line is back
+  try {
+    const {data} = await line.request({type: 'order', data: {lines: order.wanted, note: order.note, reference: order.reference}});
+    arrived(data);
+    toast(`Order ${data.id} is placed. Thank you, ${user}.`);
+  } catch (error) {
+    if (error.retryable) return void setTimeout(() => pending.has(order.reference) && place(order), error.after);
+    pending.delete(order.reference);
+    for (const {product, quantity} of order.wanted) basket.set(product, (basket.get(product) ?? 0) + quantity);
+    showBasket();
+    toast(error.message, 'bad');
+  }
+  showOrders();
+}
+
+line.watch((state) => {
+  if (state.name === 'live') pending.forEach((order) => place(order));
+  if (pending.size) showOrders();
+});
+
+// ---- my orders, live
+
+line.subscribe('orders', {
+  async subscribed(m) {
+    if (m.data?.recovered) return; // nothing was missed
+    const {orders} = await api('/shop/orders').catch(() => ({orders: []}));
+    orders.filter((o) => o.customer === user).forEach(arrived);
+  },
+  gap() { this.subscribed({}); },
+  message(m) {
+    if (m.type.startsWith('order-') && m.data.customer === user) arrived(m.data);
+  },
+});
+
+line.subscribe(`user:${user}:notifications`, {message: (m) => toast(m.data.text)});
+
+function arrived(order) {
+  pending.delete(order.reference);
+  if (book.put(order)) showOrders(order.id);
+}
+
+async function change(order, body) {
+  try {
+    arrived(await api(`/shop/orders/${order.id}`, {method: 'PATCH', body: {...body, version: order.version}}));
+  } catch (error) {
+    toast(error.message, 'bad');
+  }
+}
+
+function showOrders(changed) {
+  const list = [...[...pending.values()].reverse(), ...book.newestFirst];
+  $('orders-empty').hidden = list.length > 0;
+  inPlace($('orders'), list, (o) => o.reference ?? o.id, () => el('li', {className: 'panel order'}), (card, o) => {
+    const version = `${o.status} ${o.version ?? line.state.name}`;
+    if (card.dataset.version === version) return;
+    card.dataset.version = version;
+    const again = card.childElementCount > 0;
+    card.dataset.order = o.id ?? '';
+    card.dataset.status = o.status;
+    card.replaceChildren(
+      el('p', {className: 'head'}, el('strong', {}, o.id ? `Order ${o.id}` : 'New order'), el('span', {className: 'quiet tally'}, clock(o.created)),
+        el('strong', {className: 'tally'}, money(o.total))),
+      el('p', {className: 'things'}, things(o)),
+      o.note && el('p', {className: 'quiet things'}, `“${o.note}”`),
+      o.status === 'sending' ? el('p', {className: 'quiet'}, line.state.name === 'live' ? word(o.status) : 'Will be sent when the line is back')
+        : o.status === 'cancelled' ? el('p', {className: 'cancelled'}, word(o.status)) : track(o.status),
+      el('p', {className: 'acts'},
+        o.status === 'created' && el('button', {className: 'pill small', type: 'button', onclick: () => change(o, {status: 'paid'})}, 'Pay'),
+        (o.status === 'created' || o.status === 'paid') &&
+          el('button', {className: 'pill small plain', type: 'button', onclick: () => change(o, {status: 'cancelled'})}, 'Cancel')));
+    if (again && o.id === changed) flash(card);
+  });
+}
+
+showBasket();
+showOrders();

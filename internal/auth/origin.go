@@ -1,0 +1,192 @@
+package auth
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Origins is an allow-list of origins (RFC 6454): of the sites whose pages may
+// talk to this server from a browser. The zero value allows none. It is
+// immutable.
+type Origins struct {
+	listed map[string]struct{} // in canonical form
+	any    bool                // "*"
+	self   bool                // "self": the host that was asked for
+	null   bool                // "null"
+}
+
+// ParseOrigins reads a list of origins such as https://shop.example. Scheme,
+// host and port are compared exactly, a default port being the same as none and
+// upper case the same as lower. There are three words besides: "*" allows every
+// site, "self" pages from the host that they connect to, "null" pages without an
+// origin, such as files. An error joins an *OptionError for each bad entry.
+func ParseOrigins(list []string) (Origins, error) {
+	o := Origins{listed: make(map[string]struct{}, len(list))}
+	var p problems
+	for i, entry := range list {
+		switch entry {
+		case "*":
+			o.any = true
+		case "self":
+			o.self = true
+		case "null":
+			o.null = true
+		default:
+			c, bad := canonical(entry)
+			if bad != nil {
+				p.add(fmt.Sprintf("origins[%d]", i), fmt.Sprintf("%q %s", entry, bad.What), bad.Mend)
+				continue
+			}
+			o.listed[c] = struct{}{}
+		}
+	}
+	if err := p.err(); err != nil {
+		return Origins{}, err
+	}
+	return o, nil
+}
+
+// Allow reports whether the request may come in: because its Origin is on the
+// list, or because it has none, and so does not come from a page of another
+// site. What is no origin at all is refused, as are two of them.
+//
+// With "self", whoever serves a page under a name that he lets point here is
+// allowed, since a browser takes that for the same host.
+func (o Origins) Allow(r *http.Request) bool {
+	values := r.Header["Origin"]
+	switch {
+	case len(values) == 0 || o.any:
+		return true
+	case len(values) > 1:
+		return false
+	case values[0] == "null":
+		return o.null
+	}
+	c, bad := canonical(values[0])
+	if bad != nil {
+		return false
+	}
+	if _, ok := o.listed[c]; ok {
+		return true
+	}
+	return o.self && sameHost(c, r)
+}
+
+// sameHost reports whether a canonical origin is where r was sent to. Behind a
+// proxy that ends TLS the scheme is not known here, so that only host and port
+// count; an https server does not take http for itself.
+func sameHost(origin string, r *http.Request) bool {
+	scheme, _, _ := strings.Cut(origin, "://")
+	if r.TLS != nil && scheme != "https" {
+		return false
+	}
+	c, bad := canonical(scheme + "://" + r.Host)
+	return bad == nil && c == origin
+}
+
+// canonical returns the one spelling of an origin: in lower case, without a
+// default port.
+func canonical(s string) (string, *OptionError) {
+	const example = "write it as a browser does: https://shop.example or http://localhost:3000"
+	scheme, rest, ok := strings.Cut(s, "://")
+	scheme = lower(scheme)
+	switch {
+	case !ok:
+		return "", &OptionError{What: "has no scheme", Mend: example}
+	case !validScheme(scheme):
+		return "", &OptionError{What: "has a bad scheme", Mend: example}
+	case strings.ContainsRune(rest, '@'):
+		return "", &OptionError{What: "holds a user name, which is no part of an origin", Mend: example}
+	case strings.HasSuffix(rest, "/") && strings.Count(rest, "/") == 1:
+		return "", &OptionError{What: "ends with a slash, which is no part of an origin", Mend: "leave the slash out"}
+	case strings.ContainsAny(rest, `/\?#`):
+		return "", &OptionError{What: "has a path, query or fragment, which are no parts of an origin", Mend: "leave out all that comes after the host and the port"}
+	case strings.Contains(rest, "*"):
+		return "", &OptionError{What: "has a wildcard inside, and origins are compared exactly", Mend: `list each origin, or "*" alone for all of them`}
+	}
+	host, port, bad := splitHost(rest)
+	if bad != nil {
+		return "", bad
+	}
+	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		return scheme + "://" + host, nil
+	}
+	return scheme + "://" + host + ":" + port, nil
+}
+
+// lower changes ASCII letters only: strings.ToLower would make a plain k of the
+// Kelvin sign, and so one host of another.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// validScheme checks RFC 3986 §3.1. Schemes of apps and extensions are as good
+// as http.
+func validScheme(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// splitHost takes host and port apart and returns the host in lower case. port
+// is "" if there is none.
+func splitHost(s string) (host, port string, bad *OptionError) {
+	host = s
+	var colon bool
+	if strings.HasPrefix(s, "[") {
+		inner, rest, ok := strings.Cut(s[1:], "]")
+		ip, err := netip.ParseAddr(inner)
+		if !ok || err != nil || !ip.Is6() || ip.Zone() != "" {
+			return "", "", &OptionError{What: "has a bad IPv6 address", Mend: "write it like http://[::1]:3000"}
+		}
+		host = "[" + ip.String() + "]"
+		if rest != "" && rest[0] != ':' {
+			return "", "", &OptionError{What: "has something after the IPv6 address", Mend: "write it like http://[::1]:3000"}
+		}
+		_, port, colon = strings.Cut(rest, ":")
+	} else {
+		host, port, colon = strings.Cut(s, ":")
+		host = lower(host)
+		if bad := verifyHost(host); bad != nil {
+			return "", "", bad
+		}
+	}
+	if !colon {
+		return host, "", nil
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || port[0] == '0' {
+		return "", "", &OptionError{What: "has a bad port", Mend: "write a number from 1 to 65535 after the colon, or no colon"}
+	}
+	return host, port, nil
+}
+
+func verifyHost(host string) *OptionError {
+	if host == "" {
+		return &OptionError{What: "has no host", Mend: "write it as a browser does: https://shop.example"}
+	}
+	for i := range len(host) {
+		c := host[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_':
+		case c >= 0x80:
+			return &OptionError{What: "has a letter outside ASCII in its host, which no browser sends", Mend: "write the host in punycode (xn--…)"}
+		default:
+			return &OptionError{What: "has a character in its host that cannot be there", Mend: "write it as a browser does: https://shop.example"}
+		}
+	}
+	return nil
+}

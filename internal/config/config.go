@@ -1,0 +1,202 @@
+// Package config reads the configuration file: YAML, with every problem told at
+// once, each with its line and the mend. It turns what it reads into the
+// options of the rooms that use them, and changes nothing anywhere else, so that
+// a reload can read a file first and swap afterwards.
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/channel"
+	"ringdown/internal/reactor"
+	"ringdown/internal/session"
+	"ringdown/internal/transport/websocket"
+)
+
+// Config is a configuration that was read and is good. It is not changed
+// afterwards.
+type Config struct {
+	Listen    string // host:port; "": not said
+	Dev       bool
+	Paths     []string // of the WebSocket, besides /v1/ws
+	Origins   []string
+	Auth      auth.Options
+	Anonymous bool // clients without a token are let in
+	Channels  []*channel.Declaration
+	Limits    session.Limits // zero fields are the defaults
+	WebSocket websocket.Options
+	Engine    reactor.Options
+
+	Files    []string // all files that were read, sorted
+	Warnings []string // what is allowed and probably not meant; one line each
+
+	table *channel.Table
+}
+
+// Table returns the table of the channels.
+func (c *Config) Table() *channel.Table { return c.table }
+
+// LoadOptions say where values come from.
+type LoadOptions struct {
+	// Dev adds a declaration that matches every channel and allows everything
+	// to everybody, lets clients without a token in, and refuses to listen
+	// beyond this machine.
+	Dev bool
+	// Env looks up environment variables for env: values. Default os.LookupEnv.
+	Env func(name string) (string, bool)
+	// ReadFile reads the configuration and the files that it names. Paths in the
+	// file are relative to the directory that it is in. Default os.ReadFile.
+	ReadFile func(path string) ([]byte, error)
+}
+
+// Load reads the file at path. The error is an *Errors with everything that is
+// wrong with it.
+func Load(path string, o LoadOptions) (*Config, error) {
+	o = o.withDefaults()
+	src, err := o.ReadFile(path)
+	if err != nil {
+		return nil, &Errors{List: []*Problem{{File: path, What: fileProblem(err)}}}
+	}
+	return read(path, src, []string{path}, o)
+}
+
+// Parse reads src, which is called name in errors. Files that it names are
+// relative to the directory of name. The error is an *Errors.
+func Parse(name string, src []byte, o LoadOptions) (*Config, error) {
+	return read(name, src, nil, o.withDefaults())
+}
+
+func (o LoadOptions) withDefaults() LoadOptions {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	if o.ReadFile == nil {
+		o.ReadFile = os.ReadFile
+	}
+	return o
+}
+
+func fileProblem(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such file"
+	case errors.Is(err, fs.ErrPermission):
+		return "the file may not be read"
+	}
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return "the file cannot be read: " + err.Error()
+}
+
+// loader is one run of reading.
+type loader struct {
+	report
+	opts  LoadOptions
+	dir   string // absolute, of the configuration file
+	files map[string]bool
+	conf  *Config
+}
+
+func read(name string, src []byte, files []string, o LoadOptions) (*Config, error) {
+	l := &loader{
+		report: report{file: name, lines: strings.Split(string(src), "\n")},
+		opts:   o,
+		dir:    directory(name),
+		files:  make(map[string]bool),
+		conf:   &Config{Dev: o.Dev},
+	}
+	for _, f := range files {
+		l.files[f] = true
+	}
+	if root := parse(src, &l.report); root != nil {
+		if f, ok := l.fields(root, fileKeys); ok {
+			l.file(f)
+		}
+	}
+	if err := l.err(); err != nil {
+		return nil, err
+	}
+	c := l.conf
+	for f := range l.files {
+		c.Files = append(c.Files, f)
+	}
+	slices.Sort(c.Files)
+	for _, w := range tidy(l.warnings) {
+		c.Warnings = append(c.Warnings, w.brief())
+	}
+	return c, nil
+}
+
+// directory returns the absolute directory of a file; schemas need one to
+// resolve their references against.
+func directory(name string) string {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		abs = name
+	}
+	return filepath.Dir(abs)
+}
+
+func (l *loader) file(f fields) {
+	c := l.conf
+	c.Listen = f.listen()
+	c.Origins = f.origins()
+	c.Paths = f.paths()
+	c.Engine.Engine = f.text("engine")
+	c.WebSocket.Paths = c.Paths
+	c.WebSocket.Compression = f.boolean("compression")
+	if beat, ok := f.mapping("heartbeat"); ok {
+		c.WebSocket.PingInterval = beat.duration("ping")
+		c.WebSocket.PongTimeout = beat.duration("timeout")
+	}
+	if limits, ok := f.mapping("limits"); ok {
+		c.Limits = limits.limits()
+	}
+	f.auth()
+	f.channels()
+}
+
+func (f fields) limits() session.Limits {
+	l := session.Limits{
+		MaxMessage:                int(f.size("max_message")),
+		MaxMessageUnauthenticated: int(f.size("max_message_unauthenticated")),
+		MessagesPerSecond:         int(f.number("messages_per_second")),
+		MessagesBurst:             int(f.number("messages_burst")),
+		UnauthenticatedPerSecond:  int(f.number("unauthenticated_per_second")),
+		Subscriptions:             int(f.number("subscriptions")),
+		PendingRequests:           int(f.number("pending_requests")),
+		BadMessages:               int(f.number("bad_messages")),
+		Connections:               int(f.number("connections")),
+		ChannelsPerNode:           int(f.number("channels_per_node")),
+		AuthTimeout:               f.duration("auth_timeout"),
+	}
+	full := l.WithDefaults()
+	if n := f.node.child("max_message_unauthenticated"); n != nil && l.MaxMessageUnauthenticated > full.MaxMessage {
+		f.fail(n.place, "", "max_message_unauthenticated is more than max_message, which is %s", size(int64(full.MaxMessage)))
+	}
+	if n := f.node.child("messages_burst"); n != nil && full.MessagesBurst < full.MessagesPerSecond {
+		f.warn(n.place, "", "messages_burst is less than messages_per_second (%d), so that a client that sends a second's messages at once is slowed down", full.MessagesPerSecond)
+	}
+	return l
+}
+
+// devChannel is what --dev declares.
+func devChannel() *channel.Declaration {
+	return &channel.Declaration{
+		Name:     channel.CatchAll,
+		About:    "Every channel, in dev mode",
+		History:  &channel.History{Messages: 100, For: 10 * time.Minute},
+		Presence: true,
+		ShowFrom: true,
+		Allow:    channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone, Presence: channel.Anyone, History: channel.Anyone},
+	}
+}

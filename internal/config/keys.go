@@ -1,0 +1,168 @@
+package config
+
+import "time"
+
+// The grammar of the file as data. Reading takes ranges from here, unknown keys
+// are compared with it, the schema for editors is made of it, and a test holds
+// docs/configuration.md against it.
+
+// shape is what a key takes.
+type shape uint8
+
+const (
+	aText shape = iota
+	aSecret
+	aBool
+	aNumber
+	aSize
+	aDuration
+	aRule
+	aSchema
+	aMapping
+	aListOfTexts
+	aListOfSecrets
+	aListOfMappings
+	aMappingOrList // one mapping, or a list of them
+	aMappingByName // keys are names chosen by the user, values are mappings
+)
+
+// key is one key of an object.
+type key struct {
+	name     string
+	shape    shape
+	of       *object // what mappings in it are made of
+	min, max int64   // of numbers and sizes (bytes), and of durations (nanoseconds)
+	words    []string
+	preset   string // the default, as it would be written; "" if there is none
+	about    string
+}
+
+// object is a mapping with known keys.
+type object struct {
+	name string // with its article, for messages
+	keys []key
+}
+
+func (o *object) key(name string) *key {
+	for i := range o.keys {
+		if o.keys[i].name == name {
+			return &o.keys[i]
+		}
+	}
+	return nil
+}
+
+const (
+	year = int64(365 * 24 * time.Hour)
+	gib  = int64(1) << 30
+)
+
+var fileKeys = &object{"the configuration", []key{
+	{name: "listen", shape: aText, about: "address to listen on, host:port; an empty host is every address of the machine"},
+	{name: "origins", shape: aListOfTexts, about: "web pages that may connect: scheme://host[:port], self, or * for all"},
+	{name: "paths", shape: aListOfTexts, about: "further paths of the WebSocket, besides /v1/ws"},
+	{name: "auth", shape: aMapping, of: authKeys, about: "who may connect and call the REST API"},
+	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
+	{name: "limits", shape: aMapping, of: limitKeys, about: "what one connection may cost"},
+	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
+	{name: "compression", shape: aBool, preset: "false", about: "offer permessage-deflate to clients that ask for it"},
+	{name: "engine", shape: aText, words: []string{"epoll", "std"}, about: "how connections are driven; by default the best there is"},
+}}
+
+var authKeys = &object{"auth", []key{
+	{name: "jwt", shape: aMappingOrList, of: jwtKeys, about: "how the tokens of users are verified"},
+	{name: "keys", shape: aListOfSecrets, about: "keys for your own programs to use the REST API with, 16 bytes or more each"},
+	{name: "anonymous", shape: aBool, preset: "false", about: "let clients without a token in"},
+}}
+
+var jwtKeys = &object{"a jwt entry", []key{
+	{name: "secret", shape: aSecret, about: "the secret shared with who signs the tokens (HS256), 32 bytes or more"},
+	{name: "public_key", shape: aSecret, about: "the public key of who signs the tokens, PEM"},
+	{name: "jwks", shape: aSecret, about: "where the public keys are published, an https URL"},
+	{name: "algorithm", shape: aText, words: []string{"HS256", "RS256", "ES256", "EdDSA"}, about: "the one algorithm that is accepted"},
+	{name: "audience", shape: aText, about: "what aud must be or contain"},
+	{name: "issuer", shape: aText, about: "what iss must be"},
+	{name: "user_claim", shape: aText, preset: "sub", about: "the claim that names the user"},
+	{name: "leeway", shape: aDuration, min: int64(time.Second), max: int64(30 * time.Second), preset: "30s", about: "how far clocks may differ"},
+	{name: "key_id", shape: aText, about: "what kid must be"},
+}}
+
+var limitKeys = &object{"limits", []key{
+	{name: "max_message", shape: aSize, min: 1 << 10, max: 16 << 20, preset: "64KiB", about: "one message of a client, decompressed"},
+	{name: "max_message_unauthenticated", shape: aSize, min: 1 << 10, max: 64 << 10, preset: "4KiB", about: "the same before its token was accepted"},
+	{name: "messages_per_second", shape: aNumber, min: 1, max: 1_000_000, preset: "50", about: "messages of one connection, in the long run"},
+	{name: "messages_burst", shape: aNumber, min: 1, max: 1_000_000, preset: "100", about: "messages of one connection at once"},
+	{name: "unauthenticated_per_second", shape: aNumber, min: 1, max: 1_000, preset: "5", about: "messages of a connection before its token was accepted"},
+	{name: "subscriptions", shape: aNumber, min: 1, max: 100_000, preset: "128", about: "channels that one connection may follow"},
+	{name: "pending_requests", shape: aNumber, min: 1, max: 10_000, preset: "32", about: "unanswered requests of one connection"},
+	{name: "bad_messages", shape: aNumber, min: 1, max: 1_000, preset: "10", about: "messages that cannot be read before the connection is closed"},
+	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections of this node; 0 is what the file descriptors allow"},
+	{name: "channels_per_node", shape: aNumber, min: 1, max: 100_000_000, preset: "1000000", about: "channels that this node follows or keeps"},
+	{name: "auth_timeout", shape: aDuration, min: int64(100 * time.Millisecond), max: int64(time.Minute), preset: "5s", about: "time from the opening to a token"},
+}}
+
+var heartbeatKeys = &object{"heartbeat", []key{
+	{name: "ping", shape: aDuration, min: int64(time.Second), max: int64(10 * time.Minute), preset: "25s", about: "a ping is sent after so long without sending anything"},
+	{name: "timeout", shape: aDuration, min: int64(time.Second), max: int64(5 * time.Minute), preset: "10s", about: "time to answer the ping in"},
+}}
+
+var channelKeys = &object{"a channel", []key{
+	{name: "name", shape: aText, about: "the name, or a pattern such as chat:{room}; * matches every name"},
+	{name: "about", shape: aText, about: "one sentence for people and documents"},
+	{name: "history", shape: aMapping, of: historyKeys, about: "keep messages, so that clients can resume and page back"},
+	{name: "state", shape: aMapping, of: stateKeys, about: "keep the latest message of each key, and give it to who subscribes"},
+	{name: "presence", shape: aBool, preset: "false", about: "clients can enter, and see who is there"},
+	{name: "show_from", shape: aBool, preset: "false", about: "messages of clients carry the user in from"},
+	{name: "events", shape: aMappingByName, of: eventKeys, about: "the events there are; without it every event is accepted"},
+	{name: "allow", shape: aMapping, of: allowKeys, about: "who may do what"},
+	{name: "buffer", shape: aMapping, of: bufferKeys, about: "what is held in memory for slow readers"},
+}}
+
+var historyKeys = &object{"history", []key{
+	{name: "messages", shape: aNumber, min: 1, max: 10_000_000, about: "keep the last so many"},
+	{name: "bytes", shape: aSize, min: 1 << 10, max: 1024 * gib, about: "keep the last so many bytes"},
+	{name: "for", shape: aDuration, min: int64(time.Second), max: 10 * year, about: "keep none that is older"},
+}}
+
+var stateKeys = &object{"state", []key{
+	{name: "for", shape: aDuration, min: int64(time.Second), max: 10 * year, about: "drop a key that was not written for so long; without it keys stay"},
+}}
+
+var eventKeys = &object{"an event", []key{
+	{name: "about", shape: aText, about: "one sentence for people and documents"},
+	{name: "schema", shape: aSchema, about: "JSON Schema of the data: the schema itself, or a path"},
+	{name: "ephemeral", shape: aBool, preset: "false", about: "never kept, and the first to be left out for a slow reader"},
+}}
+
+var allowKeys = &object{"allow", []key{
+	{name: "subscribe", shape: aRule, preset: "none", about: "who may receive messages"},
+	{name: "publish", shape: aRule, preset: "none", about: "who may send messages"},
+	{name: "presence", shape: aRule, preset: "none", about: "who may enter, and see who is there"},
+	{name: "history", shape: aRule, about: "who may read older messages; by default who may subscribe"},
+}}
+
+var bufferKeys = &object{"buffer", []key{
+	{name: "messages", shape: aNumber, min: 16, max: 1 << 20, preset: "1024", about: "messages"},
+	{name: "bytes", shape: aSize, min: 4 << 10, max: gib, preset: "1MiB", about: "bytes"},
+}}
+
+// absent are keys that people may expect here from other versions or servers,
+// and what to say of them.
+var absent = map[string]string{
+	"store":   "this version keeps everything in memory and has no store to set up; remove the key",
+	"broker":  "this version is one node with its memory and has no brokers; remove the key",
+	"backend": "this version has no calls over HTTP: handle calls and hooks in Go, with HandleCall, OnConnect and the like; remove the key",
+	"dev":     "dev mode is not a setting of the file: start the server with --dev",
+	"tls":     "this version leaves TLS to a proxy in front of it; remove the key",
+}
+
+// home finds the object that has a key of that name, for those who put it at
+// the wrong level.
+func home(name string) *object {
+	for _, o := range []*object{fileKeys, authKeys, jwtKeys, limitKeys, heartbeatKeys, channelKeys, allowKeys, eventKeys} {
+		if o.key(name) != nil {
+			return o
+		}
+	}
+	return nil
+}

@@ -80,6 +80,13 @@ type Page struct {
 	More    bool // messages after the last of Entries are kept
 }
 
+// State is the latest message of each key of a state channel.
+type State struct {
+	Epoch   string
+	Head    uint64           // offset of the newest message, which Entries take into account
+	Entries []*channel.Entry // in order of their offsets
+}
+
 // Broker is a driver. All methods are safe for concurrent use; Append, Follow
 // and Unfollow never block.
 type Broker interface {
@@ -98,9 +105,12 @@ type Broker interface {
 	Unfollow(name string)
 	// Read returns a page of the log. A channel nobody published to has an empty page.
 	Read(ctx context.Context, name string, d *channel.Declaration, r Range) (Page, error)
+	// State returns the latest message of each key that was not deleted (by a
+	// message whose data is null) and has not expired.
+	State(ctx context.Context, name string, d *channel.Declaration) (State, error)
 	// Ready returns nil when publications can be accepted now.
 	Ready(ctx context.Context) error
 	// Immediate reports that Append always calls Done before it returns, on the
-	// caller's goroutine, and that Read does not block.
+	// caller's goroutine, and that Read and State do not block.
 	Immediate() bool
 }

@@ -277,3 +277,8 @@ func (c *Channel) Info() Info {
 func (n *Node) Read(ctx context.Context, name string, t Target, r broker.Range) (broker.Page, error) {
 	return n.broker.Read(ctx, name, t.Declaration, r)
 }
+
+// State returns the latest message of each key of a state channel. It may block.
+func (n *Node) State(ctx context.Context, name string, t Target) (broker.State, error) {
+	return n.broker.State(ctx, name, t.Declaration)
+}

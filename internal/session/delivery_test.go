@@ -1,12 +1,14 @@
 package session
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
+	"ringdown/internal/channel"
 	"ringdown/protocol"
 )
 
@@ -70,7 +72,7 @@ func TestFrom(t *testing.T) {
 	b.send(`{"type":"e","channel":"board","data":1}`)
 	c.send(`{"type":"subscribe","channel":"board","id":1}`)
 	b.send(`{"type":"e","channel":"board","data":1}`)
-	if got := c.await(2); got[1].From != "" {
+	if got := c.await(3); got[2].From != "" {
 		t.Error("a channel that does not show who publishes shows it")
 	}
 }
@@ -256,11 +258,100 @@ func TestLast(t *testing.T) {
 	}
 }
 
+// TestState: a state channel begins with the latest of each key, goes on live,
+// and tells who lost something the latest again.
+func TestState(t *testing.T) {
+	h := newHouse(t, houseOptions{channels: []*channel.Declaration{
+		{Name: "board", State: &channel.State{}, Allow: open(channel.Anyone), Buffer: channel.Buffer{Messages: 8, Bytes: 1 << 20}}}})
+	h.publish("board", "e", "a", "1")
+	h.publish("board", "e", "b", "2")
+	h.publish("board", "e", "a", "3")
+	c := h.welcomed("ann")
+	c.send(`{"type":"subscribe","channel":"board","id":1}`)
+	got := c.await(2)
+	if got[0].Type != "subscribed" || got[0].Offset != 3 || keys(t, got[1]) != "b=2 a=3" {
+		t.Fatal(show(got))
+	}
+	h.publish("board", "e", "b", "null")
+	if m := c.one(); m.Key != "b" || string(m.Data) != "null" || m.Prev != 3 {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+	// Back with a position that the ring still has: no snapshot.
+	epoch := got[0].Epoch
+	again := h.welcomed("ann")
+	again.sendf(`{"type":"subscribe","channel":"board","id":1,"since":{"epoch":%q,"offset":3}}`, epoch)
+	if got := again.await(2); string(got[0].Data) != `{"recovered":true,"head":4}` || got[1].Key != "b" {
+		t.Fatal(show(got))
+	}
+	// A reader who lost what the ring held gets a gap and a fresh snapshot.
+	c.fill(0)
+	h.publish("board", "e", "first", "0")
+	h.settle()
+	for n := range 40 {
+		h.publish("board", "e", fmt.Sprint("k", n%3), fmt.Sprint(n))
+	}
+	h.publish("board", "e", "a", "9")
+	c.drain(-1)
+	h.settle()
+	got = c.messages()
+	if len(got) != 3 || got[0].Key != "first" || got[1].Type != "gap" || keys(t, got[2]) != "first=0 k1=37 k2=38 k0=39 a=9" {
+		t.Fatal(show(got))
+	}
+	h.publish("board", "e", "a", "10")
+	if m := c.one(); string(m.Data) != "10" {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+	late := h.welcomed("bob")
+	late.sendf(`{"type":"subscribe","channel":"board","id":1,"since":{"epoch":%q,"offset":3}}`, epoch)
+	if got := late.await(2); string(got[0].Data) != `{"recovered":false,"reason":"trimmed"}` || got[1].Type != "state" {
+		t.Fatal(show(got))
+	}
+}
+
+// TestLargeState comes in several messages.
+func TestLargeState(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	for n := range 1000 {
+		h.publish("board", "e", fmt.Sprint("key-", n), `"`+strings.Repeat("x", 100)+`"`)
+	}
+	c := h.welcomed("ann")
+	c.send(`{"type":"subscribe","channel":"board","id":1}`)
+	c.next()
+	total, parts := 0, 0
+	for more := true; more; parts++ {
+		m := c.next()
+		total += len(strings.Fields(keys(t, m)))
+		more = strings.HasSuffix(string(m.Data), `"more":true}`)
+	}
+	if total != 1000 || parts < 3 {
+		t.Errorf("%d keys in %d messages", total, parts)
+	}
+}
+
+// keys writes the items of a state message down.
+func keys(t *testing.T, m protocol.Message) string {
+	t.Helper()
+	var d struct {
+		Items []struct {
+			Key  string
+			Data json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(m.Data, &d); err != nil || m.Type != "state" {
+		t.Fatalf("%s %s: %v", m.Type, m.Data, err)
+	}
+	var list []string
+	for _, i := range d.Items {
+		list = append(list, i.Key+"="+string(i.Data))
+	}
+	return strings.Join(list, " ")
+}
+
 func TestRateOfSubscription(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	c := h.welcomed("ann")
 	c.send(`{"type":"subscribe","channel":"board","id":1,"data":{"rate":4}}`)
-	c.one()
+	c.await(2)
 	begun := time.Now()
 	for n := range 20 {
 		h.publish("board", "e", fmt.Sprint("k", n%2), fmt.Sprint(n))

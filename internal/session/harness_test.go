@@ -284,12 +284,27 @@ func (c *client) sendf(format string, args ...any) {
 }
 
 // messages returns all that the peer was sent, and takes it.
-func (c *client) messages() []protocol.Message {
+func (c *client) messages() []protocol.Message { return c.take(-1) }
+
+// next waits for one message, and leaves what comes behind it.
+func (c *client) next() protocol.Message {
+	c.h.t.Helper()
+	for range 1000 {
+		if got := c.take(1); len(got) == 1 {
+			return got[0]
+		}
+		c.h.settle()
+	}
+	c.h.t.Fatal("no message came")
+	panic("unreachable")
+}
+
+func (c *client) take(most int) []protocol.Message {
 	c.h.t.Helper()
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	var list []protocol.Message
-	for len(c.link.stream) > 0 {
+	for len(c.link.stream) > 0 && len(list) != most {
 		h, n, err := wsframe.ParseHeader(c.link.stream)
 		if err != nil {
 			c.h.t.Fatal(err)
@@ -374,7 +389,8 @@ func (c *client) closed() protocol.CloseCode {
 func show(list []protocol.Message) string {
 	out := ""
 	for i := range list {
-		out += "\n  " + string(protocol.AppendJSON(nil, &list[i]))
+		line := string(protocol.AppendJSON(nil, &list[i]))
+		out += "\n  " + line[:min(len(line), 300)]
 	}
 	return out
 }
@@ -394,8 +410,13 @@ func (h *house) subscribed(user, name string) *client {
 	h.t.Helper()
 	c := h.welcomed(user)
 	c.sendf(`{"type":"subscribe","channel":%q,"id":1}`, name)
-	if m := c.one(); m.Type != protocol.TypeSubscribed {
+	if m := c.next(); m.Type != protocol.TypeSubscribed {
 		h.t.Fatalf("not subscribed: %s", show([]protocol.Message{m}))
+	}
+	if t, err := h.node.Resolve(name); err == nil && t.Declaration.State != nil {
+		if m := c.next(); m.Type != protocol.TypeState {
+			h.t.Fatalf("no state: %s", show([]protocol.Message{m}))
+		}
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -159,8 +160,8 @@ func (x *Session) call(m *protocol.Message) {
 
 func (x *Session) answerCall(m *protocol.Message, result []byte, err error) {
 	if err != nil {
-		e, mine := err.(*protocol.Error)
-		if !mine {
+		var e *protocol.Error
+		if !errors.As(err, &e) {
 			x.hub.server.log.Warn("a call failed", "event", m.Type, "error", err)
 			e = protocol.Errorf(protocol.CodeBackendFailed, "the application failed to answer %q", m.Type)
 		}

@@ -62,6 +62,10 @@ func (g *group) pull(at int) bool {
 	}
 	if m.cursor = b.From; gap != nil {
 		m.session.sendGap(g.name, gap, "slow")
+		if g.channel.Target().Declaration.State != nil {
+			g.restate(at)
+			return !m.reading
+		}
 	}
 	from, form, x := m.cursor, m.form, m.session
 	if b.Len() == 0 {

@@ -292,8 +292,8 @@ func TestHooks(t *testing.T) {
 	c.send(`{"type":"subscribe","id":1,"channels":["kept","live","board"]}`)
 	c.send(`{"type":"e","channel":"kept","id":2,"data":"bad"}`)
 	c.send(`{"type":"e","channel":"kept","id":3,"data":"good"}`)
-	got := c.await(6)
-	if got[0].Type != "subscribed" || code(t, got[1]) != protocol.CodeForbidden || got[2].Channel != "board" || code(t, got[3]) != protocol.CodeForbidden {
+	got := c.await(7)
+	if got[0].Type != "subscribed" || code(t, got[1]) != protocol.CodeForbidden || got[2].Channel != "board" || code(t, got[4]) != protocol.CodeForbidden {
 		t.Error(show(got))
 	}
 	c.leave()
@@ -306,7 +306,7 @@ func TestRecheck(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	c := h.subscribed("ann", "kept")
 	c.send(`{"type":"subscribe","channel":"board","id":1}`)
-	c.one()
+	c.await(2)
 	tb := mustTable(t, "kept", "other")
 	h.node.SetTable(tb)
 	h.server.Recheck()

@@ -170,6 +170,9 @@ func (x *Session) place(g *group, r *request) {
 	t := g.channel.Target()
 	p := placement{cursor: head, state: live, offset: head.Mark, head: head.Mark}
 	switch {
+	case t.Declaration.State != nil:
+		x.placeByState(g, r, t)
+		return
 	case r.since != nil && t.Declaration.History == nil:
 		p.answer = "unknown"
 	case r.since != nil && r.since.Epoch != epoch:
@@ -187,7 +190,7 @@ func (x *Session) place(g *group, r *request) {
 		x.placeByStore(g, r, t, broker.Range{Last: r.last, Limit: r.last, Bytes: lastBytes})
 		return
 	}
-	x.begin(g, r, epoch, p)
+	x.begin(g, r, epoch, p, nil)
 }
 
 // lastBytes bounds the page that `last` begins with; the newest that fit.
@@ -219,9 +222,14 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, rng broker.R
 			p.offset, p.recovered = rng.After, true
 			p.cursor, p.state = channel.Cursor{Mark: rng.After}, catching
 		}
-		x.begin(g, r, page.Epoch, p)
+		x.begin(g, r, page.Epoch, p, nil)
 	}
-	if n.Immediate() {
+	x.whileMaking(g, read, done)
+}
+
+// whileMaking asks the store for a subscription that is about to be made.
+func (x *Session) whileMaking(g *group, read func(ctx context.Context) error, done func(err error)) {
+	if x.hub.server.node.Immediate() {
 		done(read(x.hub.server.ctx))
 		g.leaveIfEmpty()
 		return
@@ -235,8 +243,9 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, rng broker.R
 	})
 }
 
-// begin answers and makes the subscription.
-func (x *Session) begin(g *group, r *request, epoch string, p placement) {
+// begin answers and makes the subscription. snapshot is what a state channel
+// begins with.
+func (x *Session) begin(g *group, r *request, epoch string, p placement, snapshot *broker.State) {
 	h := x.hub
 	m := h.reply(protocol.TypeSubscribed, g.name, r.id)
 	if g.channel.Target().Declaration.Kept() {
@@ -257,6 +266,9 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 		m.Data = h.data
 	}
 	x.link.Send(m)
+	if snapshot != nil {
+		x.sendState(g.name, snapshot)
+	}
 	var pc *pacer
 	if r.rate > 0 {
 		pace, _ := channel.NewPace(r.rate) // checked by newRequest

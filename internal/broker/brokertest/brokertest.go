@@ -62,6 +62,8 @@ func Exercise(t *testing.T, make New) {
 		"TrimByCount":      testTrimByCount,
 		"TrimByAge":        testTrimByAge,
 		"TrimByBytes":      testTrimByBytes,
+		"State":            testState,
+		"StateExpires":     testStateExpires,
 		"FollowPosition":   testFollowPosition,
 		"StopTwice":        testStopTwice,
 	} {
@@ -77,6 +79,7 @@ var (
 	keptShort = &channel.Declaration{Name: "short", History: &channel.History{Messages: 5}}
 	keptBrief = &channel.Declaration{Name: "brief", History: &channel.History{For: time.Minute}}
 	keptSmall = &channel.Declaration{Name: "small", History: &channel.History{Bytes: 4096}}
+	board     = &channel.Declaration{Name: "board", State: &channel.State{For: time.Minute}, Buffer: channel.Buffer{Messages: 4}}
 	unkept    = &channel.Declaration{Name: "unkept"}
 )
 

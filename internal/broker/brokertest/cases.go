@@ -347,6 +347,50 @@ func testTrimByBytes(t *testing.T, b *bench) {
 	}
 }
 
+func (b *bench) set(t *testing.T, key, data string) uint64 {
+	t.Helper()
+	p := &broker.Publication{Declaration: board, Message: protocol.Message{Type: "e", Channel: "c", Key: key, Data: []byte(data)}}
+	return b.accept(t, p).Position.Offset
+}
+
+func (b *bench) wantState(t *testing.T, head uint64, want ...string) {
+	t.Helper()
+	s, err := b.broker.State(t.Context(), "c", board)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range s.Entries {
+		got = append(got, e.Key+"="+data(t, e))
+	}
+	if !slices.Equal(got, want) || s.Head != head {
+		t.Fatalf("the state is %v at %d, want %v at %d", got, s.Head, want, head)
+	}
+}
+
+// testState: the newest of each key, however much was written since.
+func testState(t *testing.T, b *bench) {
+	b.wantState(t, 0)
+	b.set(t, "a", "1")
+	b.set(t, "b", "2")
+	for n := range 20 {
+		b.set(t, "c", fmt.Sprint(n))
+	}
+	b.wantState(t, b.set(t, "a", "3"), "b=2", "c=19", "a=3")
+	b.wantState(t, b.set(t, "b", "null"), "c=19", "a=3")
+	b.wantState(t, b.set(t, "", "5"), "c=19", "a=3")
+	b.wantState(t, b.set(t, "b", "6"), "c=19", "a=3", "b=6")
+}
+
+func testStateExpires(t *testing.T, b *bench) {
+	b.set(t, "a", "1")
+	b.clock.Advance(40 * time.Second)
+	head := b.set(t, "b", "2")
+	b.wantState(t, head, "a=1", "b=2")
+	b.clock.Advance(40 * time.Second)
+	b.wantState(t, head, "b=2")
+}
+
 // testFollowPosition: what follows the position is fed, and only that counts.
 func testFollowPosition(t *testing.T, b *bench) {
 	r := b.accept(t, publication(kept, "c", 0))

@@ -23,6 +23,8 @@ type log struct {
 	followed bool                 // the feed delivers it
 	dropped  bool                 // no longer in the map: look it up again
 
+	latest map[string]*channel.Entry // state channels: the newest of each key
+
 	keys  map[string]broker.Receipt // dedupe keys
 	order []dedupeKey               // oldest first
 }
@@ -51,6 +53,10 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 		}
 	}
 	keep := p.Declaration.Kept() && !p.Ephemeral
+	keyed := keep && p.Declaration.State != nil && p.Message.Key != ""
+	if keyed && len(l.latest) >= b.opts.StateKeys && l.latest[p.Message.Key] == nil {
+		return broker.Receipt{}, protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", l.name, b.opts.StateKeys)
+	}
 	r := broker.Receipt{Time: now}
 	if keep {
 		r.Position = protocol.Position{Epoch: b.epoch, Offset: l.head + 1}
@@ -72,6 +78,9 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 	if keep {
 		l.declared = p.Declaration
 		l.keep(e)
+		if keyed {
+			l.set(e, string(p.Message.Data) == "null")
+		}
 		l.trim(p.Declaration, now)
 	}
 	if l.followed {
@@ -90,6 +99,31 @@ func (l *log) keep(e *channel.Entry) {
 	}
 	l.entries = append(l.entries, e)
 	l.bytes += int64(e.Size())
+}
+
+// set makes e the newest of its key, or deletes the key.
+func (l *log) set(e *channel.Entry, deleted bool) {
+	// Replaced by deleting first: the map's key text is the entry's own memory.
+	delete(l.latest, e.Key)
+	if deleted {
+		return
+	}
+	if l.latest == nil {
+		l.latest = make(map[string]*channel.Entry)
+	}
+	l.latest[e.Key] = e
+}
+
+// expire drops the keys that nobody wrote to for too long.
+func (l *log) expire(d *channel.Declaration, now int64) {
+	if d == nil || d.State == nil || d.State.For <= 0 {
+		return
+	}
+	for key, e := range l.latest {
+		if now-e.Time > d.State.For.Milliseconds() {
+			delete(l.latest, key)
+		}
+	}
 }
 
 // trim drops the oldest entries past what d keeps.

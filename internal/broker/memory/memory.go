@@ -8,10 +8,12 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,8 @@ type Options struct {
 	// DedupeKeys is how many idempotency keys are remembered over all channels;
 	// more publications with a key are refused until the oldest expire. Default 1,000,000.
 	DedupeKeys int
+	// StateKeys is how many keys one state channel may have. Default 10,000.
+	StateKeys int
 	// Sweep is how often history that is too old, expired dedupe keys and idle
 	// channels are dropped. Default 10 s.
 	Sweep time.Duration
@@ -71,6 +75,9 @@ func New(o Options) *Broker {
 	}
 	if o.DedupeKeys <= 0 {
 		o.DedupeKeys = 1_000_000
+	}
+	if o.StateKeys <= 0 {
+		o.StateKeys = 10_000
 	}
 	if o.Sweep <= 0 {
 		o.Sweep = 10 * time.Second
@@ -194,6 +201,27 @@ func (b *Broker) Read(_ context.Context, name string, d *channel.Declaration, r 
 	return page, nil
 }
 
+// State returns the latest message of each key.
+func (b *Broker) State(_ context.Context, name string, d *channel.Declaration) (broker.State, error) {
+	s := b.shardOf(name)
+	s.mu.RLock()
+	l := s.logs[name]
+	s.mu.RUnlock()
+	st := broker.State{Epoch: b.epoch}
+	if l == nil {
+		return st, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire(d, b.opts.Now().UnixMilli())
+	st.Head = l.head
+	for _, e := range l.latest {
+		st.Entries = append(st.Entries, e)
+	}
+	slices.SortFunc(st.Entries, func(a, b *channel.Entry) int { return cmp.Compare(a.Offset, b.Offset) })
+	return st, nil
+}
+
 func (b *Broker) shardOf(name string) *shard {
 	return &b.shard[maphash.String(b.seed, name)%shards]
 }
@@ -262,6 +290,7 @@ func (b *Broker) sweepShard(s *shard) {
 	for _, l := range logs {
 		l.mu.Lock()
 		l.trim(l.declared, now)
+		l.expire(l.declared, now)
 		b.dedupes.Add(-int64(l.forget(now)))
 		idle := l.idle()
 		l.mu.Unlock()

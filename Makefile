@@ -1,0 +1,78 @@
+# `make` or `make help` lists what there is.
+SHELL := /bin/bash
+TOOLS := $(CURDIR)/.tools
+FUZZTIME ?= 3s
+GOLANGCI := $(TOOLS)/bin/golangci-lint
+GOLANGCI_VERSION := v2.15.0
+PACKAGES := ./...
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check-fast vet lint unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick cross deps tools clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+
+build: ## build bin/ringdown
+	go build -o bin/ringdown ./cmd/ringdown
+
+demo: ## serve the pet shop and the chat on http://127.0.0.1:8000
+	go run ./cmd/ringdown demo
+
+test: tools vet lint unit fuzz conformance-quick bench-quick ## everything, installing what it needs: this is what CI runs
+	@echo "all of make test passed"
+
+check-fast: vet ## vet and the tests that take seconds, without the race detector
+	go test -short $(PACKAGES)
+
+tools: ## install what the tests need (as root by apt; otherwise it says what is missing)
+	@scripts/install.sh
+
+vet: ## go vet, for every system that is built for
+	go vet $(PACKAGES)
+	GOOS=darwin go vet ./internal/reactor ./cmd/ringdown
+	GOOS=windows go build -o /dev/null ./cmd/ringdown
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+
+lint: $(GOLANGCI) ## golangci-lint
+	$(GOLANGCI) run
+
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION), once; this takes some minutes"
+	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+unit: ## all Go tests with the race detector, in random order
+	@set -o pipefail; go test -race -shuffle=on -timeout 15m -json $(PACKAGES) | go run ./scripts/testsummary
+
+fuzz: ## every fuzz target for FUZZTIME (3s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+fuzz-long: ## every fuzz target for a million executions
+	scripts/fuzz.sh 1000000x
+
+conformance-quick: ## Autobahn's cases 1-7, 9, 10 and a sample of 12 and 13, on both engines
+	go run ./test/conformance -cases quick -engines epoll,std
+
+conformance: ## all 517 of Autobahn's cases, on both engines
+	go run ./test/conformance -cases all -engines epoll,std
+
+browser: ## the pages in a real Chromium
+	go test -v -count=1 ./test/browser
+
+test-long: ## the attacks in their minute-long forms
+	RINGDOWN_LONG=1 go test -v -count=1 -timeout 60m ./test/attack
+
+bench: ## compare with rival servers (about 40 minutes)
+	cd bench && go run ./cmd/compare -rounds 5
+
+bench-quick: ## the same comparison, small: that it works, not what it says
+	cd bench && go run ./cmd/compare -quick
+
+cross: ## build for other systems
+	GOOS=darwin go build -o /dev/null ./cmd/ringdown
+	GOOS=windows go build -o /dev/null ./cmd/ringdown
+
+deps: ## write down what the binary depends on
+	go run ./internal/arch/deps > docs/dependencies.txt
+
+clean: ## remove what was built
+	rm -rf bin reports $(TOOLS)

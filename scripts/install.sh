@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Go: as root on a Debian-like machine by
+# apt, otherwise it names what is missing. What is there already stays as it is.
+set -euo pipefail
+declare -A package=(
+	[chromium]=chromium [python3]=python3 [cc]=gcc [git]=git
+)
+missing=()
+for program in "${!package[@]}"; do
+	command -v "$program" >/dev/null 2>&1 || missing+=("${package[$program]}")
+done
+# A virtual environment needs ensurepip, which Debian packs apart.
+if command -v python3 >/dev/null 2>&1 && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+	missing+=(python3-venv)
+elif ! command -v python3 >/dev/null 2>&1; then
+	missing+=(python3-venv)
+fi
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "installing ${missing[*]}"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	exit 0
+fi
+echo "The tests need these packages, in Debian's names: ${missing[*]}" >&2
+echo "Install them, or run this as root on a Debian-like machine." >&2
+exit 1

@@ -84,9 +84,10 @@ func (c *Conn) writeBuffer(op Opcode, buf []byte) {
 	payload := buf[wsframe.Headroom:]
 	// A window of 2^N bytes holds a whole message of that size, so nothing in it
 	// can refer back further than the peer can look.
-	if c.deflate && len(payload) >= wsframe.DeflateMin && len(payload) <= 1<<c.window {
+	always := c.opts.DeflateAlways
+	if c.deflate && (always || len(payload) >= wsframe.DeflateMin) && len(payload) <= 1<<c.window {
 		small := wsframe.Deflate(make([]byte, wsframe.Headroom, wsframe.Headroom+len(payload)/2), payload)
-		if len(small) < len(buf) {
+		if always || len(small) < len(buf) {
 			c.rc.Send(wsframe.Finish(small, op, true))
 			return
 		}

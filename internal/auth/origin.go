@@ -144,7 +144,6 @@ func validScheme(s string) bool {
 // splitHost takes host and port apart and returns the host in lower case. port
 // is "" if there is none.
 func splitHost(s string) (host, port string, bad *OptionError) {
-	host = s
 	var colon bool
 	if strings.HasPrefix(s, "[") {
 		inner, rest, ok := strings.Cut(s[1:], "]")

@@ -215,10 +215,10 @@ func (s *state) judge(t *token, issuers []*issuer) (*Identity, []*issuer, error)
 			if claims == nil {
 				claims = err
 			}
-		case err == errKeyID && i.set != nil:
+		case errors.Is(err, errKeyID) && i.set != nil:
 			unknown = append(unknown, i)
 			refusal = err
-		case refusal == errAlgorithm:
+		case errors.Is(refusal, errAlgorithm):
 			refusal = err
 		}
 	}

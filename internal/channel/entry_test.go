@@ -52,7 +52,7 @@ func TestEntryForms(t *testing.T) {
 				if got.Type != m.Type || got.Channel != m.Channel || got.Key != m.Key || got.From != m.From || got.Offset != 9 || got.Prev != 4 || !bytes.Equal(got.Data, m.Data) {
 					t.Errorf("form %d: %+v", form, got)
 				}
-				if &e.Frame(form)[0] != &e.Frame(form)[0] {
+				if first, again := e.Frame(form), e.Frame(form); &first[0] != &again[0] {
 					t.Errorf("form %d is made twice", form)
 				}
 			}

@@ -99,8 +99,9 @@ func (s *subscriber) follow(ctx context.Context) error {
 	target := "ws" + strings.TrimPrefix(strings.TrimSuffix(s.url, "/"), "http") + "/v1/ws"
 	dialing, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(dialing, target, &websocket.DialOptions{
-		HTTPHeader: header, Subprotocols: []string{"ringdown.v1.json"}, CompressionMode: websocket.CompressionNoContextTakeover})
+	conn, _, err := websocket.Dial(dialing, target, //nolint:bodyclose // the library closes it, as Dial says
+		&websocket.DialOptions{
+			HTTPHeader: header, Subprotocols: []string{"ringdown.v1.json"}, CompressionMode: websocket.CompressionNoContextTakeover})
 	if err != nil {
 		return err
 	}

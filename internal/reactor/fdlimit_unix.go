@@ -11,7 +11,7 @@ func RaiseFileLimit() (uint64, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
 		return 0, err
 	}
-	before := uint64(r.Cur)
+	before := uint64(r.Cur) //nolint:unconvert // it is signed on some systems
 	if r.Cur == r.Max {
 		return before, nil
 	}
@@ -19,5 +19,5 @@ func RaiseFileLimit() (uint64, error) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
 		return before, err
 	}
-	return uint64(r.Cur), nil
+	return uint64(r.Cur), nil //nolint:unconvert // as above
 }

@@ -30,9 +30,8 @@ type peer struct {
 	closed   bool
 
 	// The loop's.
-	conn   *Conn
-	held   bool   // the reader has not got its ticket back
-	behind []byte // what came with the upgrade
+	conn *Conn
+	held bool // the reader has not got its ticket back
 }
 
 const (

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -78,7 +79,7 @@ func (e *epoll) ready(d time.Duration) (int, error) {
 		ms = int((d + time.Millisecond - 1) / time.Millisecond)
 	}
 	n, err := unix.EpollWait(e.fd, e.events[:], ms)
-	if err == unix.EINTR {
+	if errors.Is(err, unix.EINTR) {
 		return 0, nil
 	}
 	return n, err
@@ -163,7 +164,7 @@ func (l *Loop) serve(c *Conn, events uint32) {
 	}
 	n, err := readFD(c.fd, l.read)
 	switch {
-	case err == unix.EAGAIN:
+	case errors.Is(err, unix.EAGAIN):
 	case err != nil:
 		c.ended(err)
 		l.reap()
@@ -234,7 +235,7 @@ func deadFD(fd int32) bool {
 // detach takes the descriptor out of nc, so that neither the runtime's poller
 // nor net/http's buffers keep anything for it, and closes nc.
 func detach(nc *net.TCPConn, o Options) (int32, error) {
-	defer nc.Close()
+	defer func() { _ = nc.Close() }()
 	raw, err := nc.SyscallConn()
 	if err != nil {
 		return -1, err

@@ -13,7 +13,6 @@ import (
 	"ringdown/internal/broker"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
-	"ringdown/internal/node"
 	"ringdown/protocol"
 )
 
@@ -310,11 +309,6 @@ func TestPublishAllocations(t *testing.T) {
 	h.do(func() { c.x.link = link })
 	c.send(`{"type":"subscribe","channel":"kept","id":1}`)
 	frame := []byte(`{"type":"message","channel":"kept","id":17,"data":{"text":"hello"}}`)
-	target, err := h.node.Resolve("kept")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = node.Target(target)
 	h.do(func() {
 		g := h.server.hubs[0].groups["kept"]
 		var m protocol.Message

@@ -19,10 +19,7 @@ type event struct {
 	Elapsed                       float64
 }
 
-type outcome struct {
-	output  []string
-	elapsed float64
-}
+type outcome struct{ output []string }
 
 func main() {
 	outputs := map[string]*outcome{}

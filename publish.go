@@ -64,12 +64,12 @@ func (s *Server) Publish(ctx context.Context, channel, event string, data any, o
 func encode(data any) (json.RawMessage, error) {
 	raw, ok := data.(json.RawMessage)
 	if !ok {
-		raw, err := json.Marshal(data)
-		if err != nil {
+		var err error
+		if raw, err = json.Marshal(data); err != nil {
 			return nil, fmt.Errorf("ringdown: encoding data: %w", err)
 		}
-		return raw, nil
 	}
+	// Also what was marshalled here: a type may nest too deep, or marshal itself.
 	if err := protocol.ValidJSON(raw); err != nil {
 		return nil, err
 	}

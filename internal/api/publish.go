@@ -143,7 +143,7 @@ func (h *Handler) one(ctx context.Context, who caller, it item) (*accepted, erro
 		if it.Data != nil {
 			return nil, protocol.Errorf(protocol.CodeBadRequest, "data and data64 exclude each other")
 		}
-		if p.Message.Data, err = base64.StdEncoding.DecodeString(*it.Data64); err != nil {
+		if p.Message.Data, err = base64.StdEncoding.Strict().DecodeString(*it.Data64); err != nil {
 			return nil, protocol.Errorf(protocol.CodeBadRequest, "data64 must be base64")
 		}
 		p.Message.Binary = true

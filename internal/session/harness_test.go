@@ -268,7 +268,7 @@ func (c *client) send(text string) {
 	c.h.do(func() {
 		var m protocol.Message
 		if err := protocol.DecodeJSON(frame, &m); err != nil {
-			c.x.BadMessage(err)
+			c.x.BadMessage(&m, err)
 		} else {
 			c.x.Message(&m)
 		}

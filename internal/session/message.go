@@ -49,12 +49,13 @@ func (x *Session) allowed(m *protocol.Message) bool {
 	return false
 }
 
-// BadMessage answers a message that could not be decoded.
-func (x *Session) BadMessage(err error) {
+// BadMessage answers a message that could not be decoded. m holds its id and
+// channel as far as they could be read.
+func (x *Session) BadMessage(m *protocol.Message, err error) {
 	if x.closed {
 		return
 	}
-	x.fail(nil, "", err)
+	x.fail(m.ID, m.Channel, err)
 	if x.bad++; int(x.bad) > x.hub.server.policy.Load().Limits.BadMessages {
 		x.link.Close(protocol.CloseProtocol, protocol.CloseProtocol.Reason())
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -88,7 +89,10 @@ func (x *Session) dedupe(m *protocol.Message) (string, error) {
 
 // DedupeScope returns the idempotency key of a user's publication, so that one
 // who retries by REST what was sent over a socket is understood.
-func DedupeScope(user, key string) string { return "u " + user + " " + key }
+func DedupeScope(user, key string) string {
+	// With the length in front no two pairs of user and key are the same text.
+	return strconv.Itoa(len(user)) + " " + user + " " + key
+}
 
 // Appended is the broker's answer.
 func (p *publish) Appended(_ *broker.Publication, r broker.Receipt, err error) {

@@ -45,3 +45,38 @@ func (w *appender) Write(p []byte) (int, error) {
 	w.p = append(w.p, p...)
 	return len(p), nil
 }
+
+// DeflateWindow is Deflate for a peer that looks back at most 2^bits bytes
+// (server_max_window_bits), where the message is longer than that. It costs more
+// than Deflate, which serves whoever takes the whole window of 15 bits.
+func DeflateWindow(dst, p []byte, bits int) []byte {
+	pool := &windowed[bits&15]
+	w, ok := pool.Get().(*windowWriter)
+	if !ok {
+		w = &windowWriter{out: new(appender)}
+		var err error
+		if w.flate, err = flate.NewWriterWindow(w.out, 1<<bits); err != nil {
+			panic("wsframe: deflate: " + err.Error()) // bits come from the handshake, 8 to 15
+		}
+	}
+	w.out.p = dst
+	w.flate.Reset(w.out)
+	// An appender never fails.
+	if _, err := w.flate.Write(p); err != nil {
+		panic("wsframe: deflate: " + err.Error())
+	}
+	if err := w.flate.Flush(); err != nil {
+		panic("wsframe: deflate: " + err.Error())
+	}
+	dst = w.out.p
+	w.out.p = nil
+	pool.Put(w)
+	return dst[:len(dst)-len(tail)]
+}
+
+type windowWriter struct {
+	out   *appender
+	flate *flate.Writer
+}
+
+var windowed [16]sync.Pool

@@ -82,17 +82,25 @@ func (c *Conn) writeBuffer(op Opcode, buf []byte) {
 		return
 	}
 	payload := buf[wsframe.Headroom:]
-	// A window of 2^N bytes holds a whole message of that size, so nothing in it
-	// can refer back further than the peer can look.
 	always := c.opts.DeflateAlways
-	if c.deflate && (always || len(payload) >= wsframe.DeflateMin) && len(payload) <= 1<<c.window {
-		small := wsframe.Deflate(make([]byte, wsframe.Headroom, wsframe.Headroom+len(payload)/2), payload)
-		if always || len(small) < len(buf) {
+	if c.deflate && (always || len(payload) >= wsframe.DeflateMin) {
+		if small := c.compress(payload); always || len(small) < len(buf) {
 			c.rc.Send(wsframe.Finish(small, op, true))
 			return
 		}
 	}
 	c.rc.Send(wsframe.Finish(buf, op, false))
+}
+
+// compress returns the compressed payload behind the headroom of a frame.
+func (c *Conn) compress(payload []byte) []byte {
+	small := make([]byte, wsframe.Headroom, wsframe.Headroom+len(payload)/2)
+	// Nothing in a message of at most 2^N bytes can refer back further than a
+	// window of 2^N bytes; and no window is larger than that of 15 bits.
+	if c.window == 15 || len(payload) <= 1<<c.window {
+		return wsframe.Deflate(small, payload)
+	}
+	return wsframe.DeflateWindow(small, payload, int(c.window))
 }
 
 func (c *Conn) sendControl(op Opcode, p []byte) {

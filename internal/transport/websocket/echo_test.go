@@ -573,15 +573,17 @@ func TestDeflateOffers(t *testing.T) {
 		}
 		p.conn.Close()
 	}
-	// A small window: what fits is compressed, what does not goes plain.
+	// A small window: nothing refers back further than it reaches.
 	p := h.dial("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9")
-	for _, c := range []struct {
-		n     int
-		first byte
-	}{{512, 0xc1}, {513, 0x81}} {
-		p.text(strings.Repeat("a", c.n))
-		if f, _, err := p.frame(); err != nil || f != c.first {
-			t.Errorf("%d bytes come as %#x (%v)", c.n, f, err)
+	text := strings.Repeat("abcdefghijklmnopqrstuvwxyz", 40)
+	for _, n := range []int{512, 1000} {
+		p.text(text[:n])
+		f, got, err := p.frame()
+		if err != nil || f != 0xc1 {
+			t.Fatalf("%d bytes come as %#x (%v)", n, f, err)
+		}
+		if out, err := wsframe.Inflate(nil, got, 1<<20); err != nil || string(out) != text[:n] {
+			t.Errorf("%d bytes do not come back: %v", n, err)
 		}
 	}
 }

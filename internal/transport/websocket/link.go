@@ -88,6 +88,7 @@ func (l *link) Message(c *Conn, op Opcode, p []byte) {
 	var err error
 	switch {
 	case l.proto && op == wsframe.Text:
+		m.Reset()
 		err = protocol.Errorf(protocol.CodeBadRequest, "under %s every frame is binary", protocol.SubprotocolProtobuf)
 	case l.proto:
 		err = protocol.DecodeProtobuf(p, m)
@@ -97,7 +98,7 @@ func (l *link) Message(c *Conn, op Opcode, p []byte) {
 		err = protocol.DecodeJSON(p, m)
 	}
 	if err != nil {
-		l.session.BadMessage(err)
+		l.session.BadMessage(m, err)
 		return
 	}
 	l.session.Message(m)

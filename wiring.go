@@ -4,10 +4,10 @@ import (
 	"context"
 
 	"ringdown/internal/api"
+	"ringdown/internal/asyncapi"
 	"ringdown/internal/auth"
 	"ringdown/internal/config"
 	"ringdown/internal/transport/websocket"
-	"ringdown/protocol"
 )
 
 // origins are checked by the configuration; in dev mode every page may connect.
@@ -39,7 +39,7 @@ func (s *Server) apiOptions(conf *config.Config) api.Options {
 		Origins:  s.origins(conf),
 		Dev:      conf.Dev && s.verifier.Empty(),
 		AsyncAPI: func() ([]byte, error) {
-			return nil, protocol.Errorf(protocol.CodeUnavailable, "not yet")
+			return asyncapi.Document(conf.Table(), asyncapi.Info{Title: "Ringdown", Version: Version})
 		},
 		Ready:  s.ready,
 		Logger: s.log,

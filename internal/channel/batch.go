@@ -1,5 +1,7 @@
 package channel
 
+import "math"
+
 // Batch is a run of entries read from one ring, with their frames side by side
 // so that one write carries them all. A batch is reused for the next run, so
 // what Bytes returns is valid until the next Fill. Not safe for concurrent use.
@@ -7,6 +9,7 @@ type Batch struct {
 	From, To Cursor
 	entries  []*Entry
 	cursors  []Cursor
+	size     int // bytes of text frames
 	forms    [FormCount]run
 }
 
@@ -21,11 +24,29 @@ type run struct {
 func (b *Batch) reset(from Cursor) {
 	clear(b.entries)
 	b.entries, b.cursors = b.entries[:0], b.cursors[:0]
-	b.From, b.To = from, from
+	b.From, b.To, b.size = from, from, 0
+	b.unmake()
+}
+
+// unmake forgets the concatenations, because the entries have changed.
+func (b *Batch) unmake() {
 	for f := range b.forms {
 		b.forms[f].made = false
 		b.forms[f].bytes = nil
 	}
+}
+
+// add appends an entry, unless the batch holds one already and would pass limit.
+func (b *Batch) add(e *Entry, at Cursor, limit int) bool {
+	if len(b.entries) > 0 && b.size+len(e.frame) > limit {
+		return false
+	}
+	b.size += len(e.frame)
+	b.entries = append(b.entries, e)
+	b.cursors = append(b.cursors, at)
+	b.To = at
+	b.unmake()
+	return true
 }
 
 // Release lets go of the entries, so that an idle batch pins no memory, and of
@@ -41,6 +62,9 @@ func (b *Batch) Release(keep int) {
 
 // Len returns the number of entries.
 func (b *Batch) Len() int { return len(b.entries) }
+
+// Count returns the number of entries after the cursor c.
+func (b *Batch) Count(c Cursor) int { return len(b.entries) - b.after(c) }
 
 // Bytes returns the frames of all the entries after the cursor c in form f, nil
 // when there are none.
@@ -106,8 +130,6 @@ func (b *Batch) concat(r *run, f Form) {
 func (b *Batch) Load(after uint64, entries []*Entry) {
 	b.reset(Cursor{Mark: after})
 	for _, e := range entries {
-		b.entries = append(b.entries, e)
-		b.cursors = append(b.cursors, Cursor{Mark: e.Offset})
-		b.To = Cursor{Mark: e.Offset}
+		b.add(e, Cursor{Mark: e.Offset}, math.MaxInt)
 	}
 }

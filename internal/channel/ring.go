@@ -138,20 +138,33 @@ func (r *Ring) Overtaken(c Cursor) (resume Cursor, gap *Gap, overtaken bool) {
 // reader so far behind has no use for them.
 func (r *Ring) Fill(b *Batch, from Cursor, limit int, conflate bool) {
 	b.reset(from)
-	size := 0
 	for seq := from.Seq + 1; seq < r.next; seq++ {
 		s := r.at(seq)
 		if conflate && r.stale(seq, s) {
 			b.To = Cursor{seq, s.mark}
 			continue
 		}
-		if size += len(s.entry.frame); size > limit && len(b.entries) > 0 {
+		if !b.add(s.entry, Cursor{seq, s.mark}, limit) {
 			return
 		}
-		b.entries = append(b.entries, s.entry)
-		b.cursors = append(b.cursors, Cursor{seq, s.mark})
-		b.To = Cursor{seq, s.mark}
 	}
+}
+
+// Extend adds to b, which Fill made of this ring, what has come since, as far as
+// the limit allows, and reports whether that was anything. It adds nothing when
+// the ring has overtaken the batch's end.
+func (r *Ring) Extend(b *Batch, limit int) bool {
+	before := b.To
+	if b.To.Seq+1 < r.first {
+		return false
+	}
+	for seq := b.To.Seq + 1; seq < r.next; seq++ {
+		s := r.at(seq)
+		if !b.add(s.entry, Cursor{seq, s.mark}, limit) {
+			break
+		}
+	}
+	return b.To != before
 }
 
 func (r *Ring) stale(seq uint64, s *slot) bool {

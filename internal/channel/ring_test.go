@@ -256,6 +256,40 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestExtend: a batch that is extended is the batch of a later Fill.
+func TestExtend(t *testing.T) {
+	d := declarations()["kept"]
+	r, m := NewRing(d, 0), &model{d: d}
+	var b Batch
+	r.Append(m.add("", false, 5))
+	r.Fill(&b, Cursor{}, 1000, false)
+	one := string(b.Bytes(FormText, b.From))
+	if r.Extend(&b, 1000) {
+		t.Error("nothing has come, and the batch grew")
+	}
+	for range 3 {
+		r.Append(m.add("", false, 5))
+	}
+	if !r.Extend(&b, 1000) || b.Len() != 4 || b.To != r.Head() {
+		t.Fatalf("the batch has %d entries up to %+v", b.Len(), b.To)
+	}
+	if all := string(b.Bytes(FormText, b.From)); all[:len(one)] != one || all[len(one):] != string(b.Bytes(FormText, Cursor{1, 1})) {
+		t.Error("what was there is no longer in front")
+	}
+	checkBatch(t, &b, b.From)
+	// The limit holds, and a ring that has moved on says so by adding nothing.
+	r.Append(m.add("", false, 2000))
+	if r.Extend(&b, 1000) {
+		t.Error("the limit was passed")
+	}
+	for range 20 {
+		r.Append(m.add("", false, 5))
+	}
+	if r.Extend(&b, 100_000) {
+		t.Error("entries are missing in the middle of the batch")
+	}
+}
+
 func TestRingBeginsAtPosition(t *testing.T) {
 	d := declarations()["kept"]
 	r := NewRing(d, 41)

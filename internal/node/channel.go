@@ -247,6 +247,13 @@ func (c *Channel) Fill(b *channel.Batch, from channel.Cursor, limit int, conflat
 	return gap
 }
 
+// Extend adds to a batch of Fill what has come since; see channel.Ring.Extend.
+func (c *Channel) Extend(b *channel.Batch, limit int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ring.Extend(b, limit)
+}
+
 // Behind reports whether anything comes after from.
 func (c *Channel) Behind(from channel.Cursor) bool {
 	c.mu.Lock()

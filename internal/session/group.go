@@ -102,16 +102,14 @@ func (g *group) remove(x *Session, i int) {
 		g.hub.loop.Disarm(&p.timer)
 	}
 	last := len(g.members) - 1
-	if s := g.sweep; s != nil && at < s.at {
-		// The place that the sweep has passed is filled by one that it has passed
-		// too, and that one's by the last, which it then comes to.
-		s.at--
-		g.move(s.at, at)
-		at = s.at
-	}
 	g.move(last, at)
 	g.members[last] = member{}
 	g.members = g.members[:last]
+	if g.sweep != nil {
+		// Who took the place may have been still to come: once round again. It
+		// costs little, for whoever has everything is passed over.
+		g.sweep.left = last
+	}
 
 	end := len(x.subs) - 1
 	if i != end {
@@ -157,7 +155,7 @@ func (g *group) look() {
 		g.hub.keepSweep(s)
 		return
 	}
-	s.group, s.at = g, 0
+	s.group, s.at, s.left = g, 0, len(g.members)
 	g.sweep, g.swept = s, s.batch.To
 	g.hub.loop.AddJob(s)
 }
@@ -174,11 +172,15 @@ func (g *group) overtaken() {
 	}
 }
 
-// sweep is a job that gives one batch to all members of a group.
+// sweep is a job that goes round the members of a group and gives each what it
+// lacks of one batch. What comes meanwhile is added to the batch, so that who is
+// still to be visited gets it in the same write, and who was visited gets it in
+// the next round.
 type sweep struct {
 	group *group
 	batch channel.Batch
 	at    int // the next member
+	left  int // members to visit until everybody has the batch
 }
 
 func (h *hub) idleSweep() *sweep {
@@ -201,30 +203,43 @@ func (h *hub) keepSweep(s *sweep) {
 // Step serves the next members. A member that panics is closed and passed over.
 func (s *sweep) Step(*reactor.Loop) (more bool) {
 	g := s.group
-	before := s.at
+	var current *Session
 	defer func() {
 		if cause := recover(); cause != nil {
 			g.hub.server.metrics.Panics.Add(1)
 			g.hub.server.log.Error("delivering panicked; the connection is closed", "panic", cause, "stack", stack())
-			if s.at > before && s.at <= len(g.members) {
-				g.members[s.at-1].link.Close(protocol.CloseInternal, "")
+			if current != nil {
+				current.link.Close(protocol.CloseInternal, "")
 			}
 			more = true
 		}
 	}()
+	if g.dirty.Load() {
+		g.dirty.Store(false)
+		if g.channel.Extend(&s.batch, sweepBytes) {
+			g.swept, s.left = s.batch.To, len(g.members)
+		} else {
+			g.dirty.Store(true) // for the look at the end
+		}
+	}
 	given := 0
-	for n := 0; n < sweepStep && s.at < len(g.members); n++ {
+	for n := 0; n < sweepStep && s.left > 0 && len(g.members) > 0; n++ {
+		if s.at >= len(g.members) {
+			s.at = 0
+		}
 		m := &g.members[s.at]
-		s.at++ // before serving: serving may end the member, which moves s.at
+		s.at++
+		s.left--
+		current = m.session
 		given += s.serve(m)
 	}
 	g.hub.server.metrics.Deliveries.Add(uint64(given))
-	if s.at < len(g.members) {
+	if s.left > 0 && len(g.members) > 0 {
 		return true
 	}
 	g.sweep = nil
 	g.hub.keepSweep(s)
-	g.look() // what came meanwhile, and what did not fit into this batch
+	g.look() // what did not fit into this batch
 	return false
 }
 
@@ -254,7 +269,7 @@ func (s *sweep) serve(m *member) int {
 	if n := m.link.Offer(frames); n < len(frames) && !x.closed {
 		cut(m, &s.batch, form, from, n)
 	}
-	return s.batch.Len()
+	return s.batch.Count(from)
 }
 
 // cut is what follows an Offer that wrote only n bytes: the frame that was cut

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"ringdown/internal/reactor"
@@ -15,60 +17,105 @@ import (
 // Opcode tells text from bytes.
 type Opcode = wsframe.Opcode
 
-// Conn is one WebSocket. All methods are for its loop.
+// Conn is one WebSocket. All methods are for its loop. After Closed they do
+// nothing.
 type Conn struct {
 	// Set when it begins.
 	handler *Handler
-	rc      *reactor.Conn
+	rc      *reactor.Conn // nil after Closed: the slot is somebody else's then
 	app     App
-	opts    *Options
-	window  uint8 // bits of the peer's inflate window
+	opts    *Options // those of its upgrade: what the client was told stays true
+	window  uint8    // bits of the peer's inflate window
+	early   uint8    // how much earlier than others it is pinged, of 256 parts
 	deflate bool
 	proto   bool // protobuf subprotocol
 
-	in      *inbound // what has come of an unfinished message; nil: nothing
-	pong    []byte   // the answer to the newest ping, while blocked
-	timer   reactor.Timer
-	pinged  int64 // when the ping that is not answered yet was sent, Unix ns; 0: none
-	control int64 // when the budget of control frames is whole again, Unix ns
-	why     error // for Closed
-	closing bool  // a close frame was sent or received
+	// Owned by the loop. Times are nanoseconds on the handler's clock.
+	closing bool          // a close frame was sent or received
+	paused  bool          // by the app
+	code    uint16        // of the close frame, whoever sent it; 0: there was none
+	in      *inbound      // what has come of an unfinished message; nil: nothing
+	pong    *[]byte       // payload of the newest ping, while blocked
+	timer   reactor.Timer // the only one: see Fire
+	due     int64         // when timer fires; 0: not armed
+	pinged  int64         // when the ping was sent that nothing has followed yet; 0: none
+	control int64         // when the budget of control frames is whole again
+	why     error         // for Closed
 }
 
 // begin is called on the loop with the new connection.
 func (c *Conn) begin(h *Handler, rc *reactor.Conn, a App, hs *handshake, o *Options) {
 	c.handler, c.rc, c.app, c.opts = h, rc, a, o
 	c.window, c.deflate, c.proto = uint8(hs.window), hs.deflate, hs.protobuf
+	defer c.guard()
 	c.startHeartbeat()
 	a.Open(c)
 }
 
-// Loop returns the loop that owns the connection.
+// Loop returns the loop that owns the connection. Not after Closed.
 func (c *Conn) Loop() *reactor.Loop { return c.rc.Loop() }
 
-// RemoteAddr returns the peer's address.
-func (c *Conn) RemoteAddr() netip.AddrPort { return c.rc.RemoteAddr() }
+func (c *Conn) lane() *lane { return &c.handler.lanes[c.rc.Loop().Index()] }
+
+// now is the time of this turn of the loop. It does not jump when the clock of
+// the machine is set.
+func (c *Conn) now() int64 { return c.handler.since(c.rc.Loop().Now()) }
+
+// RemoteAddr returns the peer's address, the zero value after Closed.
+func (c *Conn) RemoteAddr() netip.AddrPort {
+	if c.rc == nil {
+		return netip.AddrPort{}
+	}
+	return c.rc.RemoteAddr()
+}
 
 // Blocked reports that the peer does not take what is sent.
-func (c *Conn) Blocked() bool { return c.rc.Blocked() }
+func (c *Conn) Blocked() bool { return c.rc != nil && c.rc.Blocked() }
 
-// PauseRead stops reading. Messages that were already read still come.
-func (c *Conn) PauseRead() { c.rc.PauseRead() }
+// PauseRead stops reading. Messages that were already read still come. The
+// peer's silence is not held against it meanwhile.
+func (c *Conn) PauseRead() {
+	if c.rc != nil {
+		c.paused = true
+		c.rc.PauseRead()
+	}
+}
 
 // ResumeRead reads again.
-func (c *Conn) ResumeRead() { c.rc.ResumeRead() }
+func (c *Conn) ResumeRead() {
+	if c.rc != nil && c.paused {
+		c.paused = false
+		c.unheard()
+		c.rc.ResumeRead()
+	}
+}
 
-// Offer writes what goes of ready-made frames, and keeps nothing.
-func (c *Conn) Offer(frames []byte) int { return c.rc.Offer(frames) }
+// Offer writes what goes of ready-made frames now, keeps nothing of them, and
+// returns the count. When the connection is closing all of them count as
+// written: nobody is to wait for it.
+func (c *Conn) Offer(frames []byte) int {
+	if c.closing {
+		return len(frames)
+	}
+	n := c.rc.Offer(frames)
+	c.lane().bytesOut.Add(uint64(n))
+	return n
+}
 
-// Share queues ready-made frames by reference.
-func (c *Conn) Share(frames []byte) { c.rc.Share(frames) }
+// Share queues ready-made frames by reference: they must never change.
+func (c *Conn) Share(frames []byte) {
+	if !c.closing {
+		c.lane().bytesOut.Add(uint64(len(frames)))
+		c.rc.Share(frames)
+	}
+}
 
 // WriteMessage sends one message, compressed if that was agreed and pays. p is
 // the caller's again afterwards.
 func (c *Conn) WriteMessage(op Opcode, p []byte) {
-	buf := append(c.room(), p...)
-	c.writeBuffer(op, buf)
+	if !c.closing {
+		c.writeBuffer(op, append(c.room(), p...))
+	}
 }
 
 // room returns the loop's buffer with the headroom that a frame header needs.
@@ -78,54 +125,74 @@ func (c *Conn) room() []byte {
 
 // writeBuffer sends the payload that follows the headroom in buf.
 func (c *Conn) writeBuffer(op Opcode, buf []byte) {
-	if c.closing {
-		return
-	}
 	payload := buf[wsframe.Headroom:]
 	always := c.opts.DeflateAlways
 	if c.deflate && (always || len(payload) >= wsframe.DeflateMin) {
 		if small := c.compress(payload); always || len(small) < len(buf) {
-			c.rc.Send(wsframe.Finish(small, op, true))
+			c.send(wsframe.Finish(small, op, true))
 			return
 		}
 	}
-	c.rc.Send(wsframe.Finish(buf, op, false))
+	c.send(wsframe.Finish(buf, op, false))
 }
 
-// compress returns the compressed payload behind the headroom of a frame.
+// compress returns the compressed payload behind the headroom of a frame, in
+// memory of the loop that is good until the next call.
 func (c *Conn) compress(payload []byte) []byte {
-	small := make([]byte, wsframe.Headroom, wsframe.Headroom+len(payload)/2)
+	l := c.lane()
+	small := append(l.packed[:0], make([]byte, wsframe.Headroom)...)
 	// Nothing in a message of at most 2^N bytes can refer back further than a
 	// window of 2^N bytes; and no window is larger than that of 15 bits.
 	if c.window == 15 || len(payload) <= 1<<c.window {
-		return wsframe.Deflate(small, payload)
+		small = wsframe.Deflate(small, payload)
+	} else {
+		small = wsframe.DeflateWindow(small, payload, int(c.window))
 	}
-	return wsframe.DeflateWindow(small, payload, int(c.window))
+	l.packed = keep(small)
+	return small
 }
 
 func (c *Conn) sendControl(op Opcode, p []byte) {
 	var buf [wsframe.Headroom + wsframe.MaxControl]byte
 	n := copy(buf[wsframe.Headroom:], p)
-	c.rc.Send(wsframe.Finish(buf[:wsframe.Headroom+n], op, false))
+	c.send(wsframe.Finish(buf[:wsframe.Headroom+n], op, false))
 }
 
-// Close sends a close frame, waits a moment for the peer's, and closes.
+func (c *Conn) send(frame []byte) {
+	l := c.lane()
+	l.framesOut.Add(1)
+	l.bytesOut.Add(uint64(len(frame)))
+	c.rc.Send(frame)
+}
+
+// Close sends a close frame, waits a moment for the peer's, and closes. The
+// code is one that may be sent, the reason is cut at 123 bytes.
 func (c *Conn) Close(code uint16, reason string) {
 	if c.closing {
 		return
 	}
-	c.closing = true
 	if c.why == nil {
 		c.why = fmt.Errorf("closed with %d %s", code, reason)
 	}
-	c.sendControl(wsframe.Close, wsframe.AppendClose(nil, code, reason))
+	c.end(code, wsframe.AppendClose(nil, code, reason))
+}
+
+// end sends the last frame. The reactor then takes what the peer still sends
+// and drops it, until the peer has closed too, so that a reset does not
+// overtake what we said.
+func (c *Conn) end(code uint16, payload []byte) {
+	c.closing, c.code = true, code
+	c.sendControl(wsframe.Close, payload)
 	c.rc.CloseAfterFlush(closeGrace)
 }
 
 // fail closes for something that the peer did wrong.
 func (c *Conn) fail(code protocol.CloseCode, err error) {
+	if c.closing {
+		return
+	}
 	c.why = err
-	c.Close(uint16(code), err.Error()[:min(len(err.Error()), wsframe.MaxReason)])
+	c.Close(uint16(code), strings.TrimPrefix(err.Error(), "wsframe: "))
 }
 
 // closedByPeer answers the peer's close frame (RFC 6455 §5.5.1).
@@ -139,22 +206,18 @@ func (c *Conn) closedByPeer(p []byte) {
 		c.fail(protocol.CloseProtocolError, err)
 		return
 	}
-	c.closing = true
-	var echo []byte
-	if code != wsframe.NoStatus {
-		echo = wsframe.AppendClose(nil, code, "")
-	}
 	if code != wsframe.NoStatus && code != 1000 && code != 1001 {
 		c.why = fmt.Errorf("the client closed with %d", code)
 	}
-	c.sendControl(wsframe.Close, echo)
-	c.rc.CloseAfterFlush(closeGrace)
+	c.end(code, wsframe.AppendClose(nil, code, ""))
 }
 
 // Drained implements reactor.Handler.
 func (c *Conn) Drained(*reactor.Conn) {
+	defer c.guard()
+	c.unheard()
 	if c.pong != nil {
-		p := c.pong
+		p := *c.pong
 		c.pong = nil
 		c.sendControl(wsframe.Pong, p)
 	}
@@ -170,16 +233,38 @@ func (c *Conn) Closed(rc *reactor.Conn, err error) {
 	} else if c.closing || errors.Is(err, io.EOF) {
 		err = nil
 	}
+	c.closing = true
+	c.handler.tally.closed(c.code)
+	defer func() { c.rc = nil }()
 	c.app.Closed(c, err)
+}
+
+// guard ends a panic of the app. It costs this connection, which is told with
+// 1011, and nobody else.
+func (c *Conn) guard() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	err := &reactor.PanicError{Value: v, Stack: debug.Stack()}
+	c.handler.tally.panicked()
+	c.opts.Logger.Error("a connection panicked and is closed", "panic", v, "stack", string(err.Stack))
+	if c.closing {
+		// It has said its last word, and only waits for the peer to leave.
+		c.rc.Close(err)
+		return
+	}
+	c.why = err
+	c.Close(uint16(protocol.CloseInternal), protocol.CloseInternal.Reason())
 }
 
 // ReactorConn names the connection to the loop, so that a panic in a timer's
 // callback costs this one.
 func (c *Conn) ReactorConn() *reactor.Conn { return c.rc }
 
-// controlFrame spends one control frame of the budget.
+// controlFrame spends one control frame of the budget, by GCRA.
 func (c *Conn) controlFrame() bool {
-	now := c.Loop().Now().UnixNano()
+	now := c.now()
 	every := int64(time.Second) / int64(c.opts.ControlPerSecond)
 	whole := max(c.control, now) + every
 	if whole-now > every*int64(2*c.opts.ControlPerSecond) {

@@ -537,7 +537,7 @@ func TestDeflate(t *testing.T) {
 			"nonsense":             {masked(0xc2, []byte{0xff, 0xff, 0xff}), 1007},
 			"RSV1 on continuation": {append(masked(0x41, d[:10]), masked(0xc0, d[10:])...), 1002},
 			"not UTF-8":            {masked(0xc1, wsframe.Deflate(nil, bytes.Repeat([]byte{0xff}, 400))), 1007},
-			"compressed too long":  {masked(0xc2, make([]byte, 100_001)), 1009},
+			"compressed too long":  {masked(0xc2, make([]byte, 120_000)), 1009},
 		} {
 			p := h.dial(deflate)
 			p.raw(c.send...)

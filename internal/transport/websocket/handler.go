@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -36,22 +35,32 @@ type door struct {
 	app   func(r *http.Request) (func() App, error) // in the request's goroutine; the inner one on the loop
 }
 
-// Handler answers WebSocket handshakes.
+// Handler answers WebSocket handshakes. Its methods are safe for concurrent use.
 type Handler struct {
 	engine *reactor.Engine
 	opts   atomic.Pointer[Options]
 	door   door
-	stats  Stats
+	epoch  time.Time // the connections' clock counts from here
+	lanes  []lane    // by loop index
+	tally  tally
 }
+
+func newHandler(e *reactor.Engine, d door, o Options) *Handler {
+	h := &Handler{engine: e, door: d, epoch: time.Now(), lanes: make([]lane, len(e.Loops()))}
+	h.Reload(o)
+	return h
+}
+
+// since is a time as the connections count it, in nanoseconds; never 0, which
+// means that there was none.
+func (h *Handler) since(t time.Time) int64 { return max(1, int64(t.Sub(h.epoch))) }
 
 // NewApp returns a handler whose connections belong to an App each.
 func NewApp(e *reactor.Engine, o Options, app func() App) *Handler {
-	h := &Handler{engine: e, door: door{
+	return newHandler(e, door{
 		admit: func() error { return nil },
 		app:   func(*http.Request) (func() App, error) { return app, nil },
-	}}
-	h.Reload(o)
-	return h
+	}, o)
 }
 
 // Reload changes the options, for connections from now on; Paths are not looked at.
@@ -59,17 +68,6 @@ func (h *Handler) Reload(o Options) {
 	o = o.WithDefaults()
 	h.opts.Store(&o)
 }
-
-// Stats counts what the handler did. Fields may be read at any time.
-type Stats struct {
-	Upgraded atomic.Uint64
-	Refused  atomic.Uint64 // handshakes
-	FramesIn atomic.Uint64
-	BytesIn  atomic.Uint64
-}
-
-// Stats returns the handler's counters.
-func (h *Handler) Stats() *Stats { return &h.stats }
 
 // ServeHTTP answers one handshake.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -93,15 +91,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, &refusal{protocol.AsError(err).Code.HTTPStatus(), protocol.AsError(err)})
 		return
 	}
-	if err := h.upgrade(w, hs, o, app); err != nil {
-		h.stats.Refused.Add(1)
-	}
+	h.upgrade(w, hs, o, app)
 }
 
 // refuse answers with a problem document (RFC 9457) and ends the connection, so
 // that nothing behind a failed handshake is taken for a request.
 func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
-	h.stats.Refused.Add(1)
+	h.tally.refused(bad.status)
+	// Behind the answer net/http reads what is left of a body, for ever if it does
+	// not come. A writer without deadlines has no socket to wait for.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 	head := w.Header()
 	head.Set("Connection", "close")
 	head.Set("Content-Type", "application/problem+json")
@@ -124,15 +123,13 @@ func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
 	_, _ = w.Write(body)
 }
 
-var errNotHijacked = errors.New("websocket: the connection cannot be taken over")
-
 // upgrade hands the socket to the engine. The answer 101 leaves from the loop,
 // in one write with what the app says first.
-func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app func() App) error {
+func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app func() App) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		h.refuse(w, &refusal{http.StatusInternalServerError, protocol.Errorf(protocol.CodeInternal, "this server cannot take the connection over")})
-		return errNotHijacked
+		return
 	}
 	var answer strings.Builder
 	fmt.Fprintf(&answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n", hs.accept)
@@ -148,12 +145,13 @@ func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app 
 	if n := rw.Reader.Buffered(); n > 0 {
 		peeked, err := rw.Reader.Peek(n)
 		if err != nil {
-			nc.Close()
-			return err
+			nc.Close() // the bytes are in the buffer, so this does not happen
+			return
 		}
 		leftover = append(leftover, peeked...)
 	}
-	return h.take(nc, []byte(answer.String()), leftover, hs, o, app)
+	// The engine refuses only when it has stopped, and then closes.
+	_ = h.take(nc, []byte(answer.String()), leftover, hs, o, app)
 }
 
 func (h *Handler) take(nc net.Conn, answer, leftover []byte, hs *handshake, o *Options, app func() App) error {
@@ -170,7 +168,7 @@ func (h *Handler) take(nc net.Conn, answer, leftover []byte, hs *handshake, o *O
 		return c
 	})
 	if err == nil {
-		h.stats.Upgraded.Add(1)
+		h.tally.upgraded()
 	}
 	return err
 }

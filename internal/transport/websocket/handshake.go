@@ -147,7 +147,7 @@ func deflateOffer(params string, any bool) (window int, ok bool) {
 	for p := range strings.SplitSeq(params, ";") {
 		p = strings.TrimSpace(p)
 		name, value, hasValue := strings.Cut(p, "=")
-		name, value = strings.TrimSpace(name), strings.Trim(strings.TrimSpace(value), `"`)
+		name, value = strings.TrimSpace(name), unquote(strings.TrimSpace(value))
 		if seen[name] {
 			return 0, false
 		}
@@ -171,6 +171,15 @@ func deflateOffer(params string, any bool) (window int, ok bool) {
 		}
 	}
 	return window, true
+}
+
+// unquote takes the quotes off a quoted-string (RFC 6455 §9.1 allows a value to
+// be one as long as what it quotes is a token).
+func unquote(s string) string {
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		return s[1 : len(s)-1]
+	}
+	return s
 }
 
 func windowBits(s string) bool {

@@ -178,7 +178,7 @@ func TestMalformedHandshakes(t *testing.T) {
 		"an unknown coding":           request(get, "+Transfer-Encoding: gzip"),
 		"two lengths":                 request(get, "+Content-Length: 0", "+Content-Length: 5"),
 		"a negative length":           request(get, "+Content-Length: -1"),
-		"a space before the colon":    request(get, "Upgrade : websocket"),
+		"a space before the colon":    request(get, "-Upgrade", "+Upgrade : websocket"),
 		"a line without a colon":      request(get, "+nonsense"),
 		"NUL in a value":              request(get, "+X-Odd: a\x00b"),
 		"a name that is no token":     request(get, "+X(odd): a"),

@@ -10,83 +10,152 @@ import (
 	"ringdown/protocol"
 )
 
-// The heartbeat is one timer for each connection. It is not moved when
-// something is sent or received, which would cost every message; when it is due
-// it looks what has happened since, and arms itself for when something could
-// have to be done.
+// A connection has one timer. It is not moved when something is sent or
+// received, which would cost every message; when it is due it looks what has
+// happened since, and arms itself for when something could have to be done. It
+// serves
+//
+//	the heartbeat    a ping when nothing was sent for PingInterval, and the end
+//	                 when nothing came back within PongTimeout
+//	the slow         the end when nothing of what waits was taken for
+//	                 StalledTimeout
+//	the unfinished   the end when a message was not finished in MessageTimeout,
+//	                 whatever pings came meanwhile
+//
+// While nothing is read, because the app paused or because the peer does not
+// read, the peer's silence says nothing and is not held against it.
 
 var (
 	errHeartbeat = errors.New("nothing came back for the heartbeat")
 	errStalled   = errors.New("the peer takes nothing of what waits for it")
 )
 
+// startHeartbeat draws how early the connection is pinged, up to a fifth of the
+// interval: those who came at once, or were last sent the same message, are not
+// to be pinged at once.
 func (c *Conn) startHeartbeat() {
-	// Spread, so that those who came at once are not pinged at once.
-	d := c.opts.PingInterval
-	c.Loop().Arm(&c.timer, d-rand.N(d/8+1), c)
+	c.early = uint8(rand.N(256))
+	c.wakeAt(c.now() + c.patience())
 }
 
-// watchMessage makes the timer look in time at a message that has begun.
+// patience is how long nothing may be sent.
+func (c *Conn) patience() int64 {
+	d := int64(c.opts.PingInterval)
+	return d - d/5*int64(c.early)/256
+}
+
+// wakeAt makes the timer fire then, unless it does so sooner.
+func (c *Conn) wakeAt(at int64) {
+	if c.due == 0 || at < c.due {
+		c.due = at
+		c.Loop().Arm(&c.timer, time.Duration(at-c.now()), c)
+	}
+}
+
+// watchMessage begins the time that a message has to become whole.
 func (c *Conn) watchMessage() {
-	c.Loop().Arm(&c.timer, min(c.opts.MessageTimeout, c.opts.PingInterval), c)
+	c.in.begun = c.now()
+	c.wakeAt(c.in.begun + int64(c.opts.MessageTimeout))
+}
+
+// unheard forgets that an answer is awaited: there was a time when it would not
+// have been read.
+func (c *Conn) unheard() {
+	c.pinged = 0
+	if c.in != nil {
+		c.in.begun = c.now()
+	}
 }
 
 // Fire looks after the connection.
-func (c *Conn) Fire(l *reactor.Loop) {
+func (c *Conn) Fire(*reactor.Loop) {
+	defer c.guard()
+	c.due = 0
 	if c.closing {
 		return
 	}
-	now := l.Now()
-	next := c.opts.PingInterval
-	if c.in != nil {
-		left := c.opts.MessageTimeout - now.Sub(c.in.begun)
-		if left <= 0 {
-			c.fail(protocol.ClosePolicy, errUnfinished)
-			return
-		}
-		next = min(next, left)
+	now := c.now()
+	var next int64
+	switch {
+	case c.rc.Blocked():
+		next = c.lookBlocked(now)
+	case c.paused:
+		next = c.lookPaused(now)
+	default:
+		next = c.look(now)
 	}
-	wait, ok := c.beat(now)
-	if ok {
-		l.Arm(&c.timer, max(min(next, wait), time.Millisecond), c)
+	if !c.closing {
+		c.wakeAt(max(next, now+1))
 	}
 }
 
-// beat pings if it is time, and reports when to look again; not ok: it closed.
-func (c *Conn) beat(now time.Time) (wait time.Duration, ok bool) {
-	if c.rc.Blocked() {
-		switch {
-		case c.rc.Dead():
-			c.why = errHeartbeat
-			c.rc.Close(errHeartbeat)
-			return 0, false
-		case now.Sub(c.rc.LastWrite()) >= c.opts.StalledTimeout:
-			// No close frame would get through.
-			c.why = errStalled
-			c.rc.Close(errStalled)
-			return 0, false
+// lookBlocked is for a peer that does not read.
+func (c *Conn) lookBlocked(now int64) (next int64) {
+	c.unheard()
+	stalled := c.handler.since(c.rc.LastWrite()) + int64(c.opts.StalledTimeout)
+	switch {
+	case c.rc.Dead():
+		c.lost()
+	case now >= stalled:
+		c.why = errStalled
+		c.Close(uint16(protocol.CloseTooSlow), protocol.CloseTooSlow.Reason())
+	}
+	return min(stalled, now+int64(c.opts.PingInterval))
+}
+
+// lookPaused keeps the line open, and cannot know whether anybody is there.
+func (c *Conn) lookPaused(now int64) (next int64) {
+	c.unheard()
+	next = c.ping(now)
+	c.pinged = 0
+	return next
+}
+
+func (c *Conn) look(now int64) (next int64) {
+	next = now + int64(c.opts.PingInterval)
+	if c.in != nil {
+		end := c.in.begun + int64(c.opts.MessageTimeout)
+		if now >= end {
+			c.fail(protocol.ClosePolicy, errUnfinished)
+			return 0
 		}
+		next = end
+	}
+	heard := c.handler.since(c.rc.LastRead())
+	if heard >= c.pinged {
 		c.pinged = 0
-		return c.opts.PingInterval, true
 	}
 	if c.pinged != 0 {
-		sent := time.Unix(0, c.pinged)
-		switch {
-		case c.rc.LastRead().UnixNano() >= c.pinged:
-			c.pinged = 0
-		case now.Sub(sent) >= c.opts.PongTimeout:
+		end := c.pinged + int64(c.opts.PongTimeout)
+		if now >= end {
 			c.why = errHeartbeat
 			c.Close(uint16(protocol.CloseHeartbeat), protocol.CloseHeartbeat.Reason())
-			return 0, false
-		default:
-			return c.opts.PongTimeout - now.Sub(sent), true
 		}
+		return min(next, end)
 	}
-	silent := now.Sub(c.rc.LastWrite())
-	if silent < c.opts.PingInterval {
-		return c.opts.PingInterval - silent, true
+	// Who is sent something all the time is never pinged, and who only listens
+	// is never heard: the kernel knows whether anybody acknowledges.
+	if now-heard > int64(c.opts.PingInterval) && c.rc.Dead() {
+		c.lost()
+		return 0
+	}
+	return min(next, c.ping(now))
+}
+
+// ping sends one if it is time, and returns when to look again.
+func (c *Conn) ping(now int64) (next int64) {
+	if at := c.handler.since(c.rc.LastWrite()) + c.patience(); now < at {
+		return at
 	}
 	c.sendControl(wsframe.Ping, nil)
-	c.pinged = now.UnixNano()
-	return c.opts.PongTimeout, true
+	c.pinged = now
+	return now + int64(c.opts.PongTimeout)
+}
+
+// lost closes a connection that has no other end any more.
+func (c *Conn) lost() {
+	c.why = errHeartbeat
+	c.closing = true
+	c.code = uint16(protocol.CloseHeartbeat)
+	c.rc.Close(errHeartbeat)
 }

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"context"
 	"net/http"
 
 	"ringdown/internal/auth"
@@ -13,29 +14,36 @@ import (
 
 // New returns the handler whose connections are sessions of s.
 func New(e *reactor.Engine, s *session.Server, o Options) *Handler {
-	h := &Handler{engine: e}
-	decoded := make([]protocol.Message, len(e.Loops()))
-	h.door = door{admit: s.Admit, app: func(r *http.Request) (func() App, error) {
-		l := &link{server: s, decoded: decoded}
-		// Here and not on the loop, because a key may have to be fetched. The
-		// outcome is told after the upgrade: a browser cannot read a refusal.
-		if token, ok := auth.RequestToken(r); ok {
-			l.opening = &session.Open{}
-			l.opening.Identity, l.opening.AuthError = s.Authenticate(r.Context(), token)
-		}
-		return func() App { return l }, nil
-	}}
-	h.Reload(o)
-	return h
+	d := &doorway{server: s, decoded: make([]protocol.Message, len(e.Loops()))}
+	return newHandler(e, door{admit: s.Admit, app: d.enter}, o)
+}
+
+// doorway is what the links of a handler share.
+type doorway struct {
+	server  *session.Server
+	decoded []protocol.Message // by loop: what a frame is decoded into
+}
+
+// enter makes the link of a handshake and judges its token: here and not on the
+// loop, because a key may have to be fetched. The outcome is told after the
+// upgrade: a browser cannot read a refusal.
+func (d *doorway) enter(r *http.Request) (func() App, error) {
+	l := &link{doorway: d}
+	if token, ok := auth.RequestToken(r); ok {
+		ctx, cancel := context.WithTimeout(r.Context(), d.server.Limits().AuthTimeout)
+		defer cancel()
+		l.opening = &session.Open{}
+		l.opening.Identity, l.opening.AuthError = d.server.Authenticate(ctx, token)
+	}
+	return func() App { return l }, nil
 }
 
 // link is a session's connection: one object with its Conn.
 type link struct {
 	Conn
+	doorway *doorway
 	session *session.Session
-	server  *session.Server
-	opening *session.Open      // until Open
-	decoded []protocol.Message // by loop: what a frame is decoded into
+	opening *session.Open // until Open, if a token came
 }
 
 func (l *link) conn() *Conn { return &l.Conn }
@@ -59,6 +67,7 @@ func (l *link) Form() channel.Form {
 // Send implements session.Link.
 func (l *link) Send(m *protocol.Message) {
 	switch {
+	case l.closing:
 	case l.proto:
 		l.writeBuffer(wsframe.Binary, protocol.AppendProtobuf(l.room(), m))
 	case m.Binary:
@@ -79,12 +88,12 @@ func (l *link) Open(c *Conn) {
 		l.opening = nil
 	}
 	o.RemoteAddr, o.Transport = c.RemoteAddr(), "websocket"
-	l.session = l.server.Open(l, o)
+	l.session = l.doorway.server.Open(l, o)
 }
 
 // Message implements App.
 func (l *link) Message(c *Conn, op Opcode, p []byte) {
-	m := &l.decoded[c.Loop().Index()]
+	m := &l.doorway.decoded[c.Loop().Index()]
 	var err error
 	switch {
 	case l.proto && op == wsframe.Text:

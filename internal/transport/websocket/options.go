@@ -1,6 +1,9 @@
 package websocket
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"ringdown/internal/auth"
@@ -9,14 +12,15 @@ import (
 // Options of the transport. Zero fields mean the defaults.
 type Options struct {
 	Paths            []string      // aliases beside /v1/ws; whoever routes uses them
-	PingInterval     time.Duration // of silence on our side before a ping. Default 25 s
+	PingInterval     time.Duration // of silence on our side before a ping, which may come up to a fifth earlier. Default 25 s
 	PongTimeout      time.Duration // for anything to come back. Default 10 s
 	Compression      bool          // accept permessage-deflate
 	DeflateAlways    bool          // compress also where it does not pay, as conformance suites expect
-	ControlPerSecond int           // control frames; twice as many in a burst. Default 10
+	ControlPerSecond int           // control frames; twice as many in a burst. 1 to 1,000,000, default 10
 	MessageTimeout   time.Duration // for an unfinished message. Default 30 s
 	StalledTimeout   time.Duration // for a peer that takes nothing of what waits. Default 5 min
 	Origins          auth.Origins
+	Logger           *slog.Logger // of panics. Default slog.Default()
 }
 
 // WithDefaults returns o with its zero fields filled in.
@@ -33,7 +37,35 @@ func (o Options) WithDefaults() Options {
 	if o.ControlPerSecond <= 0 {
 		o.ControlPerSecond = 10
 	}
+	o.ControlPerSecond = min(o.ControlPerSecond, mostControl)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 	return o
+}
+
+// mostControl is a budget of control frames that nobody reaches.
+const mostControl = 1_000_000
+
+// Validate says, in one sentence each, what is wrong with o. Fields that are
+// zero are right.
+func (o Options) Validate() error {
+	var errs []error
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{{"ping interval", o.PingInterval}, {"pong timeout", o.PongTimeout}, {"message timeout", o.MessageTimeout}, {"stalled timeout", o.StalledTimeout}} {
+		if d.d < 0 {
+			errs = append(errs, fmt.Errorf("the %s is %v, and cannot be negative", d.name, d.d))
+		}
+		if d.d > 24*time.Hour {
+			errs = append(errs, fmt.Errorf("the %s is %v, and more than a day is as good as none", d.name, d.d))
+		}
+	}
+	if o.ControlPerSecond < 0 || o.ControlPerSecond > mostControl {
+		errs = append(errs, fmt.Errorf("%d control frames a second is not between 1 and %d", o.ControlPerSecond, mostControl))
+	}
+	return errors.Join(errs...)
 }
 
 // closeGrace is how long a peer has to answer a close frame.

@@ -3,7 +3,6 @@ package websocket
 import (
 	"errors"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"ringdown/internal/reactor"
@@ -13,7 +12,7 @@ import (
 
 // inbound is an unfinished message or frame.
 type inbound struct {
-	begun time.Time // its deadline counts from here
+	begun int64 // its deadline counts from here
 
 	head  [wsframe.MaxHeader]byte // a header that is not whole yet
 	headN int
@@ -34,13 +33,9 @@ type inbound struct {
 
 var inbounds = sync.Pool{New: func() any { return new(inbound) }}
 
-// keptInbound is the largest buffer that goes back into the pool.
-const keptInbound = 64 << 10
-
 func (c *Conn) inbound() *inbound {
 	if c.in == nil {
 		c.in = inbounds.Get().(*inbound)
-		c.in.begun = c.Loop().Now()
 		c.watchMessage()
 	}
 	return c.in
@@ -52,11 +47,7 @@ func (c *Conn) dropInbound() {
 		return
 	}
 	c.in = nil
-	message, ctl := in.message[:0], in.ctl[:0]
-	if cap(message) > keptInbound {
-		message = nil
-	}
-	*in = inbound{message: message, ctl: ctl}
+	*in = inbound{message: keep(in.message), ctl: in.ctl[:0]}
 	inbounds.Put(in)
 }
 
@@ -75,7 +66,8 @@ var (
 
 // Data implements reactor.Handler.
 func (c *Conn) Data(_ *reactor.Conn, p []byte) {
-	c.handler.stats.BytesIn.Add(uint64(len(p)))
+	defer c.guard()
+	c.lane().bytesIn.Add(uint64(len(p)))
 	for len(p) > 0 && !c.closing {
 		switch {
 		case c.in != nil && c.in.inFrame:
@@ -110,7 +102,7 @@ func (c *Conn) header(p []byte) []byte {
 	}
 	body := p[:h.Length]
 	wsframe.Mask(body, h.Key, 0)
-	c.handler.stats.FramesIn.Add(1)
+	c.lane().framesIn.Add(1)
 	if h.Op.Control() {
 		c.controlled(h.Op, body)
 	} else {
@@ -142,7 +134,6 @@ func (c *Conn) restOfHeader(p []byte) []byte {
 // begins checks everything that a header says, before any memory is spent.
 func (c *Conn) begins(h wsframe.Header) bool {
 	open := c.in != nil && c.in.open
-	limit := int64(c.app.MaxMessage(c))
 	switch {
 	case !h.Masked:
 		c.fail(protocol.CloseProtocolError, errUnmasked)
@@ -154,15 +145,38 @@ func (c *Conn) begins(h wsframe.Header) bool {
 		c.fail(protocol.CloseProtocolError, errNothingToGo)
 	case h.Op != wsframe.Continuation && open:
 		c.fail(protocol.CloseProtocolError, errInterleaved)
-	case h.Length > limit || open && h.Length+int64(len(c.in.message)) > limit:
+	default:
+		return c.fits(h, open)
+	}
+	return false
+}
+
+// fits holds the size that a data frame declares, and the number of fragments,
+// against the limits.
+func (c *Conn) fits(h wsframe.Header, open bool) bool {
+	limit := c.app.MaxMessage(c)
+	most, have := int64(limit), int64(0)
+	if open {
+		have = int64(len(c.in.message))
+	}
+	if h.RSV1 || open && c.in.compressed {
+		most = mostCompressed(limit)
+	}
+	switch {
+	case h.Length > most-have:
 		c.fail(protocol.CloseTooBig, errTooBig)
-	case open && c.in.fragments >= mostFragments(int(limit)):
+	case open && c.in.fragments >= mostFragments(limit):
 		c.fail(protocol.ClosePolicy, errTooMany)
 	default:
 		return true
 	}
 	return false
 }
+
+// mostCompressed is how long a message of limit bytes can be once compressed by
+// a compressor that makes it longer: somewhat more than the worst that zlib does
+// (deflateBound). Decompressing has the limit itself.
+func mostCompressed(limit int) int64 { return int64(limit) + int64(limit)/6 + 64 }
 
 // mostFragments bounds what a message may be cut into: bookkeeping must not
 // outweigh what it keeps.
@@ -208,7 +222,7 @@ func (c *Conn) payload(p []byte) []byte {
 func (c *Conn) frameDone() {
 	in := c.in
 	in.inFrame = false
-	c.handler.stats.FramesIn.Add(1)
+	c.lane().framesIn.Add(1)
 	if in.frame.Op.Control() {
 		op, body := in.frame.Op, in.ctl
 		c.controlled(op, body)
@@ -248,12 +262,9 @@ func (c *Conn) checked(op Opcode, compressed bool, p []byte) {
 		c.app.Message(c, op, p)
 		return
 	}
-	buf := inflated.Get().(*[]byte)
-	defer inflated.Put(buf)
-	out, err := wsframe.Inflate((*buf)[:0], p, c.app.MaxMessage(c))
-	if cap(out) <= keptInbound && out != nil {
-		*buf = out
-	}
+	l := c.lane()
+	out, err := l.inflater.Inflate(l.plain[:0], p, c.app.MaxMessage(c))
+	l.plain = keep(out)
 	switch {
 	case errors.Is(err, wsframe.ErrTooBig):
 		c.fail(protocol.CloseTooBig, errTooBig)
@@ -266,8 +277,6 @@ func (c *Conn) checked(op Opcode, compressed bool, p []byte) {
 	}
 }
 
-var inflated = sync.Pool{New: func() any { return new([]byte) }}
-
 // controlled is a control frame.
 func (c *Conn) controlled(op Opcode, p []byte) {
 	switch op {
@@ -276,10 +285,8 @@ func (c *Conn) controlled(op Opcode, p []byte) {
 	case wsframe.Ping:
 		if c.rc.Blocked() {
 			// At most one answer waits, the newest (RFC 6455 §5.5.3).
-			c.pong = append(c.pong[:0:0], p...)
-			if c.pong == nil {
-				c.pong = []byte{}
-			}
+			newest := append([]byte(nil), p...)
+			c.pong = &newest
 			return
 		}
 		c.sendControl(wsframe.Pong, p)

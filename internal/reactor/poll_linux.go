@@ -232,7 +232,8 @@ func deadFD(fd int32) bool {
 	return err == nil && info.Retransmits >= deadRetransmits && info.Last_ack_recv > 20_000
 }
 
-// detach takes the descriptor out of nc, so that neither the runtime's poller
+// detach takes the descriptor out of nc, which the runtime has set to not block
+// and to send without delay, so that neither the runtime's poller
 // nor net/http's buffers keep anything for it, and closes nc.
 func detach(nc *net.TCPConn, o Options) (int32, error) {
 	defer func() { _ = nc.Close() }()
@@ -246,20 +247,13 @@ func detach(nc *net.TCPConn, o Options) (int32, error) {
 		if fd, inner = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0); inner != nil {
 			return
 		}
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.NotSentLowat)
 	})
 	if err == nil {
 		err = inner
 	}
-	if err == nil {
-		err = unix.SetNonblock(fd, true)
-	}
 	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
 		return -1, err
 	}
 	return int32(fd), nil

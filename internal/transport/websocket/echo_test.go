@@ -41,10 +41,11 @@ func (e *echo) Closed(_ *Conn, err error) {
 
 // host serves an app on a real listener.
 type host struct {
-	t      *testing.T
-	addr   string
-	engine *reactor.Engine
-	closed chan error
+	t       *testing.T
+	addr    string
+	engine  *reactor.Engine
+	handler *Handler
+	closed  chan error // what the echo is told at the end
 }
 
 func engines(t *testing.T, test func(t *testing.T, engine string)) {
@@ -58,6 +59,15 @@ var lax = Options{Compression: true, ControlPerSecond: 1_000_000}
 
 func serve(t *testing.T, engine string, o Options, max int) *host {
 	t.Helper()
+	closed := make(chan error, 4096)
+	h := serveApp(t, engine, o, func() App { return &echo{max: max, closed: closed} })
+	h.closed = closed
+	return h
+}
+
+// serveApp is serve for any app.
+func serveApp(t *testing.T, engine string, o Options, app func() App) *host {
+	t.Helper()
 	e, err := reactor.New(reactor.Options{Engine: engine, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -65,8 +75,8 @@ func serve(t *testing.T, engine string, o Options, max int) *host {
 	if err := e.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	h := &host{t: t, engine: e, closed: make(chan error, 4096)}
-	srv := &http.Server{Handler: NewApp(e, o, func() App { return &echo{max: max, closed: h.closed} }), ReadHeaderTimeout: 2 * time.Second}
+	h := &host{t: t, engine: e, handler: NewApp(e, o, app)}
+	srv := &http.Server{Handler: h.handler, ReadHeaderTimeout: 2 * time.Second}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
@@ -28,11 +29,12 @@ type doorway struct {
 // loop, because a key may have to be fetched. The outcome is told after the
 // upgrade: a browser cannot read a refusal.
 func (d *doorway) enter(r *http.Request) (func() App, error) {
-	l := &link{doorway: d}
+	l := &link{doorway: d, opening: &session.Open{Transport: "websocket"}}
+	// Asking the socket would cost a system call. What does not parse stays empty.
+	l.opening.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr)
 	if token, ok := auth.RequestToken(r); ok {
 		ctx, cancel := context.WithTimeout(r.Context(), d.server.Limits().AuthTimeout)
 		defer cancel()
-		l.opening = &session.Open{}
 		l.opening.Identity, l.opening.AuthError = d.server.Authenticate(ctx, token)
 	}
 	return func() App { return l }, nil
@@ -43,7 +45,7 @@ type link struct {
 	Conn
 	doorway *doorway
 	session *session.Session
-	opening *session.Open // until Open, if a token came
+	opening *session.Open // until Open
 }
 
 func (l *link) conn() *Conn { return &l.Conn }
@@ -81,13 +83,9 @@ func (l *link) Send(m *protocol.Message) {
 func (l *link) Close(code protocol.CloseCode, reason string) { l.Conn.Close(uint16(code), reason) }
 
 // Open implements App.
-func (l *link) Open(c *Conn) {
-	o := session.Open{}
-	if l.opening != nil {
-		o = *l.opening
-		l.opening = nil
-	}
-	o.RemoteAddr, o.Transport = c.RemoteAddr(), "websocket"
+func (l *link) Open(*Conn) {
+	o := *l.opening
+	l.opening = nil
 	l.session = l.doorway.server.Open(l, o)
 }
 

@@ -68,12 +68,11 @@ func (c claims) GetAudience() (jwt.ClaimStrings, error) {
 	if !ok {
 		return nil, nil
 	}
-	var one *string
-	if json.Unmarshal(raw, &one) == nil && one != nil {
-		return jwt.ClaimStrings{*one}, nil
+	if one, ok := quoted(raw); ok {
+		return jwt.ClaimStrings{one}, nil
 	}
 	var many []*string
-	if json.Unmarshal(raw, &many) != nil {
+	if json.Unmarshal(raw, &many) != nil || many == nil {
 		return nil, errAudForm
 	}
 	list := make(jwt.ClaimStrings, 0, len(many))
@@ -92,14 +91,14 @@ func (c claims) text(name string) (value string, found bool, err error) {
 	if !found {
 		return "", false, nil
 	}
-	var s *string
-	if json.Unmarshal(raw, &s) != nil || s == nil {
-		if name == "iss" {
-			return "", true, errIssuerForm
-		}
-		return "", true, refuse("the claim %q of the token must be a string", name)
+	s, ok := quoted(raw)
+	switch {
+	case ok:
+		return s, true, nil
+	case name == "iss":
+		return "", true, errIssuerForm
 	}
-	return *s, true, nil
+	return "", true, refuse("the claim %q of the token must be a string", name)
 }
 
 // user reads the id of the user. A whole number is taken as its digits, since

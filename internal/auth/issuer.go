@@ -19,12 +19,13 @@ type issuer struct {
 	set       *keySet // keys from a URL
 	algorithm string  // of set: only this one, "" for any
 	validator *jwt.Validator
+	issuer    string // "" for any
 	userClaim string
 }
 
 // newIssuer checks an entry. source returns the key set for a URL.
 func newIssuer(path string, o JWT, now func() time.Time, source func(url string) *keySet, p *problems) *issuer {
-	i := &issuer{userClaim: o.UserClaim}
+	i := &issuer{issuer: o.Issuer, userClaim: o.UserClaim}
 	if i.userClaim == "" {
 		i.userClaim = "sub"
 	}
@@ -140,6 +141,12 @@ func (i *issuer) keys(t *token) ([]key, error) {
 	return []key{i.fixed}, nil
 }
 
+// names reports whether t names the key of this entry, which the operator named
+// so; then no source knows better.
+func (i *issuer) names(t *token) bool {
+	return i.set == nil && t.named && i.fixed.id != "" && i.fixed.id == t.kid
+}
+
 func (i *issuer) accepts(algorithm string) bool {
 	if i.algorithm != "" {
 		return algorithm == i.algorithm
@@ -154,7 +161,7 @@ func (i *issuer) judge(t *token) (*Identity, error) {
 		return nil, err
 	}
 	if err := i.validator.Validate(c); err != nil {
-		return nil, explain(c, err)
+		return nil, i.explain(c, err)
 	}
 	who := &Identity{Claims: payload}
 	if who.User, err = c.user(i.userClaim); err != nil {
@@ -175,7 +182,7 @@ func (i *issuer) judge(t *token) (*Identity, error) {
 
 // explain turns what the validator says into what a client is told. That the
 // token has expired comes last: a new one with the same fault would not help.
-func explain(c claims, err error) error {
+func (i *issuer) explain(c claims, err error) error {
 	if e, ok := errors.AsType[*protocol.Error](err); ok {
 		return e
 	}
@@ -188,7 +195,7 @@ func explain(c claims, err error) error {
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
 		return errIssuer
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		if _, ok := c["iss"]; !ok {
+		if iss, _ := c.GetIssuer(); i.issuer != "" && iss == "" {
 			return errIssuer
 		}
 		return errAudience

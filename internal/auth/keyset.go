@@ -103,11 +103,21 @@ func (s *keySet) run(ctx context.Context) {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		s.mu.Lock()
-		s.begin()
-		s.mu.Unlock()
+		s.take()
 		timer.Reset(s.finish(s.fetch(ctx), false))
 	}
+}
+
+// take makes sure that a fetch is pending, and that the one which follows serves
+// a wish that came together with the timer.
+func (s *keySet) take() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.wake:
+	default:
+	}
+	s.begin()
 }
 
 // begin makes a fetch pending. mu is held.

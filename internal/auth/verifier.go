@@ -205,7 +205,7 @@ func (v *Verifier) Token(ctx context.Context, s string) (*Identity, error) {
 func (s *state) judge(t *token, issuers []*issuer) (*Identity, []*issuer, error) {
 	var unknown []*issuer
 	var claims error // why a token is refused whose signature is good: nothing else matters then
-	refusal := error(errAlgorithm)
+	refusal, named := error(errAlgorithm), false
 	for _, i := range issuers {
 		who, verified, err := i.try(t)
 		switch {
@@ -221,9 +221,13 @@ func (s *state) judge(t *token, issuers []*issuer) (*Identity, []*issuer, error)
 		case errors.Is(refusal, errAlgorithm):
 			refusal = err
 		}
+		named = named || i.names(t)
 	}
-	if claims != nil {
+	switch {
+	case claims != nil:
 		return nil, nil, claims
+	case named:
+		return nil, nil, errSignature
 	}
 	return nil, unknown, refusal
 }

@@ -153,9 +153,7 @@ func (c *Conn) compress(payload []byte) []byte {
 }
 
 func (c *Conn) sendControl(op Opcode, p []byte) {
-	var buf [wsframe.Headroom + wsframe.MaxControl]byte
-	n := copy(buf[wsframe.Headroom:], p)
-	c.send(wsframe.Finish(buf[:wsframe.Headroom+n], op, false))
+	c.send(wsframe.Finish(append(c.room(), p...), op, false))
 }
 
 func (c *Conn) send(frame []byte) {

@@ -173,6 +173,22 @@ func (c *Conn) fits(h wsframe.Header, open bool) bool {
 	return false
 }
 
+// collect appends to the message. Its memory grows with what has come, at most
+// to what the limit allows.
+func (c *Conn) collect(part []byte) {
+	in := c.in
+	if need := len(in.message) + len(part); need > cap(in.message) {
+		most := c.app.MaxMessage(c)
+		if in.compressed {
+			most = int(mostCompressed(most))
+		}
+		grown := make([]byte, len(in.message), max(need, min(most, max(512, 2*cap(in.message)))))
+		copy(grown, in.message)
+		in.message = grown
+	}
+	in.message = append(in.message, part...)
+}
+
 // mostCompressed is how long a message of limit bytes can be once compressed by
 // a compressor that makes it longer: somewhat more than the worst that zlib does
 // (deflateBound). Decompressing has the limit itself.
@@ -211,7 +227,7 @@ func (c *Conn) payload(p []byte) []byte {
 			c.fail(protocol.CloseInvalidPayload, errUTF8)
 			return nil
 		}
-		in.message = append(in.message, part...)
+		c.collect(part)
 	}
 	if in.left == 0 {
 		c.frameDone()

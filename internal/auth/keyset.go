@@ -52,8 +52,9 @@ type keySet struct {
 
 // fetch is one that tokens may wait for.
 type fetch struct {
-	done chan struct{} // closed at its end; err may be read then
-	err  error
+	begun bool          // the source is being asked; guarded by mu
+	done  chan struct{} // closed at its end; err may be read then
+	err   error
 }
 
 func newKeySet(url string, base *http.Client, log *slog.Logger, p pace) *keySet {
@@ -118,6 +119,7 @@ func (s *keySet) take() {
 	default:
 	}
 	s.begin()
+	s.pending.begun = true
 }
 
 // begin makes a fetch pending. mu is held.
@@ -155,8 +157,9 @@ func (s *keySet) finish(err error, last bool) (due time.Duration) {
 
 // answer is what ask promises.
 type answer struct {
-	fetch *fetch
-	after time.Duration // without a fetch: when it makes sense to ask again
+	fetch *fetch        // nil: none can be had now
+	final bool          // the source is asked after ask, so that what it leaves out does not exist
+	after time.Duration // if it is not final, or there is none: when to ask again
 }
 
 // ask asks for a fetch, or joins the one that is pending. There is none when
@@ -177,19 +180,20 @@ func (s *keySet) ask() answer {
 		default:
 		}
 	}
-	return answer{fetch: s.pending}
+	return answer{fetch: s.pending, final: !s.pending.begun, after: s.pace.gap}
 }
 
-// wait waits for the fetch. An error says that the keys of the source now are
-// not known, so a token cannot be judged for good.
+// wait waits for the fetch. An error says that a token whose key is unknown even
+// now cannot be judged for good: the source could not be asked, or gave its
+// answer before the token came, and may have the key by now.
 func (a answer) wait(ctx context.Context) error {
 	if a.fetch == nil {
 		return unavailable(a.after)
 	}
 	select {
 	case <-a.fetch.done:
-		if a.fetch.err != nil {
-			return unavailable(0)
+		if a.fetch.err != nil || !a.final {
+			return unavailable(a.after)
 		}
 		return nil
 	case <-ctx.Done():

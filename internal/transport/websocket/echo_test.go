@@ -240,6 +240,7 @@ func TestEcho(t *testing.T) {
 		}
 		p.raw(masked(0x88, wsframe.AppendClose(nil, 1000, "bye"))...)
 		p.closedWith(1000)
+		p.conn.Close()
 		if err := <-h.closed; err != nil {
 			t.Error("an orderly end is", err)
 		}

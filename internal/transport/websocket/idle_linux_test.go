@@ -106,4 +106,3 @@ func settled() (m runtime.MemStats) {
 	runtime.ReadMemStats(&m)
 	return m
 }
-

@@ -1,154 +1,72 @@
 package reactor
 
 import (
-	"io"
 	"net/netip"
 	"time"
 )
 
-// Handler is told what happens to a connection, on its loop.
+// Handler is told what happens to a connection, on its loop. Once Closed was
+// called, nothing else is.
 type Handler interface {
 	// Data is called with bytes that came in. p is valid and may be overwritten
 	// during the call only.
 	Data(c *Conn, p []byte)
 	// Drained is called when c is no longer blocked.
 	Drained(c *Conn)
-	// Closed is the last call. err is nil or io.EOF when the peer closed in order.
+	// Closed is the last call, once for each connection. err is io.EOF when the
+	// peer ended its side, nil when the grace of CloseAfterFlush ran out, a
+	// *PanicError after a panic, and else what Close was given or what the
+	// socket said. c is to be forgotten: its slot is used again.
 	Closed(c *Conn, err error)
 }
 
 // Conn is one connection: a slot of its loop's table, used again after Closed.
 // All methods are for its loop only.
 type Conn struct {
-	loop     *Loop
-	handler  Handler
-	peer     *peer    // drives it with goroutines; nil: fd does
-	backlog  *backlog // nil: the socket has taken everything
-	cause    error    // why it is being closed
-	linger   *linger  // the wait of CloseAfterFlush
-	next     *Conn    // in the list of free slots
-	lastRead int64    // nanoseconds since loop.epoch
-	lastSent int64
+	loop    *Loop
+	handler Handler
+	peer    *peer    // drives it with goroutines; nil: fd does
+	backlog *backlog // nil: not blocked
+	cause   error    // for Closed
+	linger  *linger  // the wait of CloseAfterFlush
+	next    *Conn    // in the list of free slots
+
+	lastRead  int64 // as Loop.stamp
+	lastWrite int64 // of a descriptor; a peer keeps its own
 
 	fd         int32
-	index      uint32
-	generation uint32
-	armed      uint32 // the events that the poller was asked for
+	index      uint32 // in the table, for ever
+	generation uint32 // of this use of the slot
+	armed      uint32 // what the poller watches for
 	used       bool
 	closed     bool // Close was called; Closed may be still to come
 	ending     bool // CloseAfterFlush was called
 	paused     bool
 }
 
+// noFD is the descriptor of a connection that goroutines drive.
+const noFD = -1
+
 // Loop returns the loop that owns the connection.
 func (c *Conn) Loop() *Loop { return c.loop }
 
-// Send writes p. What cannot leave at once is copied. Sends within one Data call
-// of the connection leave in one write at its end.
-func (c *Conn) Send(p []byte) {
-	switch {
-	case c.closed || c.ending:
-	case c.backlog != nil:
-		c.backlog.addCopy(p)
-	case c.loop.current == c:
-		c.loop.out = append(c.loop.out, p...)
-		if len(c.loop.out) >= mostCollected {
-			c.flush()
-		}
-	default:
-		if n := c.write(p); n < len(p) {
-			c.block(p[n:], true)
-		}
-	}
-}
-
-// mostCollected bounds what the sends of one callback are collected to.
-const mostCollected = 64 << 10
-
-// Share writes p, which never changes: of what cannot leave at once only a
-// reference is kept.
-func (c *Conn) Share(p []byte) {
-	if c.closed || c.ending {
-		return
-	}
-	c.flush()
-	if c.backlog != nil {
-		c.backlog.addShared(p)
-		return
-	}
-	if n := c.write(p); n < len(p) {
-		c.block(p[n:], false)
-	}
-}
-
-// Offer writes as much of p as can leave now and returns the count. It keeps
-// nothing of p. Who is left with a rest shares the part that must follow, which
-// makes Drained come; while the connection is blocked Offer takes nothing.
-func (c *Conn) Offer(p []byte) int {
-	if c.closed || c.ending {
-		return len(p)
-	}
-	c.flush()
-	if c.backlog != nil {
-		return 0
-	}
-	return c.write(p)
-}
-
-// flush writes what the sends of this callback collected.
-func (c *Conn) flush() {
-	l := c.loop
-	if l.current != c || len(l.out) == 0 {
-		return
-	}
-	if n := c.write(l.out); n < len(l.out) {
-		c.block(l.out[n:], true)
-	}
-	l.out = l.out[:0]
-}
-
-// write gives p to the kernel, or to the goroutine that writes. An error closes
-// the connection and counts as written: nobody is to wait for it.
-func (c *Conn) write(p []byte) int {
-	if len(p) == 0 {
-		return 0
-	}
-	var n int
-	var err error
+// RemoteAddr returns the peer's address (an IPv4 address as such, even on a
+// socket for IPv6), or the zero value if it has none. It may cost a system call;
+// a peer that is gone may have no address any more.
+func (c *Conn) RemoteAddr() netip.AddrPort {
 	if c.peer != nil {
-		n = c.peer.offer(p)
-	} else {
-		n, err = writeFD(c.fd, p)
+		return c.peer.remote()
 	}
-	if err != nil {
-		c.Close(err)
-		return len(p)
-	}
-	if n > 0 {
-		c.lastSent = c.loop.stamp()
-	}
-	return n
+	return remoteFD(c.fd)
 }
 
-// block begins a backlog. The connection is not read from until it is gone: a
-// peer that does not read shall not make us hold answers for it.
-func (c *Conn) block(rest []byte, copied bool) {
-	if c.closed {
-		return
-	}
-	c.backlog = &backlog{}
-	if copied {
-		c.backlog.addCopy(rest)
-	} else {
-		c.backlog.addShared(rest)
-	}
-	c.interest()
-}
-
-// Blocked reports that something waits for the peer to read.
+// Blocked reports that bytes wait for the peer to read. Meanwhile the connection
+// is not read from either: a peer that does not read cannot make us hold answers
+// for it.
 func (c *Conn) Blocked() bool { return c.backlog != nil }
 
-// Pending returns how many bytes wait.
+// Pending returns how many bytes wait while the connection is blocked. What the
+// kernel holds, or the writer of a peer, is not counted.
 func (c *Conn) Pending() int {
 	if c.backlog == nil {
 		return 0
@@ -156,49 +74,26 @@ func (c *Conn) Pending() int {
 	return c.backlog.bytes
 }
 
-// writable goes on with the backlog.
-func (c *Conn) writable() {
-	b := c.backlog
-	if b == nil || c.closed {
-		return
-	}
-	for len(b.parts) > 0 {
-		p := b.parts[0]
-		n := c.write(p)
-		if c.closed {
-			return
-		}
-		b.written(n)
-		if n < len(p) {
-			return
-		}
-	}
-	c.backlog = nil
-	c.interest()
-	if c.ending {
-		c.shutdown()
-		return
-	}
-	c.handler.Drained(c)
-}
-
-// PauseRead stops reading. Data may still be called once, with what was read.
+// PauseRead stops reading. If goroutines drive the connection, Data may still be
+// called once, with what was read already. A peer that goes away in order is not
+// noticed meanwhile.
 func (c *Conn) PauseRead() { c.paused = true; c.interest() }
 
 // ResumeRead reads again.
 func (c *Conn) ResumeRead() { c.paused = false; c.interest() }
 
-// reading reports whether the connection is to be read from.
+// reading reports whether the connection is to be read from. One that is ending
+// always is: its peer may have to get rid of bytes before it reads ours.
 func (c *Conn) reading() bool {
-	return !c.paused && c.backlog == nil || c.ending
+	return c.ending || !c.paused && c.backlog == nil
 }
 
-// interest tells the poller what to watch for.
+// interest tells who watches the connection what to watch for.
 func (c *Conn) interest() {
 	switch {
 	case c.closed:
 	case c.peer != nil:
-		c.peer.resume(c)
+		c.peer.resume()
 	default:
 		c.loop.poll.(watcher).watch(c)
 	}
@@ -210,150 +105,25 @@ type watcher interface {
 	watch(c *Conn)
 }
 
-// CloseAfterFlush writes what waits, ends our side of the stream, and closes
-// when the peer has ended its own, or after grace at the latest. Data is no
-// longer called.
-func (c *Conn) CloseAfterFlush(grace time.Duration) {
-	if c.closed || c.ending {
-		return
-	}
-	c.flush()
-	if c.closed {
-		return
-	}
-	c.ending = true
-	c.linger = &linger{conn: c}
-	c.loop.Arm(&c.linger.timer, grace, c.linger)
-	if c.backlog == nil {
-		c.shutdown()
-	}
-	c.interest()
-}
-
-// linger is the wait of CloseAfterFlush.
-type linger struct {
-	timer Timer
-	conn  *Conn
-}
-
-// Fire closes a connection whose peer did not end its side.
-func (e *linger) Fire(*Loop) { e.conn.Close(e.conn.cause) }
-
-func (c *Conn) shutdown() {
-	if c.peer != nil {
-		c.peer.finish()
-		return
-	}
-	shutdownFD(c.fd)
-}
-
-// Close closes at once. Closed is called when the current callback has ended.
-func (c *Conn) Close(err error) {
-	if c.closed {
-		return
-	}
-	c.closed = true
-	c.cause = err
-	c.loop.dying = append(c.loop.dying, c)
-}
-
-// reap ends the connections that were closed.
-func (l *Loop) reap() {
-	for len(l.dying) > 0 {
-		c := l.dying[len(l.dying)-1]
-		l.dying = l.dying[:len(l.dying)-1]
-		l.bury(c)
-	}
-}
-
-func (l *Loop) bury(c *Conn) {
-	defer l.caught("Closed", nil)
-	defer func() {
-		l.table.give(c)
-		l.conns.Add(-1)
-	}()
-	if c.linger != nil {
-		l.Disarm(&c.linger.timer)
-	}
-	if c.peer != nil {
-		c.peer.close()
-	} else {
-		closeFD(c.fd)
-	}
-	if c.handler != nil {
-		c.handler.Closed(c, c.cause)
-	}
-}
-
-// data gives what was read to the handler.
-func (l *Loop) data(c *Conn, p []byte) {
-	c.lastRead = l.stamp()
-	if c.closed || c.ending {
-		return
-	}
-	l.current = c
-	defer l.done(c)
-	defer l.caught("Data", c)
-	c.handler.Data(c, p)
-}
-
-// open makes the handler of a new connection.
-func (l *Loop) open(c *Conn, open func(c *Conn) Handler) {
-	c.lastRead = l.stamp()
-	c.lastSent = c.lastRead
-	l.current = c
-	defer l.done(c)
-	defer l.caught("open", c)
-	c.handler = open(c)
-}
-
-// done ends a callback: what was sent in it leaves.
-func (l *Loop) done(c *Conn) {
-	c.flush()
-	l.current = nil
-	if cap(l.out) > 4*mostCollected {
-		l.out = nil
-	}
-	l.out = l.out[:0]
-	l.reap()
-}
-
-func (l *Loop) drain(c *Conn) {
-	defer l.reap()
-	defer l.caught("Drained", c)
-	c.writable()
-}
-
-// ended is for a peer that has ended its side, or is gone.
-func (c *Conn) ended(err error) {
-	if err == nil {
-		err = io.EOF
-	}
-	c.Close(err)
-}
-
-func (l *Loop) stamp() int64 { return int64(l.now.Sub(l.epoch)) }
-
 // LastRead returns when the last bytes came in, to the turn of the loop.
 func (c *Conn) LastRead() time.Time { return c.loop.epoch.Add(time.Duration(c.lastRead)) }
 
-// LastWrite returns when the last bytes were taken from us, to the turn of the loop.
+// LastWrite returns when the kernel last took bytes, to the turn of the loop. It
+// does not move while the peer reads nothing and the kernel's buffer is full.
 func (c *Conn) LastWrite() time.Time {
+	last := c.lastWrite
 	if c.peer != nil {
-		return c.loop.epoch.Add(time.Duration(max(c.lastSent, c.peer.wrote.Load())))
+		last = max(last, c.peer.wrote.Load())
 	}
-	return c.loop.epoch.Add(time.Duration(c.lastSent))
+	return c.loop.epoch.Add(time.Duration(last))
 }
 
-// RemoteAddr returns the peer's address, the zero value if it has none.
-func (c *Conn) RemoteAddr() netip.AddrPort {
+// Dead reports that the kernel sends again and again and hears nothing: the peer
+// is gone without a word. One that merely does not read still answers the
+// kernel, and is not dead. False where the kernel cannot tell.
+func (c *Conn) Dead() bool {
 	if c.peer != nil {
-		return c.peer.remote()
+		return c.peer.dead()
 	}
-	return remoteFD(c.fd)
+	return deadFD(c.fd)
 }
-
-// Dead reports that the kernel has given up hope for the peer: it acknowledges
-// nothing although we send again and again. A peer that merely does not read is
-// not dead. False where the kernel cannot tell.
-func (c *Conn) Dead() bool { return c.peer == nil && deadFD(c.fd) }

@@ -1,41 +1,28 @@
-// Package reactor drives connections by event loops. It knows bytes only.
 package reactor
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"runtime"
 	"sync"
 	"time"
 )
 
-// Options make an Engine. Zero fields mean the defaults.
-type Options struct {
-	Engine       string // "epoll" (Linux), "std", or "" for the best there is
-	Loops        int    // default GOMAXPROCS
-	SendBuffer   int    // bytes asked of the kernel for each socket (it doubles them). Default 64 KiB
-	NotSentLowat int    // bytes that may wait unsent in the kernel. Default 16 KiB
-	ReadBuffer   int    // bytes that one read takes at most. Default 64 KiB
-	Logger       *slog.Logger
-}
-
-// ErrStopped is returned by Add when the engine does not run.
+// ErrStopped is returned by Add when the engine does not run, and is what
+// connections are closed with by Stop.
 var ErrStopped = errors.New("reactor: the engine does not run")
 
 // Engine is a set of loops. Its methods are safe for concurrent use.
 type Engine struct {
 	opts  Options
-	name  string
 	loops []*Loop
-	large sync.Pool // read buffers of busy peers
+	large sync.Pool // *[]byte, read buffers of busy peers
 
-	mu      sync.Mutex
+	mu      sync.RWMutex // held for reading while something is added
 	state   engineState
-	work    sync.WaitGroup // readers and writers
-	stopped chan struct{}
+	work    sync.WaitGroup // the goroutines of peers
+	stopped chan struct{}  // closed when everything has ended
 }
 
 type engineState uint8
@@ -46,39 +33,18 @@ const (
 	stopping
 )
 
-// New makes an engine that is not started.
+// New makes an engine that is not started. One that never is has to be stopped
+// all the same: it holds descriptors.
 func New(o Options) (*Engine, error) {
-	if o.Loops <= 0 {
-		o.Loops = runtime.GOMAXPROCS(0)
+	o = o.withDefaults()
+	if o.Engine != best && o.Engine != "std" {
+		return nil, fmt.Errorf("reactor: there is no engine %q here; use std or leave it out", o.Engine)
 	}
-	o.Loops = min(o.Loops, 256) // connection ids have one byte for the loop
-	if o.SendBuffer <= 0 {
-		o.SendBuffer = 64 << 10
-	}
-	if o.NotSentLowat <= 0 {
-		o.NotSentLowat = 16 << 10
-	}
-	if o.ReadBuffer <= 0 {
-		o.ReadBuffer = 64 << 10
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	e := &Engine{opts: o, name: o.Engine, stopped: make(chan struct{})}
-	if e.name == "" {
-		e.name = best
-	}
-	if e.name != best && e.name != "std" {
-		return nil, fmt.Errorf("reactor: there is no engine %q here; use std or leave it out", e.name)
-	}
-	e.large.New = func() any { return make([]byte, min(o.ReadBuffer, 32<<10)) }
+	e := &Engine{opts: o, stopped: make(chan struct{})}
+	e.large.New = func() any { b := make([]byte, min(o.ReadBuffer, largeRead)); return &b }
 	for i := range o.Loops {
-		l := &Loop{engine: e, index: i, log: o.Logger, epoch: time.Now(), ended: make(chan struct{}), scratch: make([]byte, 0, 4096)}
-		l.now = l.epoch
-		var err error
-		if e.name == "std" {
-			l.poll = newSignal()
-		} else if l.poll, err = newPoller(); err != nil {
+		l, err := newLoop(e, i)
+		if err != nil {
 			for _, made := range e.loops {
 				made.poll.close()
 			}
@@ -90,12 +56,13 @@ func New(o Options) (*Engine, error) {
 }
 
 // Name returns "epoll" or "std".
-func (e *Engine) Name() string { return e.name }
+func (e *Engine) Name() string { return e.opts.Engine }
 
 // Loops returns the loops. The slice is not to be changed.
 func (e *Engine) Loops() []*Loop { return e.loops }
 
-// Connections returns how many connections there are.
+// Connections returns how many connections there are, those included that are
+// still on their way to a loop.
 func (e *Engine) Connections() int {
 	n := int64(0)
 	for _, l := range e.loops {
@@ -104,7 +71,7 @@ func (e *Engine) Connections() int {
 	return int(n)
 }
 
-// Start starts the loops. An engine is started once.
+// Start starts the loops. An engine is started once; ctx is not kept.
 func (e *Engine) Start(context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -118,34 +85,31 @@ func (e *Engine) Start(context.Context) error {
 	return nil
 }
 
-// Stop closes every connection, ends the loops and waits for all goroutines, at
-// most until ctx ends. It may be called again, and before Start.
+// Stop closes every connection with ErrStopped, ends the loops and waits for all
+// goroutines, at most until ctx ends; then it returns ctx's error and the rest
+// goes on by itself. It may be called again, by several at once, and before
+// Start. On a loop it would wait for itself.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Lock()
 	was := e.state
 	e.state = stopping
 	e.mu.Unlock()
-	switch was {
-	case fresh:
+	if was != stopping {
 		for _, l := range e.loops {
-			l.mail.close()
-			l.poll.close()
-		}
-		close(e.stopped)
-	case running:
-		for _, l := range e.loops {
-			l.Post(TaskFunc(func(l *Loop) {
-				l.table.each(func(c *Conn) { c.Close(ErrStopped) })
+			if was == fresh {
 				l.stopped = true
-			}))
-		}
-		go func() {
-			for _, l := range e.loops {
-				<-l.ended
+				go l.run() // only what was posted already
+			} else {
+				// Whoever was adding has posted: no newcomer comes behind this.
+				l.Post(TaskFunc((*Loop).stop))
 			}
-			e.work.Wait()
-			close(e.stopped)
-		}()
+		}
+		go e.await()
+	}
+	select {
+	case <-e.stopped:
+		return nil
+	default:
 	}
 	select {
 	case <-e.stopped:
@@ -155,44 +119,60 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 }
 
-// Add takes nc over, with leftover, which are bytes that came behind the
+// await tells when everything has ended.
+func (e *Engine) await() {
+	for _, l := range e.loops {
+		<-l.ended
+	}
+	e.work.Wait()
+	close(e.stopped)
+}
+
+// Add takes nc over, and with it leftover, the bytes that came behind the
 // upgrade. On a loop (the one with the fewest connections) it calls open, then
-// Data with leftover. A *net.TCPConn is polled as a bare descriptor where the
-// engine can, and nc is closed; any other is driven by goroutines. nc is closed
-// when Add fails.
+// Data with leftover, even if open has paused reading. A *net.TCPConn is polled
+// as a bare descriptor where the engine can, which takes a second descriptor for
+// a moment; any other connection is driven by goroutines. When Add fails, nc is
+// closed and open is not called.
 func (e *Engine) Add(nc net.Conn, leftover []byte, open func(c *Conn) Handler) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	if e.state != running {
 		nc.Close()
 		return ErrStopped
 	}
-	l := e.loops[0]
-	for _, other := range e.loops[1:] {
-		if other.conns.Load() < l.conns.Load() {
-			l = other
-		}
-	}
-	n := &newcomer{nc: nc, fd: -1, leftover: leftover, open: open}
-	if t, ok := nc.(*net.TCPConn); ok && e.name != "std" {
+	n := &newcomer{nc: nc, fd: noFD, leftover: leftover, open: open}
+	if t, ok := nc.(*net.TCPConn); ok && e.opts.Engine != "std" {
 		fd, err := detach(t, e.opts)
 		if err != nil {
 			return err
 		}
-		n.fd = fd
-	} else if ok {
-		_ = t.SetWriteBuffer(e.opts.SendBuffer)
-		_ = t.SetDeadline(time.Time{})
-		setLowat(t, e.opts.NotSentLowat)
+		n.nc, n.fd = nil, fd
 	} else {
 		_ = nc.SetDeadline(time.Time{})
+		if t, ok := bare(nc).(*net.TCPConn); ok {
+			_ = t.SetWriteBuffer(e.opts.SendBuffer)
+			setLowat(t, e.opts.NotSentLowat)
+		}
 	}
+	l := e.quietest()
 	l.conns.Add(1)
-	l.Post(n) // the loop runs as long as e.mu says so
+	l.Post(n) // it is taken: the loop runs as long as e.mu says so
 	return nil
 }
 
-// newcomer is a connection on its way to its loop.
+// quietest returns the loop with the fewest connections.
+func (e *Engine) quietest() *Loop {
+	best, fewest := e.loops[0], e.loops[0].conns.Load()
+	for _, l := range e.loops[1:] {
+		if n := l.conns.Load(); n < fewest {
+			best, fewest = l, n
+		}
+	}
+	return best
+}
+
+// newcomer is a connection on its way to its loop: a descriptor, or else nc.
 type newcomer struct {
 	nc       net.Conn
 	fd       int32
@@ -200,39 +180,24 @@ type newcomer struct {
 	open     func(c *Conn) Handler
 }
 
-// Run gives it a slot.
+// Run gives it a slot, on the loop.
 func (n *newcomer) Run(l *Loop) {
 	c := l.table.take()
 	c.loop, c.fd = l, n.fd
-	if n.fd < 0 {
-		c.peer = newPeer(l, n.nc)
-		c.peer.conn = c
-	}
-	if l.stopped {
-		c.Close(ErrStopped)
-		return
-	}
-	l.open(c, n.open)
-	if !c.used || c.closed {
-		return
+	if n.nc != nil {
+		c.peer = newPeer(c, n.nc)
 	}
 	generation := c.generation
-	if len(n.leftover) > 0 {
+	l.open(c, n.open)
+	if c.generation == generation && len(n.leftover) > 0 {
 		l.data(c, n.leftover)
-		if c.generation != generation {
-			return
-		}
+	}
+	if c.generation != generation {
+		return // closed, and the slot was given back
 	}
 	if c.peer != nil {
-		p := c.peer
-		l.engine.work.Add(1)
-		go func() {
-			defer l.engine.work.Done()
-			p.readAll(&l.engine.large)
-		}()
-		return
-	}
-	if err := l.poll.(watcher).add(c); err != nil {
+		c.peer.start()
+	} else if err := l.poll.(watcher).add(c); err != nil {
 		c.Close(err)
 	}
 }

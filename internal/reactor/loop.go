@@ -1,9 +1,8 @@
 package reactor
 
 import (
-	"fmt"
 	"log/slog"
-	"runtime/debug"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -23,30 +22,25 @@ type Job interface {
 	Step(l *Loop) (more bool)
 }
 
-// PanicError is what Closed gets when a callback of the connection panicked.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
-
-// poller waits for the loop's sockets.
+// poller waits for what a loop has to do besides its mail.
 type poller interface {
-	// wait waits at most d for something to do (d < 0: for ever) and does it.
-	wait(l *Loop, d time.Duration) error
-	// wake ends a wait, from any goroutine.
+	// wait serves what is ready. If nothing is, it waits as long as l.patience
+	// allows, and calls l.mail.awake after that.
+	wait(l *Loop)
+	// wake ends a wait, from any goroutine; without one, the next.
 	wake()
+	// close releases what it holds. It may be called again, and wake after it.
 	close()
 }
 
 // Loop is one event loop: a goroutine that owns connections, timers and jobs.
+// Its methods are for that goroutine only, Index and Post excepted.
 type Loop struct {
-	// Set at New.
+	// Set when it is made.
 	engine *Engine
 	index  int
 	log    *slog.Logger
-	epoch  time.Time // ticks and activity stamps count from here
+	epoch  time.Time // ticks and stamps count from here
 	poll   poller
 	ended  chan struct{}
 
@@ -57,24 +51,43 @@ type Loop struct {
 	now     time.Time
 	wheel   wheel
 	jobs    []Job
-	kept    []Job // jobs that go on, while the round runs
+	round   []Job // jobs before their step, while each takes one
 	table   table
-	current *Conn  // whose callback runs; its sends are collected in out
-	out     []byte // of current
-	dying   []*Conn
-	read    []byte
+	sender  *Conn   // whose sends are in out, which this callback collects
+	out     []byte  // not written yet
+	dying   []*Conn // closed, but Closed was not called yet
+	read    []byte  // what a read fills; made at the first
 	scratch []byte
+	rested  time.Time // when others last had the processor for sure
 	stopped bool
 }
 
-// Index is the loop's place among Engine.Loops.
+// mostBusy is how long a loop goes on before it makes room for the goroutines
+// beside it (handshakes, requests, peers). Go would take the processor away only
+// after 10 ms, each time that one of them becomes ready.
+const mostBusy = 2 * time.Millisecond
+
+func newLoop(e *Engine, index int) (*Loop, error) {
+	l := &Loop{engine: e, index: index, log: e.opts.Logger, epoch: time.Now(), ended: make(chan struct{}), scratch: make([]byte, 0, 4096)}
+	l.now = l.epoch
+	if e.opts.Engine == "std" {
+		l.poll = newSignal()
+		return l, nil
+	}
+	p, err := newPoller()
+	l.poll = p
+	return l, err
+}
+
+// Index is the loop's place among Engine.Loops. Any goroutine may ask.
 func (l *Loop) Index() int { return l.index }
 
-// Now returns the time of this turn of the loop.
+// Now returns the time at which this turn of the loop began, with its monotonic
+// part.
 func (l *Loop) Now() time.Time { return l.now }
 
-// Buffer returns memory of length 0 to build something in, valid within one
-// callback.
+// Buffer returns memory of length 0 to build something in. It is the same memory
+// each time, to be used within one callback.
 func (l *Loop) Buffer() []byte { return l.scratch[:0] }
 
 // Post hands a task to the loop, from any goroutine, without blocking. Tasks of
@@ -88,54 +101,55 @@ func (l *Loop) Post(t Task) bool {
 	return ok
 }
 
-// AddJob adds a job to the round. Loop only.
+// AddJob adds a job to the round: one Step a turn until it reports that there is
+// no more. Jobs that are left when the engine stops are dropped.
 func (l *Loop) AddJob(j Job) { l.jobs = append(l.jobs, j) }
 
-// Arm makes f fire after d, which is rounded up to the wheel's tick of 20 ms. An
-// armed timer is moved. Loop only.
+// Arm makes f fire once after d, counted from Now and rounded up to the wheel's
+// tick of 20 ms. An armed timer is moved. If f has a method ReactorConn() *Conn,
+// a panic in Fire costs that connection.
 func (l *Loop) Arm(t *Timer, d time.Duration, f Firer) {
-	at := l.now.Add(d).Sub(l.epoch)
+	at := l.now.Add(max(d, 0)).Sub(l.epoch)
 	l.wheel.arm(t, int64((at+wheelTick-1)/wheelTick), f)
 }
 
-// Disarm takes the timer out, if it is armed. Loop only.
+// Disarm takes the timer out, if it is armed.
 func (l *Loop) Disarm(t *Timer) { l.wheel.disarm(t) }
 
-// Each visits every connection. fn may close it. Loop only.
+// Each visits every connection that is not closed. fn may close any.
 func (l *Loop) Each(fn func(c *Conn)) { l.table.each(fn) }
 
 // run is the loop's goroutine. One turn:
 //
-//  1. wait for sockets, not at all while there are jobs or mail; serve them
-//  2. the mail
-//  3. timers
+//  1. serve the sockets that are ready, and wait for one if there is nothing
+//     else to do
+//  2. the mail that has come
+//  3. the timers that are due
 //  4. one step of each job
 func (l *Loop) run() {
 	defer close(l.ended)
 	defer l.poll.close()
 	for !l.stopped {
-		if err := l.poll.wait(l, l.patience()); err != nil {
-			l.log.Error("waiting for sockets failed", "error", err)
-		}
-		l.mail.awake()
+		l.poll.wait(l)
 		l.now = time.Now()
-		for _, t := range l.mail.take() {
-			l.runTask(t)
-		}
+		l.readMail()
 		l.wheel.advance(int64(l.now.Sub(l.epoch)/wheelTick), l.fire)
-		l.round()
+		l.step()
+		if l.now.Sub(l.rested) >= mostBusy {
+			runtime.Gosched()
+			l.rested = l.now
+		}
 	}
-	// Posters that came before the mailbox closed still count on their tasks.
+	// What was posted before the mailbox closed was promised to run.
 	l.mail.close()
-	for _, t := range l.mail.take() {
-		l.runTask(t)
-	}
+	l.readMail()
 }
 
-// patience is how long the loop may wait. If it may at all, posters know that
-// they have to wake it.
+// patience returns how long the loop may wait: not at all (0) while there are
+// jobs or mail, for ever (< 0) while no timer is armed. If it may, posters are
+// told that they have to wake it.
 func (l *Loop) patience() time.Duration {
-	if len(l.jobs) > 0 {
+	if len(l.jobs) > 0 || l.stopped {
 		return 0
 	}
 	d := time.Duration(-1)
@@ -151,51 +165,32 @@ func (l *Loop) patience() time.Duration {
 	return d
 }
 
-// round takes one step of each job.
-func (l *Loop) round() {
-	jobs := l.jobs
-	l.jobs = l.kept[:0]
-	for i, j := range jobs {
-		jobs[i] = nil
-		if l.step(j) {
+func (l *Loop) readMail() {
+	tasks := l.mail.take()
+	for i, t := range tasks {
+		tasks[i] = nil
+		l.runTask(t)
+	}
+	l.mail.giveBack(tasks)
+}
+
+// step lets each job take one step. Jobs that are added meanwhile take their
+// first in the next turn.
+func (l *Loop) step() {
+	l.jobs, l.round = l.round[:0], l.jobs
+	for i, j := range l.round {
+		l.round[i] = nil
+		if l.runStep(j) {
 			l.jobs = append(l.jobs, j)
 		}
 	}
-	l.kept = jobs
 }
 
-func (l *Loop) step(j Job) (more bool) {
-	defer l.reap()
-	defer l.caught("job", nil)
-	return j.Step(l)
+// stop is the last task that a loop runs for its engine.
+func (l *Loop) stop() {
+	l.table.each(func(c *Conn) { c.Close(ErrStopped) })
+	l.stopped = true
 }
 
-func (l *Loop) runTask(t Task) {
-	defer l.reap()
-	defer l.caught("task", nil)
-	t.Run(l)
-}
-
-func (l *Loop) fire(f Firer) {
-	var c *Conn
-	if o, ok := f.(interface{ ReactorConn() *Conn }); ok {
-		c = o.ReactorConn()
-	}
-	defer l.reap()
-	defer l.caught("timer", c)
-	f.Fire(l)
-}
-
-// caught ends a panic. If it came from a connection's callback, that connection
-// pays for it.
-func (l *Loop) caught(what string, c *Conn) {
-	v := recover()
-	if v == nil {
-		return
-	}
-	err := &PanicError{Value: v, Stack: debug.Stack()}
-	l.log.Error("a callback panicked", "in", what, "panic", v, "stack", string(err.Stack))
-	if c != nil {
-		c.Close(err)
-	}
-}
+// stamp is now as connections keep it: nanoseconds since epoch.
+func (l *Loop) stamp() int64 { return int64(l.now.Sub(l.epoch)) }

@@ -1,10 +1,7 @@
 package reactor
 
 import (
-	"errors"
 	"io"
-	"net"
-	"net/netip"
 	"sync"
 	"time"
 	"unsafe"
@@ -44,10 +41,19 @@ func newPoller() (poller, error) {
 	return &epoll{fd: fd, event: event}, nil
 }
 
-func (e *epoll) wait(l *Loop, d time.Duration) error {
-	n, err := e.ready(d)
-	if err != nil {
-		return err
+// wait serves what is ready. It asks before it announces that the loop sleeps:
+// under load there is always something, and then neither the posters nor Go's
+// scheduler are bothered.
+func (e *epoll) wait(l *Loop) {
+	n := e.ready()
+	if n == 0 {
+		d := l.patience()
+		if d == 0 {
+			return
+		}
+		n = e.block(d)
+		l.mail.awake()
+		l.rested = time.Now()
 	}
 	l.now = time.Now()
 	for i := range n {
@@ -55,34 +61,38 @@ func (e *epoll) wait(l *Loop, d time.Duration) error {
 		if ev.Fd == wakeIndex {
 			continue
 		}
-		if c := l.table.find(uint32(ev.Fd), uint32(ev.Pad)); c != nil && !c.closed {
+		if c := l.table.find(uint32(ev.Fd), uint32(ev.Pad)); c != nil {
 			l.serve(c, ev.Events)
 		}
 	}
-	return nil
 }
 
-func (e *epoll) ready(d time.Duration) (int, error) {
-	if d == 0 {
-		// A wait of nothing cannot block, so the scheduler need not hear of it.
-		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events[0])), uintptr(len(e.events)), 0, 0, 0)
-		if errno != 0 && errno != unix.EINTR {
-			return 0, errno
-		}
-		if errno != 0 {
-			return 0, nil
-		}
-		return int(n), nil
-	}
+// ready fetches the events that are there. It cannot block, so that a raw system
+// call is right: the scheduler need not hear of it.
+func (e *epoll) ready() int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events[0])), uintptr(len(e.events)), 0, 0, 0)
+	return happened(n, errno)
+}
+
+// block waits for events, at most d, for ever if d < 0.
+func (e *epoll) block(d time.Duration) int {
 	ms := -1
 	if d > 0 {
 		ms = int((d + time.Millisecond - 1) / time.Millisecond)
 	}
-	n, err := unix.EpollWait(e.fd, e.events[:], ms)
-	if errors.Is(err, unix.EINTR) {
-		return 0, nil
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events[0])), uintptr(len(e.events)), uintptr(ms), 0, 0)
+	return happened(n, errno)
+}
+
+func happened(n uintptr, errno unix.Errno) int {
+	switch errno {
+	case 0:
+		return int(n)
+	case unix.EINTR:
+		return 0
 	}
-	return n, err
+	// The descriptor or the memory is not ours any more; there is no going on.
+	panic("reactor: epoll_pwait: " + errno.Error())
 }
 
 func (e *epoll) wake() {
@@ -147,122 +157,32 @@ func (l *Loop) serve(c *Conn, events uint32) {
 	generation := c.generation
 	if events&unix.EPOLLOUT != 0 {
 		l.drain(c)
+		if c.generation != generation {
+			return
+		}
 	}
-	if events&^unix.EPOLLOUT == 0 || c.generation != generation || c.closed {
+	if events&^unix.EPOLLOUT == 0 {
 		return
 	}
 	if !c.reading() {
-		// Hang-ups and errors come unasked; what is unread is lost with them.
+		// Only what comes unasked: the socket is broken, and what is unread on it
+		// goes with it. It would come again and again.
 		if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			c.Close(unix.ECONNRESET)
-			l.reap()
+			c.ended(socketError(c.fd))
 		}
 		return
 	}
 	if l.read == nil {
 		l.read = make([]byte, l.engine.opts.ReadBuffer)
 	}
-	n, err := readFD(c.fd, l.read)
+	n, errno := readFD(c.fd, l.read)
 	switch {
-	case errors.Is(err, unix.EAGAIN):
-	case err != nil:
-		c.ended(err)
-		l.reap()
+	case errno == unix.EAGAIN:
+	case errno != 0:
+		c.ended(errno)
 	case n == 0:
 		c.ended(io.EOF)
-		l.reap()
 	default:
 		l.data(c, l.read[:n])
-	}
-}
-
-func readFD(fd int32, p []byte) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-			continue
-		}
-		return 0, errno
-	}
-}
-
-// writeFD writes what goes. A raw system call is right because the descriptor
-// does not block: the scheduler has nothing to gain from hearing of it.
-func writeFD(fd int32, p []byte) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			return 0, nil
-		}
-		return 0, errno
-	}
-}
-
-func closeFD(fd int32)    { unix.Close(int(fd)) }
-func shutdownFD(fd int32) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) }
-
-func remoteFD(fd int32) netip.AddrPort {
-	sa, err := unix.Getpeername(int(fd))
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	switch a := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
-	}
-	return netip.AddrPort{}
-}
-
-// deadFD: data was sent again at least this often, and no acknowledgement came
-// since. Probes of a full window are counted elsewhere (tcpi_probes).
-const deadRetransmits = 5
-
-func deadFD(fd int32) bool {
-	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	return err == nil && info.Retransmits >= deadRetransmits && info.Last_ack_recv > 20_000
-}
-
-// detach takes the descriptor out of nc, which the runtime has set to not block
-// and to send without delay, so that neither the runtime's poller
-// nor net/http's buffers keep anything for it, and closes nc.
-func detach(nc *net.TCPConn, o Options) (int32, error) {
-	defer func() { _ = nc.Close() }()
-	raw, err := nc.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	var inner error
-	err = raw.Control(func(s uintptr) {
-		if fd, inner = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0); inner != nil {
-			return
-		}
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer)
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.NotSentLowat)
-	})
-	if err == nil {
-		err = inner
-	}
-	if err != nil {
-		return -1, err
-	}
-	return int32(fd), nil
-}
-
-func setLowat(nc *net.TCPConn, bytes int) {
-	if raw, err := nc.SyscallConn(); err == nil {
-		_ = raw.Control(func(s uintptr) {
-			_ = unix.SetsockoptInt(int(s), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
-		})
 	}
 }

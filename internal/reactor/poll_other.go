@@ -23,3 +23,4 @@ func closeFD(int32)                               {}
 func shutdownFD(int32)                            {}
 func remoteFD(int32) netip.AddrPort               { return netip.AddrPort{} }
 func deadFD(int32) bool                           { return false }
+func deadTCP(*net.TCPConn) bool                   { return false }

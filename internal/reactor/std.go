@@ -1,6 +1,9 @@
 package reactor
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // signal is the poller of a loop that has nothing to poll: it waits for mail.
 type signal struct {
@@ -10,25 +13,29 @@ type signal struct {
 
 func newSignal() *signal { return &signal{c: make(chan struct{}, 1)} }
 
-func (s *signal) wait(_ *Loop, d time.Duration) error {
+func (s *signal) wait(l *Loop) {
+	d := l.patience()
 	switch {
 	case d == 0:
-		return nil
+		// Sockets are served by goroutines here. A loop that is busy makes room
+		// for them, as another would look at its sockets now.
+		runtime.Gosched()
+		return
 	case d < 0:
 		<-s.c
-		return nil
+	default:
+		if s.timer == nil {
+			s.timer = time.NewTimer(d)
+		} else {
+			s.timer.Reset(d)
+		}
+		select {
+		case <-s.c:
+		case <-s.timer.C:
+		}
+		s.timer.Stop()
 	}
-	if s.timer == nil {
-		s.timer = time.NewTimer(d)
-	} else {
-		s.timer.Reset(d)
-	}
-	select {
-	case <-s.c:
-	case <-s.timer.C:
-	}
-	s.timer.Stop()
-	return nil
+	l.mail.awake()
 }
 
 func (s *signal) wake() {

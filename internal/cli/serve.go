@@ -57,8 +57,11 @@ const defaultListen = "127.0.0.1:8000"
 const headroom = 32 << 20
 
 func serve(ctx context.Context, o ringdown.Options, grace time.Duration) error {
-	reserve := make([]byte, headroom)
-	defer runtime.KeepAlive(reserve)
+	// Who sets GOGC has an opinion of their own.
+	if os.Getenv("GOGC") == "" {
+		reserve := make([]byte, headroom)
+		defer runtime.KeepAlive(reserve)
+	}
 	o.ListenDefault = defaultListen
 	srv, err := ringdown.New(o)
 	if err != nil {

@@ -113,7 +113,9 @@ func serve(t *testing.T, engine string, anonymous bool, more string) *server {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", "--config", file, "--listen", "127.0.0.1:0", "--engine", engine, "--log-level", "debug")
-	cmd.Env = append(os.Environ(), "JWT_SECRET="+jwtSecret, "API_KEY="+apiKey)
+	// GOGC, so that garbage is not taken for memory that is held: by default the
+	// server lets some megabytes of it gather.
+	cmd.Env = append(os.Environ(), "JWT_SECRET="+jwtSecret, "API_KEY="+apiKey, "GOGC=100")
 	s := &server{t: t, log: &logBuffer{line: make(chan struct{})}}
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	if err := cmd.Start(); err != nil {

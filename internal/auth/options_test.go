@@ -190,7 +190,7 @@ func TestOptionsDoNotShowSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(p)
-	for _, s := range []string{secret, key, fmt.Sprint([]byte(secret))[1:40]} {
+	for _, s := range []string{secret, key, fmt.Sprintf("%d", []byte(secret))[1:40]} {
 		if strings.Contains(out.String(), s) {
 			t.Errorf("%s is in %s", s, &out)
 		}

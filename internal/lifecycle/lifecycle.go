@@ -6,16 +6,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"sync"
+	"time"
 )
 
-// Service starts and stops. Start returns when the service works, and bounds
-// only the starting by ctx. Stop waits for every goroutine of the service, at
-// most until ctx ends; it may be called again, and before Start.
+// Service starts and stops. lifecycletest.Stress holds a service to this.
+//
+// Start returns when the service works; ctx bounds only the starting. It is
+// called at most once. If it fails, it leaves nothing running.
+//
+// Stop ends every goroutine of the service and waits for them; when ctx is done
+// it cuts off what it waits for and returns without delay, with an error. It may
+// be called again, by several at once, and without Start; where nothing is left
+// to be ended, it returns nil.
 type Service interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 }
+
+// grace is how long a step may go on when the context is done already, to cut
+// off what it would have waited for.
+const grace = time.Second
 
 // Stack is what has to be undone, newest first. Setting up and taking down share
 // it: whatever fails in between, Stop undoes exactly what was done. The zero
@@ -30,25 +43,55 @@ type step struct {
 	undo func(ctx context.Context) error
 }
 
-// Push adds a step, named for errors.
+// Push adds a step, named for errors. One that is added after Stop has begun is
+// undone by the next Stop.
 func (s *Stack) Push(name string, undo func(ctx context.Context) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.steps = append(s.steps, step{name, undo})
 }
 
-// Stop undoes every step, newest first, also when one fails, and joins the
-// errors, each with its step's name. A second Stop has nothing left to do.
+// Stop undoes every step, newest first, also when one fails or panics, and joins
+// the errors, each with its step's name. A step that does not return within a
+// second after ctx is done is left behind and said in the error; the steps after
+// it are still undone. A second Stop has nothing to do, and does not wait for the
+// first.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	steps := s.steps
 	s.steps = nil
 	s.mu.Unlock()
 	var errs []error
-	for i := len(steps) - 1; i >= 0; i-- {
-		if err := steps[i].undo(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stopping the %s: %w", steps[i].name, err))
+	for _, step := range slices.Backward(steps) {
+		if err := step.run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stopping the %s: %w", step.name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// run undoes the step on a goroutine of its own, so that it can be left behind.
+func (s step) run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				done <- fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			}
+		}()
+		done <- s.undo(ctx)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return fmt.Errorf("it was left behind after %v: %w", grace, ctx.Err())
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -159,26 +158,30 @@ func (p *peer) text(s string) { p.raw(masked(0x81, []byte(s))...) }
 // frame reads one frame of the server.
 func (p *peer) frame() (first byte, payload []byte, err error) {
 	_ = p.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	return readFrame(p.r)
+}
+
+func readFrame(r io.Reader) (first byte, payload []byte, err error) {
 	var head [2]byte
-	if _, err := io.ReadFull(p.r, head[:]); err != nil {
+	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, err
 	}
 	n := uint64(head[1])
 	switch n {
 	case 126:
 		var b [2]byte
-		_, err = io.ReadFull(p.r, b[:])
+		_, err = io.ReadFull(r, b[:])
 		n = uint64(binary.BigEndian.Uint16(b[:]))
 	case 127:
 		var b [8]byte
-		_, err = io.ReadFull(p.r, b[:])
+		_, err = io.ReadFull(r, b[:])
 		n = binary.BigEndian.Uint64(b[:])
 	}
 	if err != nil {
 		return 0, nil, err
 	}
 	payload = make([]byte, n)
-	_, err = io.ReadFull(p.r, payload)
+	_, err = io.ReadFull(r, payload)
 	return head[0], payload, err
 }
 
@@ -644,65 +647,3 @@ func TestStalled(t *testing.T) {
 		p.conn.Close()
 	})
 }
-
-// FuzzData: however the bytes of a client are cut, the answers are the same.
-func FuzzData(f *testing.F) {
-	f.Add(masked(0x81, []byte("hello")), uint16(3))
-	f.Add(append(masked(0x01, []byte("a")), masked(0x80, []byte("b"))...), uint16(1))
-	f.Add(masked(0xc1, wsframe.Deflate(nil, bytes.Repeat([]byte("x"), 300))), uint16(7))
-	f.Add(append(masked(0x89, []byte("p")), masked(0x88, []byte{3, 0xe8})...), uint16(2))
-	e, err := reactor.New(reactor.Options{Engine: "std", Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := e.Start(f.Context()); err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = e.Stop(context.Background()) })
-	h := NewApp(e, lax, nil)
-	run := func(t *testing.T, data []byte, cut int) string {
-		client, server := net.Pipe()
-		defer client.Close()
-		a := &record{done: make(chan struct{})}
-		hs := &handshake{deflate: true, window: 15}
-		if err := h.take(server, nil, nil, hs, h.opts.Load(), func() App { return a }); err != nil {
-			t.Fatal(err)
-		}
-		go func() { _, _ = io.Copy(io.Discard, client) }()
-		_ = client.SetWriteDeadline(time.Now().Add(10 * time.Second))
-		for rest := data; len(rest) > 0; {
-			n := min(len(rest), cut)
-			if _, err := client.Write(rest[:n]); err != nil {
-				break
-			}
-			rest = rest[n:]
-		}
-		client.Close()
-		<-a.done
-		return a.log.String()
-	}
-	f.Fuzz(func(t *testing.T, data []byte, cut uint16) {
-		if len(data) > 4096 {
-			return
-		}
-		whole := run(t, bytes.Clone(data), len(data)+1)
-		parts := run(t, bytes.Clone(data), int(cut)+1)
-		if whole != parts {
-			t.Fatalf("whole: %s\ncut at %d: %s", whole, int(cut)+1, parts)
-		}
-	})
-}
-
-// record writes down what it is told.
-type record struct {
-	log  strings.Builder
-	done chan struct{}
-}
-
-func (r *record) Open(*Conn) {}
-func (r *record) Message(_ *Conn, op Opcode, p []byte) {
-	fmt.Fprintf(&r.log, "%d %q\n", op, p)
-}
-func (r *record) Drained(*Conn)        {}
-func (r *record) MaxMessage(*Conn) int { return 2000 }
-func (r *record) Closed(*Conn, error)  { close(r.done) }

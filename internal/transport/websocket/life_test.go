@@ -21,6 +21,7 @@ type app struct {
 	message func(c *Conn, op Opcode, p []byte)
 	drained func(c *Conn)
 	closed  func(c *Conn, err error)
+	max     int // of a message; 0: 1 MiB
 }
 
 func (a *app) Open(c *Conn) {
@@ -47,7 +48,12 @@ func (a *app) Closed(c *Conn, err error) {
 	}
 }
 
-func (a *app) MaxMessage(*Conn) int { return 1 << 20 }
+func (a *app) MaxMessage(*Conn) int {
+	if a.max > 0 {
+		return a.max
+	}
+	return 1 << 20
+}
 
 var silent = slog.New(slog.DiscardHandler)
 

@@ -191,6 +191,9 @@ type tree struct {
 func (t *tree) node(n ast.Node) *node {
 	switch n := n.(type) {
 	case *ast.MappingNode:
+		if out := joined(n); out != nil {
+			return out
+		}
 		return t.mapping(n)
 	case *ast.SequenceNode:
 		out := &node{place: at(n.Start), kind: list}
@@ -233,6 +236,21 @@ func (t *tree) tagged(n *ast.TagNode) *node {
 		return &copied
 	}
 	return out
+}
+
+// joined returns the text that the parser took for a mapping: inside brackets
+// inside braces it parts env:NAME at the colon, though without a space behind it
+// a colon is a letter like any other (YAML 1.2 §7.3.3). nil for a real mapping.
+func joined(n *ast.MappingNode) *node {
+	if n.IsFlowStyle || len(n.Values) != 1 {
+		return nil
+	}
+	k, v := n.Values[0].Key.GetToken(), n.Values[0].Value.GetToken()
+	if k == nil || v == nil || k.Type != token.StringType || k.Position.Line != v.Position.Line ||
+		v.Position.Column != k.Position.Column+utf8.RuneCountInString(k.Value)+1 {
+		return nil
+	}
+	return &node{place: at(k), kind: text, text: k.Value + ":" + v.Value}
 }
 
 func (t *tree) mapping(n *ast.MappingNode) *node {

@@ -65,7 +65,7 @@ bench: ## compare with rival servers (about 40 minutes)
 	cd bench && go run ./cmd/compare -rounds 5
 
 bench-quick: ## the same comparison, small: that it works, not what it says
-	cd bench && go run ./cmd/compare -quick
+	cd bench && go run ./cmd/compare -quick -servers floor,ringdown,gws,centrifuge
 
 cross: ## build for other systems
 	GOOS=darwin go build -o /dev/null ./cmd/ringdown

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Go: as root on a Debian-like machine by
+# Installs what the tests need beside Go and the Go modules: as root on a Debian-like machine by
 # apt, otherwise it names what is missing. What is there already stays as it is.
 set -euo pipefail
 declare -A package=(

@@ -201,22 +201,19 @@ func TestMatrix(t *testing.T) {
 		"nested token":         payload(`"%s"`, valid),
 		"capabilities wrong":   payload(`{"sub":"ann","exp":%d,"ringdown":["publish"]}`, soon),
 	} {
-		best := time.Hour
-		for range 5 { // the least of five, since others run here as well
-			begin := time.Now()
-			who, err := v.Token(t.Context(), token)
-			best = min(best, time.Since(begin))
-			if err == nil {
-				t.Fatalf("%s: %+v came in", name, who)
-			}
-			c := code(t, err)
-			if c != protocol.CodeUnauthorized && (c != protocol.CodeUnavailable || !strings.Contains(name, "kid") && !strings.Contains(name, "evil") && name != "jku" && name != "iss is an address") {
-				t.Errorf("%s: refused with %v", name, err)
-			}
-			quotesNothing(t, name, err.Error(), token)
+		who, err := v.Token(t.Context(), token)
+		if err == nil {
+			t.Fatalf("%s: %+v came in", name, who)
 		}
-		if best > time.Millisecond {
-			t.Errorf("%s: refusing took %v", name, best)
+		// A source with other keys can be asked again in a minute, so that a token
+		// which names one is put off.
+		asks := strings.HasPrefix(name, "kid") || name == "jku" || name == "iss is an address"
+		if c := code(t, err); c != protocol.CodeUnauthorized && (c != protocol.CodeUnavailable || !asks) {
+			t.Errorf("%s: refused with %v", name, err)
+		}
+		quotesNothing(t, name, err.Error(), token)
+		if d := quickest(t, v, token); d > time.Millisecond*slowdown {
+			t.Errorf("%s: refusing took %v", name, d)
 		}
 	}
 	if _, err := v.Token(t.Context(), valid); err != nil {
@@ -226,6 +223,18 @@ func TestMatrix(t *testing.T) {
 	if strings.Contains(f.log.String(), string(f.hs.Secret)) || strings.Contains(f.log.String(), "/jwks.json") {
 		t.Errorf("the log holds too much: %s", &f.log)
 	}
+}
+
+// quickest refuses a token until it took less than a millisecond, or often
+// enough: other work on the machine delays a few tries, and never all.
+func quickest(t testing.TB, v *Verifier, token string) time.Duration {
+	best := time.Hour
+	for try := 0; try < 100 && best > time.Millisecond; try++ {
+		begin := time.Now()
+		_, _ = v.Token(t.Context(), token)
+		best = min(best, time.Since(begin))
+	}
+	return best
 }
 
 func mustKey(t testing.TB) JWT {

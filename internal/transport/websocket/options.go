@@ -15,7 +15,7 @@ type Options struct {
 	PingInterval     time.Duration // of silence on our side before a ping, which may come up to a fifth earlier. Default 25 s
 	PongTimeout      time.Duration // for anything to come back. Default 10 s
 	Compression      bool          // accept permessage-deflate
-	DeflateAlways    bool          // compress also where it does not pay, as conformance suites expect
+	DeflateAlways    bool          // compress what is too small, too. For conformance: see test/conformance
 	ControlPerSecond int           // control frames; twice as many in a burst. 1 to 1,000,000, default 10
 	MessageTimeout   time.Duration // for an unfinished message. Default 30 s
 	StalledTimeout   time.Duration // for a peer that takes nothing of what waits. Default 5 min

@@ -1,6 +1,8 @@
 package reactor
 
 import (
+	"errors"
+	"io"
 	"time"
 )
 
@@ -42,22 +44,49 @@ type linger struct {
 	conn  *Conn
 }
 
-// Fire closes a connection whose peer did not end its side.
+// Fire closes a connection whose peer did not end its side, or does not take what
+// it is owed.
 func (w *linger) Fire(*Loop) { w.conn.Close(nil) }
 
-// shutdown ends our side of the stream.
+// shutdown ends our side of the stream, as everything was written.
 func (c *Conn) shutdown() {
-	if c.peer != nil {
+	switch {
+	case c.peer != nil:
 		c.peer.finish()
-		return
+	case c.hungUp:
+		c.Close(io.EOF)
+	default:
+		shutdownFD(c.fd)
 	}
-	shutdownFD(c.fd)
 }
 
-// ended is for a peer that has ended its side (err io.EOF) or is gone.
+// mostOwed is how long a peer that has ended its side may take to read what was
+// sent to it before.
+const mostOwed = 5 * time.Second
+
+// ended is for a peer that has ended its side (err io.EOF) or is gone. One that
+// only ended its side may still read.
 func (c *Conn) ended(err error) {
-	c.Close(err)
+	switch {
+	case !errors.Is(err, io.EOF) || !c.owes():
+		c.Close(err)
+	case c.ending:
+		c.hungUp = true
+		c.interest()
+	default:
+		c.hungUp = true
+		c.CloseAfterFlush(mostOwed)
+	}
 	c.loop.settle()
+}
+
+// owes reports that there are bytes which are neither with the peer nor in the
+// kernel.
+func (c *Conn) owes() bool {
+	if c.peer != nil {
+		return c.peer.hangUp() || c.backlog != nil
+	}
+	return c.backlog != nil
 }
 
 // settle ends a callback: what it sent leaves, and whom it closed is buried,

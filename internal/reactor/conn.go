@@ -23,7 +23,7 @@ type Handler interface {
 // Conn is one connection: a slot of its loop's table, used again after Closed.
 // All methods are for its loop only.
 type Conn struct {
-	loop    *Loop
+	loop    *Loop // nil: the slot is free
 	handler Handler
 	peer    *peer    // drives it with goroutines; nil: fd does
 	backlog *backlog // nil: not blocked
@@ -38,9 +38,9 @@ type Conn struct {
 	index      uint32 // in the table, for ever
 	generation uint32 // of this use of the slot
 	armed      uint32 // what the poller watches for
-	used       bool
-	closed     bool // Close was called; Closed may be still to come
-	ending     bool // CloseAfterFlush was called
+	closed     bool   // Close was called; Closed may be still to come
+	ending     bool   // CloseAfterFlush was called
+	hungUp     bool   // the peer has ended its side, but is owed bytes
 	paused     bool
 }
 
@@ -85,7 +85,7 @@ func (c *Conn) ResumeRead() { c.paused = false; c.interest() }
 // reading reports whether the connection is to be read from. One that is ending
 // always is: its peer may have to get rid of bytes before it reads ours.
 func (c *Conn) reading() bool {
-	return c.ending || !c.paused && c.backlog == nil
+	return !c.hungUp && (c.ending || !c.paused && c.backlog == nil)
 }
 
 // interest tells who watches the connection what to watch for.

@@ -244,9 +244,10 @@ func TestSlotSize(t *testing.T) {
 // does not move.
 func TestTable(t *testing.T) {
 	var tb table
+	l := &Loop{}
 	all := map[*Conn]bool{}
 	for range 3 * chunk {
-		c := tb.take()
+		c := tb.take(l)
 		if all[c] {
 			t.Fatal("a slot was given out twice")
 		}
@@ -261,7 +262,7 @@ func TestTable(t *testing.T) {
 		if tb.find(index, generation) != nil {
 			t.Fatal("an empty slot is found")
 		}
-		if again := tb.take(); again != c || again.index != index || tb.find(index, generation) != nil || tb.find(index, again.generation) != c {
+		if again := tb.take(l); again != c || again.index != index || tb.find(index, generation) != nil || tb.find(index, again.generation) != c {
 			t.Fatal("the slot is not the one that was given back, or answers to the past")
 		}
 	}

@@ -182,8 +182,8 @@ type newcomer struct {
 
 // Run gives it a slot, on the loop.
 func (n *newcomer) Run(l *Loop) {
-	c := l.table.take()
-	c.loop, c.fd = l, n.fd
+	c := l.table.take(l)
+	c.fd = n.fd
 	if n.nc != nil {
 		c.peer = newPeer(c, n.nc)
 	}

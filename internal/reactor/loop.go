@@ -109,9 +109,12 @@ func (l *Loop) AddJob(j Job) { l.jobs = append(l.jobs, j) }
 // tick of 20 ms. An armed timer is moved. If f has a method ReactorConn() *Conn,
 // a panic in Fire costs that connection.
 func (l *Loop) Arm(t *Timer, d time.Duration, f Firer) {
-	at := l.now.Add(max(d, 0)).Sub(l.epoch)
+	at := l.now.Sub(l.epoch) + min(max(d, 0), forEver)
 	l.wheel.arm(t, int64((at+wheelTick-1)/wheelTick), f)
 }
+
+// forEver keeps the longest of waits from overflowing.
+const forEver = time.Duration(1) << 62
 
 // Disarm takes the timer out, if it is armed.
 func (l *Loop) Disarm(t *Timer) { l.wheel.disarm(t) }

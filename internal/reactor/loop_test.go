@@ -159,6 +159,8 @@ func TestTimers(t *testing.T) {
 				}
 				l.Arm(&f.t, d, f)
 			}
+			forever := &firing{fire: func() { t.Error("forever is over") }}
+			l.Arm(&forever.t, math.MaxInt64, forever)
 			never := &firing{fire: func() { t.Error("a disarmed timer fired") }}
 			l.Arm(&never.t, time.Second, never)
 			l.Disarm(&never.t)
@@ -179,8 +181,8 @@ func TestTimers(t *testing.T) {
 			if !slices.IsSorted(order) {
 				t.Error("the order was", order)
 			}
-			if l.wheel.armed != 0 {
-				t.Error("timers are left")
+			if l.wheel.armed != 1 {
+				t.Error("more timers are left than the one for ever")
 			}
 		})
 		stop(t, e)

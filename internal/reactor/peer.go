@@ -23,6 +23,7 @@ type peer struct {
 	writing  bool    // there is a writer
 	refused  bool    // the loop is to be told when nothing waits any more
 	finished bool    // our side ends when everything is written
+	hungUp   bool    // and so does the connection
 	over     bool    // nothing is written any more
 
 	// The loop's.

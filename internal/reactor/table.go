@@ -10,8 +10,8 @@ type table struct {
 
 const chunk = 256
 
-// take returns an empty slot.
-func (t *table) take() *Conn {
+// take returns an empty slot, which is l's from now on.
+func (t *table) take(l *Loop) *Conn {
 	if t.free == nil {
 		c := new([chunk]Conn)
 		for i := chunk - 1; i >= 0; i-- {
@@ -22,7 +22,7 @@ func (t *table) take() *Conn {
 	}
 	c := t.free
 	t.free, c.next = c.next, nil
-	c.used = true
+	c.loop = l
 	t.size++
 	return c
 }
@@ -41,7 +41,7 @@ func (t *table) find(index, generation uint32) *Conn {
 		return nil
 	}
 	c := &t.chunks[index/chunk][index%chunk]
-	if !c.used || c.generation != generation {
+	if c.loop == nil || c.generation != generation {
 		return nil
 	}
 	return c
@@ -50,7 +50,7 @@ func (t *table) find(index, generation uint32) *Conn {
 func (t *table) each(fn func(c *Conn)) {
 	for _, ch := range t.chunks {
 		for i := range ch {
-			if ch[i].used && !ch[i].closed {
+			if ch[i].loop != nil && !ch[i].closed {
 				fn(&ch[i])
 			}
 		}

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"io"
 	"net"
 	"time"
 )
@@ -40,6 +41,15 @@ func (p *peer) finish() {
 	defer p.mu.Unlock()
 	p.finished = true
 	p.startWriter()
+}
+
+// hangUp is for a peer that has ended its side. It reports whether there is a
+// writer; then finish ends the connection. On the loop.
+func (p *peer) hangUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hungUp = true
+	return p.writing && !p.over
 }
 
 // startWriter makes sure that there is a writer. p.mu is held.
@@ -149,10 +159,15 @@ func cutParts(parts net.Buffers, limit int) (group, rest net.Buffers, size int) 
 func (p *peer) endStream() {
 	if w, ok := p.nc.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite() // a peer that is gone is noticed by the reader
-		return
+		p.mu.Lock()
+		hungUp := p.hungUp
+		p.mu.Unlock()
+		if !hungUp {
+			return // the reader waits for its end
+		}
 	}
-	// A stream whose sides do not end apart: all is written, so it may close.
-	p.loop.Post(&outcome{p, nil})
+	// Its end has come, or the sides of this stream do not end apart.
+	p.loop.Post(&outcome{p, io.EOF})
 }
 
 // drained tells the loop that the writer has nothing left, after it refused.

@@ -1,234 +1,16 @@
 package websocket
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"ringdown/internal/reactor"
 	"ringdown/internal/wsframe"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// echo sends back what it gets.
-type echo struct {
-	max    int
-	closed chan error
-}
-
-func (e *echo) Open(*Conn)                           {}
-func (e *echo) Message(c *Conn, op Opcode, p []byte) { c.WriteMessage(op, p) }
-func (e *echo) Drained(*Conn)                        {}
-func (e *echo) MaxMessage(*Conn) int                 { return e.max }
-func (e *echo) Closed(_ *Conn, err error) {
-	if e.closed != nil {
-		e.closed <- err
-	}
-}
-
-// host serves an app on a real listener.
-type host struct {
-	t       *testing.T
-	addr    string
-	engine  *reactor.Engine
-	handler *Handler
-	closed  chan error // what the echo is told at the end
-}
-
-func engines(t *testing.T, test func(t *testing.T, engine string)) {
-	for _, e := range []string{"", "std"} {
-		t.Run("engine="+e, func(t *testing.T) { test(t, e) })
-	}
-}
-
-// lax has no budget of control frames, for tests that are about something else.
-var lax = Options{Compression: true, ControlPerSecond: 1_000_000}
-
-func serve(t *testing.T, engine string, o Options, max int) *host {
-	t.Helper()
-	closed := make(chan error, 4096)
-	h := serveApp(t, engine, o, func() App { return &echo{max: max, closed: closed} })
-	h.closed = closed
-	return h
-}
-
-// serveApp is serve for any app.
-func serveApp(t *testing.T, engine string, o Options, app func() App) *host {
-	t.Helper()
-	e, err := reactor.New(reactor.Options{Engine: engine, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	h := &host{t: t, engine: e, handler: NewApp(e, o, app)}
-	srv := &http.Server{Handler: h.handler, ReadHeaderTimeout: 2 * time.Second}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.addr = l.Addr().String()
-	served := make(chan struct{})
-	go func() { defer close(served); _ = srv.Serve(l) }()
-	t.Cleanup(func() {
-		_ = srv.Close()
-		<-served
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := e.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
-}
-
-// peer is a client of bare frames.
-type peer struct {
-	t    *testing.T
-	conn *net.TCPConn
-	r    *bufio.Reader
-	resp *http.Response
-}
-
-func (h *host) dial(headers ...string) *peer {
-	h.t.Helper()
-	c, err := net.Dial("tcp", h.addr)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { c.Close() })
-	req := "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-	for _, line := range headers {
-		req += line + "\r\n"
-	}
-	if _, err := io.WriteString(c, req+"\r\n"); err != nil {
-		h.t.Fatal(err)
-	}
-	p := &peer{t: h.t, conn: c.(*net.TCPConn), r: bufio.NewReader(c)}
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if p.resp, err = http.ReadResponse(p.r, nil); err != nil || p.resp.StatusCode != 101 {
-		h.t.Fatalf("upgrade: %v %v", p.resp, err)
-	}
-	return p
-}
-
-const deflate = "Sec-WebSocket-Extensions: permessage-deflate"
-
-// masked is a client's frame with any first byte.
-func masked(first byte, payload []byte) []byte {
-	out := []byte{first}
-	switch n := len(payload); {
-	case n < 126:
-		out = append(out, 0x80|byte(n))
-	case n < 1<<16:
-		out = binary.BigEndian.AppendUint16(append(out, 0x80|126), uint16(n))
-	default:
-		out = binary.BigEndian.AppendUint64(append(out, 0x80|127), uint64(n))
-	}
-	key := [4]byte{0x11, 0x22, 0x33, 0x44}
-	out = append(out, key[:]...)
-	at := len(out)
-	out = append(out, payload...)
-	wsframe.Mask(out[at:], key, 0)
-	return out
-}
-
-func (p *peer) raw(b ...byte) {
-	p.t.Helper()
-	_ = p.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
-	// What breaks the rules may be answered and cut off before it is all written.
-	_, _ = p.conn.Write(b)
-}
-
-func (p *peer) text(s string) { p.raw(masked(0x81, []byte(s))...) }
-
-// frame reads one frame of the server.
-func (p *peer) frame() (first byte, payload []byte, err error) {
-	_ = p.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	return readFrame(p.r)
-}
-
-func readFrame(r io.Reader) (first byte, payload []byte, err error) {
-	var head [2]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, nil, err
-	}
-	n := uint64(head[1])
-	switch n {
-	case 126:
-		var b [2]byte
-		_, err = io.ReadFull(r, b[:])
-		n = uint64(binary.BigEndian.Uint16(b[:]))
-	case 127:
-		var b [8]byte
-		_, err = io.ReadFull(r, b[:])
-		n = binary.BigEndian.Uint64(b[:])
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	payload = make([]byte, n)
-	_, err = io.ReadFull(r, payload)
-	return head[0], payload, err
-}
-
-// expect reads a frame and wants exactly this one.
-func (p *peer) expect(first byte, payload string) {
-	p.t.Helper()
-	f, got, err := p.frame()
-	if err != nil || f != first || string(got) != payload {
-		p.t.Fatalf("got frame %#x %.80q (%v), want %#x %.80q", f, got, err, first, payload)
-	}
-}
-
-// closedWith reads to the close frame, answers it, and wants the end behind it.
-func (p *peer) closedWith(code uint16) {
-	p.t.Helper()
-	for {
-		f, got, err := p.frame()
-		if err != nil {
-			p.t.Fatalf("no close frame but %v", err)
-		}
-		if f != 0x88 {
-			continue
-		}
-		have, _, err := wsframe.ParseClose(got)
-		if err != nil || have != code {
-			p.t.Fatalf("closed with %d (%v), want %d", have, err, code)
-		}
-		break
-	}
-	if _, err := p.r.ReadByte(); err == nil {
-		p.t.Fatal("something comes after the close frame")
-	}
-}
-
-// outcome reads to the end: the code of the close frame, or 0 without one.
-func (p *peer) outcome() uint16 {
-	for {
-		f, got, err := p.frame()
-		if err != nil {
-			return 0
-		}
-		if f == 0x88 {
-			code, _, _ := wsframe.ParseClose(got)
-			return code
-		}
-	}
-}
 
 func TestEcho(t *testing.T) {
 	engines(t, func(t *testing.T, engine string) {
@@ -288,91 +70,90 @@ func TestSplit(t *testing.T) {
 
 // TestFirstBytes (A05): every first byte, masked and not.
 func TestFirstBytes(t *testing.T) {
-	h := serve(t, "", Options{ControlPerSecond: 1_000_000}, 1<<20)
-	tally := map[string]int{}
-	for first := range 256 {
-		for _, mask := range []bool{true, false} {
-			p := h.dial()
-			frame := masked(byte(first), nil)
-			if !mask {
-				frame = []byte{byte(first), 0}
+	engines(t, func(t *testing.T, engine string) {
+		h := serve(t, engine, Options{ControlPerSecond: mostControl, Logger: silent}, 1<<20)
+		tally := map[string]int{}
+		for first := range 256 {
+			for _, mask := range []bool{true, false} {
+				p := h.dial()
+				tally[p.firstByte(byte(first), mask)]++
+				p.conn.Close()
 			}
-			p.raw(frame...)
-			// A ping behind it tells that the line lives on.
-			p.raw(masked(0x89, []byte("?"))...)
-			op, fin, rsv := first&15, first&0x80 != 0, first&0x70 != 0
-			good := mask && !rsv && (op == 1 || op == 2 || fin && (op == 8 || op == 9 || op == 10))
-			switch {
-			case good && op == 8:
-				f, _, err := p.frame()
-				if err != nil || f != 0x88 {
-					t.Errorf("%#x: a close without a code is answered with %#x %v", first, f, err)
-				}
-				tally["closed in order"]++
-			case good:
-				for {
-					f, got, err := p.frame()
-					if err != nil {
-						t.Errorf("%#x: %v", first, err)
-						break
-					}
-					if f == 0x8a && string(got) == "?" {
-						break
-					}
-				}
-				tally["accepted"]++
-			default:
-				if code := p.outcome(); code != 1002 {
-					t.Errorf("%#x masked %v: closed with %d", first, mask, code)
-				}
-				tally["1002"]++
+		}
+		// 1 and 2 whole or not, and 9 and 10 whole; 8 whole.
+		if tally["accepted"] != 6 || tally["closed in order"] != 1 || tally["1002"] != 505 {
+			t.Error("other than the RFC has it")
+		}
+		t.Logf("512 first bytes: %v", tally)
+	})
+}
+
+// firstByte sends an empty frame with that first byte, and a ping behind it,
+// and returns what came of it.
+func (p *peer) firstByte(first byte, mask bool) string {
+	frame := []byte{first, 0}
+	if mask {
+		frame = masked(first, nil)
+	}
+	p.raw(append(frame, masked(0x89, []byte("?"))...)...)
+	for {
+		f, got, err := p.frame()
+		switch {
+		case err != nil:
+			return err.Error()
+		case f == 0x8a && string(got) == "?":
+			return "accepted"
+		case f == 0x88 && len(got) == 0:
+			return "closed in order"
+		case f == 0x88:
+			return fmt.Sprint(binary.BigEndian.Uint16(got))
+		}
+	}
+}
+
+// TestCloseCodes (A06): every code from 0 to 5000 is echoed or refused.
+func TestCloseCodes(t *testing.T) {
+	e := startEngine(t, "std")
+	h := NewApp(e, lax, nil)
+	tally := map[string]int{}
+	for code := range uint16(5001) {
+		got := h.feed(t, e, masked(0x88, binary.BigEndian.AppendUint16(nil, code)), func(n int) int { return n })
+		want, what := fmt.Sprintf("0x88 %q <nil>", binary.BigEndian.AppendUint16(nil, code)), "echoed"
+		if !wsframe.ValidCloseCode(code) {
+			want, what = `0x88 "\x03\xea`, "refused with 1002"
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("code %d is answered with %q, want %s", code, got, want)
+		}
+		tally[what]++
+	}
+	t.Logf("codes 0 to 5000: %v", tally)
+}
+
+func TestCloseReasons(t *testing.T) {
+	engines(t, func(t *testing.T, engine string) {
+		h := serve(t, engine, lax, 1<<20)
+		for name, c := range map[string]struct {
+			payload []byte
+			want    uint16
+		}{
+			"none":          {[]byte{3, 0xe8}, 1000},
+			"bad UTF-8":     {[]byte{3, 0xe8, 0xff, 0xfe}, 1007},
+			"half a rune":   {[]byte{3, 0xe8, 'a', 0xc3}, 1007},
+			"half a code":   {[]byte{3}, 1002},
+			"123 of reason": {append([]byte{3, 0xe8}, bytes.Repeat([]byte("x"), 123)...), 1000},
+			"124 of reason": {append([]byte{3, 0xe8}, bytes.Repeat([]byte("x"), 124)...), 1002},
+			"126 of reason": {append([]byte{3, 0xe8}, bytes.Repeat([]byte("x"), 126)...), 1002},
+			"bad code, bad": {[]byte{0, 1, 0xff}, 1002},
+		} {
+			p := h.dial()
+			p.raw(masked(0x88, c.payload)...)
+			if got := p.outcome(); got != c.want {
+				t.Errorf("%s: answered with %d, want %d", name, got, c.want)
 			}
 			p.conn.Close()
 		}
-	}
-	t.Logf("512 first bytes: %v", tally)
-}
-
-// TestCloseCodes (A06).
-func TestCloseCodes(t *testing.T) {
-	h := serve(t, "", lax, 1<<20)
-	tally := map[uint16]int{}
-	for code := range uint16(5001) {
-		if code > 1020 && code < 2995 && code%97 != 0 || code > 3005 && code < 4995 && code%97 != 0 {
-			continue // the same answer for long stretches
-		}
-		p := h.dial()
-		p.raw(masked(0x88, binary.BigEndian.AppendUint16(nil, code))...)
-		want := uint16(1002)
-		if wsframe.ValidCloseCode(code) {
-			want = code
-		}
-		if got := p.outcome(); got != want {
-			t.Errorf("code %d is answered with %d, want %d", code, got, want)
-		}
-		tally[want]++
-		p.conn.Close()
-	}
-	t.Logf("refused with 1002: %d codes", tally[1002])
-	for name, c := range map[string]struct {
-		payload []byte
-		want    uint16
-	}{
-		"bad UTF-8":     {append([]byte{3, 0xe8}, 0xff, 0xfe), 1007},
-		"one byte":      {[]byte{3}, 1002},
-		"123 of reason": {append([]byte{3, 0xe8}, bytes.Repeat([]byte("x"), 123)...), 1000},
-	} {
-		p := h.dial()
-		p.raw(masked(0x88, c.payload)...)
-		if got := p.outcome(); got != c.want {
-			t.Errorf("%s: answered with %d, want %d", name, got, c.want)
-		}
-	}
-	p := h.dial()
-	p.raw(masked(0x88, append([]byte{3, 0xe8}, bytes.Repeat([]byte("x"), 124)...))...)
-	if got := p.outcome(); got != 1002 {
-		t.Errorf("124 bytes of reason: answered with %d", got)
-	}
+	})
 }
 
 // TestRules (A07 and the rest of RFC 6455 §5): each rule broken once.

@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -26,14 +25,7 @@ func FuzzData(f *testing.F) {
 	add(5, masked(0x82, make([]byte, 2001)))
 	add(6, declared(0x82, 1<<63-1), declared(0x89, 1<<63))
 	add(9, masked(0x01, nil), bytes.Repeat(masked(0x00, nil), 20), masked(0x80, []byte("x")))
-	e, err := reactor.New(reactor.Options{Engine: "std", Loops: 1, Logger: silent})
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := e.Start(f.Context()); err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = e.Stop(context.Background()) })
+	e := startEngine(f, "std")
 	h := NewApp(e, lax, nil)
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
 		if len(data) > 1<<14 {

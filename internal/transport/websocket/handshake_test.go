@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
-	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
@@ -29,13 +27,7 @@ type gate struct {
 
 func newGate(t *testing.T, o Options) *gate {
 	t.Helper()
-	e, err := reactor.New(reactor.Options{Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	e := startEngine(t, "")
 	g := &gate{handler: NewApp(e, o, func() App { return &echo{max: 1000} })}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/ws", g.handler)
@@ -43,14 +35,7 @@ func newGate(t *testing.T, o Options) *gate {
 	srv := httptest.NewUnstartedServer(mux)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.Start()
-	t.Cleanup(func() {
-		srv.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := e.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(srv.Close)
 	g.addr = srv.Listener.Addr().String()
 	return g
 }

@@ -1,0 +1,46 @@
+package websocket
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Every option has a default, but for those whose zero value is one.
+func TestOptions(t *testing.T) {
+	zero := map[string]bool{"Paths": true, "Compression": true, "DeflateAlways": true, "Origins": true}
+	v := reflect.ValueOf(Options{}.WithDefaults())
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if v.Field(i).IsZero() != zero[name] {
+			t.Errorf("%s is %v by default", name, v.Field(i))
+		}
+	}
+	o := Options{PingInterval: 1, PongTimeout: 2, MessageTimeout: 3, StalledTimeout: 4, ControlPerSecond: 5, Logger: silent}
+	if got := o.WithDefaults(); !reflect.DeepEqual(got, o) {
+		t.Errorf("%+v became %+v", o, got)
+	}
+	if got := (Options{ControlPerSecond: 1 << 40}).WithDefaults().ControlPerSecond; got != mostControl {
+		t.Errorf("%d control frames a second", got)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, o := range []Options{{}, {PingInterval: time.Second, ControlPerSecond: 1}, {ControlPerSecond: mostControl}, Options{}.WithDefaults()} {
+		if err := o.Validate(); err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	for want, o := range map[string]Options{
+		"ping interval":    {PingInterval: -1},
+		"pong timeout":     {PongTimeout: 25 * time.Hour},
+		"message timeout":  {MessageTimeout: -time.Second},
+		"stalled timeout":  {StalledTimeout: -1},
+		"control frames a": {ControlPerSecond: mostControl + 1},
+	} {
+		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}

@@ -171,8 +171,12 @@ func (s *Server) DisconnectUser(ctx context.Context, user string) (int, error) {
 func (x *Session) refuse(err error) {
 	x.fail(nil, "", err)
 	code := protocol.CloseInvalidToken
-	if auth.IsExpired(err) {
+	switch {
+	case auth.IsExpired(err):
 		code = protocol.CloseTokenExpired
+	case protocol.AsError(err).Code == protocol.CodeUnavailable:
+		// Whether it is good could not be found out: the client is to come back.
+		code = protocol.CloseBackendRefused
 	}
 	x.link.Close(code, code.Reason())
 }

@@ -256,7 +256,8 @@ func (s *Server) listen(ctx context.Context) error {
 	if err := s.loopbackOnly(addr); err != nil {
 		return err
 	}
-	var lc net.ListenConfig
+	// Our own heartbeat finds dead peers; the kernel's would wake every idle one too.
+	lc := net.ListenConfig{KeepAlive: -1}
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", addr, err)

@@ -85,7 +85,7 @@ func (c *Conn) PauseRead() {
 func (c *Conn) ResumeRead() {
 	if c.rc != nil && c.paused {
 		c.paused = false
-		c.unheard()
+		c.pinged = 0
 		c.rc.ResumeRead()
 	}
 }
@@ -213,7 +213,7 @@ func (c *Conn) closedByPeer(p []byte) {
 // Drained implements reactor.Handler.
 func (c *Conn) Drained(*reactor.Conn) {
 	defer c.guard()
-	c.unheard()
+	c.pinged = 0
 	if c.pong != nil {
 		p := *c.pong
 		c.pong = nil

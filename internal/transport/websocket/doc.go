@@ -12,6 +12,25 @@
 // when its header is read, decompressing stops at the limit, fragments are
 // counted, an unfinished message has a deadline, and control frames a rate.
 //
+// # Who owns what
+//
+// A Conn belongs to its event loop, as all of an App's calls do. What the
+// connections of one loop share, memory to work in and counters, is its lane.
+// The Handler itself may be used from anywhere.
+//
+// A connection is open until a close frame is sent or received; then it is
+// closing: it says and hears nothing more, and only waits, a moment at most, for
+// the peer to close too, lest a reset overtakes the close frame. When the
+// reactor says Closed it is over, the app is told, and everything it is still
+// asked for does nothing.
+//
+// # What is trusted
+//
+// Nothing that a client sends, of course; and an App only as far as a panic of
+// its costs the connection it happened in, with close code 1011.
+//
+// # The seam
+//
 // App is the seam below the session: what a connection is for. The session is
 // one App; tests and the conformance suite put an echo in its place, so that the
 // code they measure is this.

@@ -58,8 +58,10 @@ func (c *Conn) watchMessage() {
 	c.wakeAt(c.in.begun + int64(c.opts.MessageTimeout))
 }
 
-// unheard forgets that an answer is awaited: there was a time when it would not
-// have been read.
+// unheard forgets what is awaited, at a time when it would not be read. What
+// comes while nothing is read stands in the kernel and is there at once when
+// reading goes on, so that this is enough: a message is not given more time by
+// merely stopping and going on.
 func (c *Conn) unheard() {
 	c.pinged = 0
 	if c.in != nil {

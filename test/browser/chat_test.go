@@ -1,0 +1,159 @@
+package browser
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// say writes a message and sends it with Enter.
+func (w *window) say(text string) {
+	w.t.Helper()
+	w.typeIn("#text", text+kb.Enter)
+}
+
+// attach chooses an image for the next message.
+func (w *window) attach(t *testing.T, img []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "evening.png")
+	if err := os.WriteFile(path, img, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.do(chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{path}))
+	w.wait(`!document.querySelector('#attached').hidden`)
+}
+
+// picture draws an evening with a moon in it.
+func picture(width, height int) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			c := color.RGBA{uint8(20 + 200*y/height), uint8(40 + 90*y/height), uint8(90 + 20*y/height), 255}
+			if dx, dy := x-width*3/4, y-height/3; dx*dx+dy*dy < height*height/40 {
+				c = color.RGBA{255, 240, 200, 255}
+			}
+			if y > height*3/4+(x*x/97)%9 {
+				c = color.RGBA{16, 40, 44, 255}
+			}
+			img.Set(x, y, c)
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		panic(err) // into memory
+	}
+	return b.Bytes()
+}
+
+func TestChatBetweenTwoWindows(t *testing.T) {
+	s := newServer(t)
+	ann, ben := newWindow(t), newWindow(t)
+	ann.live(s.url("/chat/?user=ann"))
+	ben.live(s.url("/chat/?user=ben"))
+	// Both follow the room once each has read the other.
+	ben.say("here I am")
+	ann.waitText("#messages", "here I am")
+	ann.say("so am I")
+	ben.waitText("#messages", "so am I")
+
+	ann.typeIn("#text", "hel")
+	ben.waitText("#typing", "ann is typing")
+	ann.say("lo <b>ben</b> & all")
+	ben.waitText("#messages .text", "hello <b>ben</b> & all")
+	ben.wait(`document.querySelector('#typing').textContent === ''`)
+	if n := ben.eval(`document.querySelectorAll('#messages .text b').length`); n != "0" {
+		t.Errorf("markup of a message became %s elements", n)
+	}
+	if by := ben.eval(`[...document.querySelectorAll('#messages .byline b')].at(-1).textContent`); by != "ann" {
+		t.Errorf("the message is by %q, want ann", by)
+	}
+
+	// Typing that nobody goes on with is forgotten.
+	ben.typeIn("#text", "x")
+	ann.waitText("#typing", "ben is typing")
+	ann.wait(`document.querySelector('#typing').textContent === ''`)
+}
+
+func TestChatKeepsTheSessionAcrossRooms(t *testing.T) {
+	s := newServer(t)
+	ann, ben := newWindow(t), newWindow(t)
+	ann.live(s.url("/chat/?user=ann"))
+	ben.live(s.url("/chat/?user=ben"))
+	ann.say("said in the lobby")
+	ben.waitText("#messages", "said in the lobby")
+
+	ann.typeIn("#room-name", "Back Office"+kb.Enter)
+	ann.waitText("#room", "back-office")
+	ann.say("said in the back office")
+	ben.waitText("#rooms", "back-office") // told to everybody
+	ben.wait(`![...document.querySelectorAll('#here li')].some((e) => e.textContent.includes('ann'))`)
+
+	ben.say("are you still there?")
+	ann.waitText("#rooms .unread", "1")
+	ann.click(`#rooms a[href="#lobby"]`)
+	ann.waitText("#messages", "are you still there?")
+	ann.waitText("#messages", "said in the lobby")
+	ann.click(`#rooms a[href="#back-office"]`)
+	ann.waitText("#messages", "said in the back office")
+
+	// Somebody new gets what was said before.
+	cleo := newWindow(t)
+	cleo.live(s.url("/chat/?user=cleo"))
+	cleo.waitText("#messages", "said in the lobby")
+}
+
+func TestChatImage(t *testing.T) {
+	s := newServer(t)
+	ann, ben := newWindow(t), newWindow(t)
+	ann.live(s.url("/chat/?user=ann"))
+	ben.live(s.url("/chat/?user=ben"))
+	ann.attach(t, picture(640, 400))
+	ann.say("the harbour, last night")
+	ben.waitText("#messages", "the harbour, last night")
+	ben.wait(`document.querySelector('#messages a .picture')?.naturalWidth === 640`)
+
+	src := ben.eval(`document.querySelector('#messages .picture').src`)
+	answer, err := http.Get(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	for name, want := range map[string]string{
+		"Content-Type": "image/png", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox",
+	} {
+		if got := answer.Header.Get(name); got != want {
+			t.Errorf("the image's %s is %q, want %q", name, got, want)
+		}
+	}
+	for _, frame := range append(ann.received("message"), ben.received("message")...) {
+		if len(frame) > 1000 {
+			t.Errorf("a message of %d bytes: the image went through the socket", len(frame))
+		}
+	}
+}
+
+// A message long enough to be deflated arrives whole, and the connection did
+// agree on permessage-deflate.
+func TestChatLongMessageIsDeflated(t *testing.T) {
+	s := newServer(t)
+	ann, ben := newWindow(t), newWindow(t)
+	ann.live(s.url("/chat/?user=ann"))
+	ben.live(s.url("/chat/?user=ben"))
+	long := strings.Repeat("the line is open ", 60) + "over"
+	ann.do(chromedp.SetValue(chromedp.CSS("#text"), long))
+	ann.say("")
+	ben.wait(fmt.Sprintf(`[...document.querySelectorAll('#messages .text')].some((e) => e.textContent === %s)`, quote(long)))
+	if !strings.Contains(strings.Join(ben.extensions(), ";"), "permessage-deflate") {
+		t.Errorf("the server's answer has extensions %q, want permessage-deflate", ben.extensions())
+	}
+}

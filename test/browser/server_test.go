@@ -1,0 +1,139 @@
+package browser
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const apiKey = "browser-test-key-0123456789"
+
+// server is the demo as a process of its own, which can be killed and started
+// again on the same port and data.
+type server struct {
+	t    *testing.T
+	addr string
+	data string
+	out  *output
+	cmd  *exec.Cmd
+}
+
+// output collects what a process says; it says it from another goroutine.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func newServer(t *testing.T) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, addr: l.Addr().String(), data: t.TempDir(), out: new(output)}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(func() {
+		s.kill()
+		if t.Failed() {
+			t.Logf("the server said:\n%s", s.out.String())
+		}
+	})
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	s.cmd = exec.Command(binary, "demo", "--listen", s.addr, "--data", s.data)
+	s.cmd.Env = append(os.Environ(), "RINGDOWN_API_KEY="+apiKey)
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatalf("starting the server: %v", err)
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		answer, err := http.Get(s.url("/shop/products"))
+		if err == nil {
+			answer.Body.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the server does not answer: %v\n%s", err, s.out.String())
+		}
+	}
+}
+
+// kill ends the server as a power cut would.
+func (s *server) kill() {
+	if s.cmd == nil {
+		return
+	}
+	s.cmd.Process.Kill()
+	s.cmd.Wait() // says "killed", as asked
+	s.cmd = nil
+}
+
+func (s *server) url(path string) string { return "http://" + s.addr + path }
+
+// call sends a request with the API key and decodes the answer into reply.
+func (s *server) call(method, path, body string, status int, reply any) {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.url(path), strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+apiKey)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if answer.StatusCode != status {
+		s.t.Fatalf("%s %s answered %d, want %d: %s", method, path, answer.StatusCode, status, text)
+	}
+	if reply != nil {
+		if err := json.Unmarshal(text, reply); err != nil {
+			s.t.Fatalf("%s %s: %v in %s", method, path, err, text)
+		}
+	}
+}
+
+type order struct {
+	ID       int
+	Customer string
+	Status   string
+	Total    int
+}
+
+// place orders something for a customer from outside the browser.
+func (s *server) place(customer, lines string) (o order) {
+	s.t.Helper()
+	s.call("POST", "/shop/orders", `{"customer":`+quote(customer)+`,"lines":`+lines+`}`, http.StatusCreated, &o)
+	return o
+}

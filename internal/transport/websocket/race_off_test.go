@@ -2,4 +2,7 @@
 
 package websocket
 
-const raceEnabled = false
+const (
+	raceEnabled = false
+	slack       = 1
+)

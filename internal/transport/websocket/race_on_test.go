@@ -2,5 +2,9 @@
 
 package websocket
 
-// raceEnabled: under the race detector pools drop at random what they are given.
-const raceEnabled = true
+// Under the race detector pools drop at random what they are given, so that
+// figures of memory are larger.
+const (
+	raceEnabled = true
+	slack       = 4
+)

@@ -28,6 +28,7 @@ func (s *Server) origins(conf *config.Config) auth.Origins {
 func (s *Server) socketOptions(conf *config.Config) websocket.Options {
 	o := conf.WebSocket
 	o.Origins = s.origins(conf)
+	o.Logger = s.log
 	return o
 }
 

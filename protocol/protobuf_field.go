@@ -27,7 +27,7 @@ func (d *pbDecoder) next() bool {
 		return false
 	}
 	field, wire, n := protowire.ConsumeTag(d.rest)
-	if n < 0 {
+	if n < 0 || field > protowire.MaxValidNumber { // ConsumeTag lets 2^31-1 pass
 		d.broken = true
 		return false
 	}

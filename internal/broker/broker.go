@@ -32,12 +32,24 @@ type Publication struct {
 	// Message carries type, channel, data, key and from. The driver sets the
 	// offset, prev and time.
 	Message protocol.Message
+	// Log names the log that the message goes to where it is not that of
+	// Message.Channel: what the server tells about a channel has a log of its own.
+	Log string
 	// Dedupe is the idempotency key, already scoped to who publishes; empty: none.
 	Dedupe string
 	// Ephemeral messages get no offset, are never kept and may be lost.
 	Ephemeral bool
 	// Declaration says what the channel keeps. It is not changed by anybody.
 	Declaration *channel.Declaration
+}
+
+// Name returns the name of the log that p goes to: what the driver keeps it
+// under, and what the feed calls it.
+func (p *Publication) Name() string {
+	if p.Log != "" {
+		return p.Log
+	}
+	return p.Message.Channel
 }
 
 // Receipt says where an accepted publication stands.
@@ -55,11 +67,17 @@ type Done interface {
 	Appended(p *Publication, r Receipt, err error)
 }
 
-// Feed is where a driver delivers what was accepted.
+// Feed is where a driver delivers. It must not block.
 type Feed interface {
 	// Entry is called in order for each channel, never at the same time for one
-	// channel. It must not block.
+	// channel.
 	Entry(channel, epoch string, e *channel.Entry)
+	// Lost tells of members of a channel whose node is gone. Exactly one of the
+	// nodes that are left is told, after the roster has dropped them.
+	Lost(channel string, members []Member)
+	// Control is a message that another node sent with Bus.Send. payload is the
+	// receiver's to keep.
+	Control(from string, payload []byte)
 }
 
 // Range asks Read for a page of a channel's log: the kept messages after After
@@ -80,18 +98,37 @@ type Page struct {
 	More    bool // messages after the last of Entries are kept
 }
 
-// State is the latest message of each key of a state channel.
-type State struct {
-	Epoch   string
-	Head    uint64           // offset of the newest message, which Entries take into account
-	Entries []*channel.Entry // in order of their offsets
+// StateRange asks State for a page of what a state channel holds: the latest
+// messages of its keys whose offsets are after After, in order of offsets. To
+// walk a state, After is the offset of the last entry of the page before: keys
+// written meanwhile are met again further on, so the walk ends at the head with
+// everything seen, however much is written beside it.
+type StateRange struct {
+	After uint64
+	Limit int // entries at most; 0: the driver's own
+	Bytes int // about so many bytes at most, but at least one entry; 0: the driver's own
+}
+
+// StatePage is an answer of State. Entries include keys that were deleted
+// (channel.Entry.Deleted), for those who know of them, as far as deletions are
+// remembered.
+type StatePage struct {
+	Epoch     string
+	Head      uint64 // offset of the newest message
+	Forgotten uint64 // deletions up to this offset are no longer told: who stands before it begins anew at 0
+	Entries   []*channel.Entry
+	More      bool
 }
 
 // Broker is a driver. All methods are safe for concurrent use; Append, Follow
 // and Unfollow never block.
 type Broker interface {
-	// Start connects and begins to deliver into feed.
-	Start(ctx context.Context, feed Feed) error
+	Roster
+	Bus
+	// Start connects and begins to deliver into feed. node names this node among
+	// those that share the broker: 1 to 64 bytes of A-Z a-z 0-9 _ -, and never
+	// the same for two that run at a time.
+	Start(ctx context.Context, node string, feed Feed) error
 	// Stop ends every goroutine; publications under way get their Done first.
 	Stop(ctx context.Context) error
 	// Append accepts a publication.
@@ -105,9 +142,9 @@ type Broker interface {
 	Unfollow(name string)
 	// Read returns a page of the log. A channel nobody published to has an empty page.
 	Read(ctx context.Context, name string, d *channel.Declaration, r Range) (Page, error)
-	// State returns the latest message of each key that was not deleted (by a
-	// message whose data is null) and has not expired.
-	State(ctx context.Context, name string, d *channel.Declaration) (State, error)
+	// State returns a page of the latest messages of the keys that have not
+	// expired. A channel nobody published to has an empty page.
+	State(ctx context.Context, name string, d *channel.Declaration, r StateRange) (StatePage, error)
 	// Ready returns nil when publications can be accepted now.
 	Ready(ctx context.Context) error
 	// Immediate reports that Append always calls Done before it returns, on the

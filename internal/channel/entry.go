@@ -31,6 +31,7 @@ type Entry struct {
 	Time      int64  // Unix milliseconds
 	Key       string // state channels; aliases the entry's own memory
 	Ephemeral bool
+	Deleted   bool // it has a key, and its data is null: the key is gone
 
 	binary bool
 	body   int    // where in frame the message begins (after the frame header)
@@ -41,7 +42,8 @@ type Entry struct {
 // NewEntry makes the entry of m, whose Offset, Prev, Time and From are already
 // set. It copies what it keeps of m in one allocation, beside that of the Entry.
 func NewEntry(m *protocol.Message, ephemeral bool) *Entry {
-	e := &Entry{Offset: m.Offset, Prev: m.Prev, Time: m.Time, Ephemeral: ephemeral, binary: m.Binary}
+	e := &Entry{Offset: m.Offset, Prev: m.Prev, Time: m.Time, Ephemeral: ephemeral, binary: m.Binary,
+		Deleted: m.Key != "" && !m.Binary && string(m.Data) == "null"}
 	// Escapes in From are the only thing that can grow past this estimate.
 	size := wsframe.Headroom + 160 + len(m.Type) + len(m.Channel) + 2*len(m.Key) + len(m.From) + len(m.Data)
 	buf := make([]byte, wsframe.Headroom, size)

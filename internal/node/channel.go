@@ -285,7 +285,8 @@ func (n *Node) Read(ctx context.Context, name string, t Target, r broker.Range) 
 	return n.broker.Read(ctx, name, t.Declaration, r)
 }
 
-// State returns the latest message of each key of a state channel. It may block.
-func (n *Node) State(ctx context.Context, name string, t Target) (broker.State, error) {
-	return n.broker.State(ctx, name, t.Declaration)
+// State returns a page of the latest messages of a state channel's keys. It may
+// block.
+func (n *Node) State(ctx context.Context, name string, t Target, r broker.StateRange) (broker.StatePage, error) {
+	return n.broker.State(ctx, name, t.Declaration, r)
 }

@@ -12,6 +12,8 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"hash/maphash"
 	"log/slog"
 	"slices"
@@ -42,6 +44,7 @@ const shards = 64
 // concurrent use.
 type Node struct {
 	opts   Options
+	name   string
 	broker broker.Broker
 	table  atomic.Pointer[channel.Table]
 	seed   maphash.Seed
@@ -68,7 +71,7 @@ func New(o Options) *Node {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n := &Node{opts: o, broker: o.Broker, seed: maphash.MakeSeed()}
+	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed()}
 	n.table.Store(o.Table)
 	for i := range n.shard {
 		n.shard[i].channels = make(map[string]*Channel)
@@ -76,8 +79,21 @@ func New(o Options) *Node {
 	return n
 }
 
+// newName makes a name that no other node has: 48 random bits.
+func newName() string {
+	var r [6]byte
+	rand.Read(r[:]) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(r[:])
+}
+
 // Start starts the broker, which feeds this node from then on.
-func (n *Node) Start(ctx context.Context) error { return n.broker.Start(ctx, (*feed)(n)) }
+func (n *Node) Start(ctx context.Context) error {
+	return n.broker.Start(ctx, n.name, (*feed)(n))
+}
+
+// Name returns the name of this node among those that share the broker. It is
+// another one after each start of the process.
+func (n *Node) Name() string { return n.name }
 
 // Stop stops the broker.
 func (n *Node) Stop(ctx context.Context) error { return n.broker.Stop(ctx) }
@@ -211,3 +227,9 @@ func (f *feed) Entry(name, epoch string, e *channel.Entry) {
 		c.append(epoch, e)
 	}
 }
+
+// Lost hears of members of a channel whose node is gone.
+func (f *feed) Lost(string, []broker.Member) {}
+
+// Control hears of another node.
+func (f *feed) Control(string, []byte) {}

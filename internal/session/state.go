@@ -28,9 +28,9 @@ func (x *Session) placeByState(g *group, r *request, t node.Target) {
 			return
 		}
 	}
-	var st broker.State
+	var st snapshot
 	read := func(ctx context.Context) (err error) {
-		st, err = x.hub.server.node.State(ctx, g.name, t)
+		st, err = x.hub.server.snapshot(ctx, g.name, t)
 		return err
 	}
 	x.whileMaking(g, read, func(err error) {
@@ -61,7 +61,7 @@ func (g *group) after(offset uint64) channel.Cursor {
 const stateBytes = 32 << 10
 
 // sendState sends a snapshot, in as many messages as it takes.
-func (x *Session) sendState(name string, st *broker.State) {
+func (x *Session) sendState(name string, st *snapshot) {
 	h := x.hub
 	rest := st.Entries
 	for first := true; first || len(rest) > 0; first = false {
@@ -107,9 +107,9 @@ func (g *group) restate(at int) {
 	m := &g.members[at]
 	m.reading = true
 	x, t := m.session, g.channel.Target()
-	var st broker.State
+	var st snapshot
 	read := func(ctx context.Context) (err error) {
-		st, err = x.hub.server.node.State(ctx, g.name, t)
+		st, err = x.hub.server.snapshot(ctx, g.name, t)
 		return err
 	}
 	done := func(err error) {
@@ -133,4 +133,34 @@ func (g *group) restate(at int) {
 	}
 	m.state = catching
 	x.hub.server.background(x.hub.loop, read, done)
+}
+
+// snapshot is what a state channel holds: the newest entry of each key.
+type snapshot struct {
+	Epoch   string
+	Head    uint64
+	Entries []*channel.Entry
+}
+
+func (s *Server) snapshot(ctx context.Context, name string, t node.Target) (st snapshot, err error) {
+	for after, first := uint64(0), true; ; first = false {
+		page, err := s.node.State(ctx, name, t, broker.StateRange{After: after})
+		if err != nil {
+			return snapshot{}, err
+		}
+		if first {
+			st.Epoch, st.Head = page.Epoch, page.Head
+		}
+		for _, e := range page.Entries {
+			if after = e.Offset; after > st.Head {
+				return st, nil
+			}
+			if !e.Deleted {
+				st.Entries = append(st.Entries, e)
+			}
+		}
+		if !page.More {
+			return st, nil
+		}
+	}
 }

@@ -243,9 +243,9 @@ func (x *Session) whileMaking(g *group, read func(ctx context.Context) error, do
 	})
 }
 
-// begin answers and makes the subscription. snapshot is what a state channel
+// begin answers and makes the subscription. st is what a state channel
 // begins with.
-func (x *Session) begin(g *group, r *request, epoch string, p placement, snapshot *broker.State) {
+func (x *Session) begin(g *group, r *request, epoch string, p placement, st *snapshot) {
 	h := x.hub
 	m := h.reply(protocol.TypeSubscribed, g.name, r.id)
 	if g.channel.Target().Declaration.Kept() {
@@ -266,8 +266,8 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement, snapsho
 		m.Data = h.data
 	}
 	x.link.Send(m)
-	if snapshot != nil {
-		x.sendState(g.name, snapshot)
+	if st != nil {
+		x.sendState(g.name, st)
 	}
 	var pc *pacer
 	if r.rate > 0 {

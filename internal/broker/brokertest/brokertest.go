@@ -102,7 +102,7 @@ func start(t testing.TB, make New) *bench {
 	b := &bench{clock: NewClock(), fed: map[string][]fed{}, more: nil}
 	b.more = newSignal()
 	b.broker = make(t, b.clock)
-	if err := b.broker.Start(t.Context(), b); err != nil {
+	if err := b.broker.Start(t.Context(), "node-1", b); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -123,6 +123,12 @@ func (b *bench) Entry(name, epoch string, e *channel.Entry) {
 	close(b.more)
 	b.more = newSignal()
 }
+
+// Lost implements broker.Feed.
+func (b *bench) Lost(string, []broker.Member) {}
+
+// Control implements broker.Feed.
+func (b *bench) Control(string, []byte) {}
 
 // await waits until name was fed n entries.
 func (b *bench) await(t testing.TB, name string, n int) []fed {

@@ -355,13 +355,15 @@ func (b *bench) set(t *testing.T, key, data string) uint64 {
 
 func (b *bench) wantState(t *testing.T, head uint64, want ...string) {
 	t.Helper()
-	s, err := b.broker.State(t.Context(), "c", board)
+	s, err := b.broker.State(t.Context(), "c", board, broker.StateRange{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, e := range s.Entries {
-		got = append(got, e.Key+"="+data(t, e))
+		if !e.Deleted {
+			got = append(got, e.Key+"="+data(t, e))
+		}
 	}
 	if !slices.Equal(got, want) || s.Head != head {
 		t.Fatalf("the state is %v at %d, want %v at %d", got, s.Head, want, head)

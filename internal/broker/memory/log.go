@@ -23,7 +23,7 @@ type log struct {
 	followed bool                 // the feed delivers it
 	dropped  bool                 // no longer in the map: look it up again
 
-	latest map[string]*channel.Entry // state channels: the newest of each key
+	latest channel.Latest // of state channels
 
 	keys  map[string]broker.Receipt // dedupe keys
 	order []dedupeKey               // oldest first
@@ -54,7 +54,7 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 	}
 	keep := p.Declaration.Kept() && !p.Ephemeral
 	keyed := keep && p.Declaration.State != nil && p.Message.Key != ""
-	if keyed && len(l.latest) >= b.opts.StateKeys && l.latest[p.Message.Key] == nil {
+	if keyed && l.latest.Len() >= b.opts.StateKeys && !l.latest.Has(p.Message.Key) {
 		return broker.Receipt{}, protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", l.name, b.opts.StateKeys)
 	}
 	r := broker.Receipt{Time: now}
@@ -79,7 +79,7 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 		l.declared = p.Declaration
 		l.keep(e)
 		if keyed {
-			l.set(e, string(p.Message.Data) == "null")
+			l.latest.Set(e)
 		}
 		l.trim(p.Declaration, now)
 	}
@@ -101,29 +101,12 @@ func (l *log) keep(e *channel.Entry) {
 	l.bytes += int64(e.Size())
 }
 
-// set makes e the newest of its key, or deletes the key.
-func (l *log) set(e *channel.Entry, deleted bool) {
-	// Replaced by deleting first: the map's key text is the entry's own memory.
-	delete(l.latest, e.Key)
-	if deleted {
-		return
-	}
-	if l.latest == nil {
-		l.latest = make(map[string]*channel.Entry)
-	}
-	l.latest[e.Key] = e
-}
-
 // expire drops the keys that nobody wrote to for too long.
 func (l *log) expire(d *channel.Declaration, now int64) {
 	if d == nil || d.State == nil || d.State.For <= 0 {
 		return
 	}
-	for key, e := range l.latest {
-		if now-e.Time > d.State.For.Milliseconds() {
-			delete(l.latest, key)
-		}
-	}
+	l.latest.Expire(now - d.State.For.Milliseconds())
 }
 
 // trim drops the oldest entries past what d keeps.

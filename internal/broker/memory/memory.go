@@ -13,7 +13,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +29,8 @@ type Options struct {
 	// DedupeKeys is how many idempotency keys are remembered over all channels;
 	// more publications with a key are refused until the oldest expire. Default 1,000,000.
 	DedupeKeys int
-	// StateKeys is how many keys one state channel may have. Default 10,000.
+	// StateKeys is how many keys one state channel may have, the deleted ones that
+	// are remembered among them. Default 100,000.
 	StateKeys int
 	// Sweep is how often history that is too old, expired dedupe keys and idle
 	// channels are dropped. Default 10 s.
@@ -47,6 +47,8 @@ const (
 
 // Broker implements broker.Broker. Make it with New.
 type Broker struct {
+	broker.Alone
+
 	opts  Options
 	epoch string
 	seed  maphash.Seed
@@ -77,7 +79,7 @@ func New(o Options) *Broker {
 		o.DedupeKeys = 1_000_000
 	}
 	if o.StateKeys <= 0 {
-		o.StateKeys = 10_000
+		o.StateKeys = 100_000
 	}
 	if o.Sweep <= 0 {
 		o.Sweep = 10 * time.Second
@@ -99,7 +101,7 @@ func newEpoch() string {
 }
 
 // Start begins to deliver into feed.
-func (b *Broker) Start(_ context.Context, feed broker.Feed) error {
+func (b *Broker) Start(_ context.Context, _ string, feed broker.Feed) error {
 	b.feed = feed
 	b.swept.Add(1)
 	go b.sweep()
@@ -126,9 +128,9 @@ func (b *Broker) Append(p *broker.Publication, d broker.Done) {
 }
 
 func (b *Broker) append(p *broker.Publication) (broker.Receipt, error) {
-	s := b.shardOf(p.Message.Channel)
+	s := b.shardOf(p.Name())
 	for {
-		l, err := b.log(s, p.Message.Channel)
+		l, err := b.log(s, p.Name())
 		if err != nil {
 			return broker.Receipt{}, err
 		}
@@ -201,25 +203,22 @@ func (b *Broker) Read(_ context.Context, name string, d *channel.Declaration, r 
 	return page, nil
 }
 
-// State returns the latest message of each key.
-func (b *Broker) State(_ context.Context, name string, d *channel.Declaration) (broker.State, error) {
+// State returns a page of the latest message of each key.
+func (b *Broker) State(_ context.Context, name string, d *channel.Declaration, r broker.StateRange) (broker.StatePage, error) {
 	s := b.shardOf(name)
 	s.mu.RLock()
 	l := s.logs[name]
 	s.mu.RUnlock()
-	st := broker.State{Epoch: b.epoch}
+	page := broker.StatePage{Epoch: b.epoch}
 	if l == nil {
-		return st, nil
+		return page, nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(d, b.opts.Now().UnixMilli())
-	st.Head = l.head
-	for _, e := range l.latest {
-		st.Entries = append(st.Entries, e)
-	}
-	slices.SortFunc(st.Entries, func(a, b *channel.Entry) int { return cmp.Compare(a.Offset, b.Offset) })
-	return st, nil
+	page.Head, page.Forgotten = l.head, l.latest.Forgotten()
+	page.Entries, page.More = l.latest.After(r.After, cmp.Or(r.Limit, defaultLimit), cmp.Or(r.Bytes, defaultBytes))
+	return page, nil
 }
 
 func (b *Broker) shardOf(name string) *shard {

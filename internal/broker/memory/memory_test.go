@@ -24,6 +24,8 @@ func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }
 type ignore struct{}
 
 func (ignore) Entry(string, string, *channel.Entry) {}
+func (ignore) Lost(string, []broker.Member)         {}
+func (ignore) Control(string, []byte)               {}
 
 type outcome struct {
 	r   broker.Receipt

@@ -45,6 +45,9 @@ type Roster interface {
 
 // Bus carries messages between the nodes that share a broker, at most once.
 type Bus interface {
+	// Nodes returns the names of the nodes that are there, as far as is known. It
+	// may block.
+	Nodes(ctx context.Context) ([]string, error)
 	// Send sends payload to the node named to, or to every other node if to is
 	// empty. It fails with not_found when no such node is known to be there; a nil
 	// error does not say that it arrived. It may block.
@@ -108,6 +111,9 @@ func (a *Alone) Members(_ context.Context, channel string, r MemberRange) (Membe
 	}
 	return page, nil
 }
+
+// Nodes implements Bus: there is nobody else.
+func (a *Alone) Nodes(context.Context) ([]string, error) { return nil, nil }
 
 // Send implements Bus: there is nobody else.
 func (a *Alone) Send(_ context.Context, to string, _ []byte) error {

@@ -53,6 +53,7 @@ type Node struct {
 	ringBytes atomic.Int64
 	channels  atomic.Int64
 	metrics   Metrics
+	control   control
 }
 
 type shard struct {
@@ -71,7 +72,7 @@ func New(o Options) *Node {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed()}
+	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl()}
 	n.table.Store(o.Table)
 	for i := range n.shard {
 		n.shard[i].channels = make(map[string]*Channel)
@@ -95,8 +96,11 @@ func (n *Node) Start(ctx context.Context) error {
 // another one after each start of the process.
 func (n *Node) Name() string { return n.name }
 
-// Stop stops the broker.
-func (n *Node) Stop(ctx context.Context) error { return n.broker.Stop(ctx) }
+// Stop ends the answers to other nodes and stops the broker.
+func (n *Node) Stop(ctx context.Context) error {
+	n.control.stop()
+	return n.broker.Stop(ctx)
+}
 
 // Ready returns nil when publications can be accepted now.
 func (n *Node) Ready(ctx context.Context) error { return n.broker.Ready(ctx) }
@@ -230,6 +234,3 @@ func (f *feed) Entry(name, epoch string, e *channel.Entry) {
 
 // Lost hears of members of a channel whose node is gone.
 func (f *feed) Lost(string, []broker.Member) {}
-
-// Control hears of another node.
-func (f *feed) Control(string, []byte) {}

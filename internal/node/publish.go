@@ -13,6 +13,9 @@ import (
 type Metrics struct {
 	Published atomic.Uint64 // handed to the broker
 	Refused   atomic.Uint64 // by a check here
+	// BadControl counts messages of other nodes that could not be read or that
+	// there was no room for.
+	BadControl atomic.Uint64
 }
 
 // Metrics returns the node's counters.

@@ -69,14 +69,17 @@ func (h *hub) remove(x *Session) {
 
 func (i id) place() uint32 { return binary.BigEndian.Uint32(i[1:]) }
 
-func (i id) String() string { return base64.RawURLEncoding.EncodeToString(i[:]) }
+// name is the id as others know it: the node comes first, so that every node
+// knows whom to ask.
+func (i id) name(node string) string { return node + base64.RawURLEncoding.EncodeToString(i[:]) }
 
-func parseID(s string) (i id, ok bool) {
-	if len(s) != base64.RawURLEncoding.EncodedLen(len(i)) {
-		return i, false
+func parseID(s string) (node string, i id, ok bool) {
+	n := len(s) - base64.RawURLEncoding.EncodedLen(len(i))
+	if n <= 0 {
+		return "", i, false
 	}
-	_, err := base64.RawURLEncoding.Decode(i[:], []byte(s))
-	return i, err == nil
+	_, err := base64.RawURLEncoding.Decode(i[:], []byte(s[n:]))
+	return s[:n], i, err == nil
 }
 
 // find returns the session of that id if it is this hub's and still open.

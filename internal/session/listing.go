@@ -79,44 +79,21 @@ func parseCursor(s string) (hub, at int, err error) {
 	return hub, at, nil
 }
 
-// hubOf returns where the connection of that id would be.
+// hubOf returns where on this node the connection of that id would be.
 func (s *Server) hubOf(connection string) (*hub, id, error) {
-	i, ok := parseID(connection)
-	if !ok || int(i[0]) >= len(s.hubs) {
+	node, i, ok := parseID(connection)
+	if !ok || node != s.node.Name() || int(i[0]) >= len(s.hubs) {
 		return nil, i, errNoConnection(connection)
 	}
 	return s.hubs[i[0]], i, nil
 }
 
 func errNoConnection(connection string) error {
-	return protocol.Errorf(protocol.CodeNotFound, "no connection %.32q is open on this node", connection)
+	return protocol.Errorf(protocol.CodeNotFound, "no connection %.64q is open", connection)
 }
 
-// Connection describes one open connection.
-func (s *Server) Connection(ctx context.Context, connection string) (Info, error) {
-	h, i, err := s.hubOf(connection)
-	if err != nil {
-		return Info{}, err
-	}
-	found := make(chan Info, 1)
-	err = h.do(ctx, func() {
-		if x := h.find(i); x != nil {
-			found <- x.info()
-		}
-	})
-	if err != nil {
-		return Info{}, err
-	}
-	select {
-	case info := <-found:
-		return info, nil
-	default:
-		return Info{}, errNoConnection(connection)
-	}
-}
-
-// Disconnect closes one connection with 4005.
-func (s *Server) Disconnect(ctx context.Context, connection string) error {
+// on runs fn with the connection of that id, which is this node's, on its loop.
+func (s *Server) on(ctx context.Context, connection string, fn func(x *Session)) error {
 	h, i, err := s.hubOf(connection)
 	if err != nil {
 		return err
@@ -125,7 +102,7 @@ func (s *Server) Disconnect(ctx context.Context, connection string) error {
 	err = h.do(ctx, func() {
 		x := h.find(i)
 		if x != nil {
-			x.kick(protocol.CloseByOperator, protocol.CloseByOperator.Reason())
+			fn(x)
 		}
 		found <- x != nil
 	})
@@ -138,9 +115,8 @@ func (s *Server) Disconnect(ctx context.Context, connection string) error {
 	return nil
 }
 
-// DisconnectUser closes all connections of a user on this node with 4005 and
-// returns how many there were.
-func (s *Server) DisconnectUser(ctx context.Context, user string) (int, error) {
+// disconnectHere closes all connections of a user on this node.
+func (s *Server) disconnectHere(ctx context.Context, user string) (int, error) {
 	counts := make(chan int, len(s.hubs))
 	for _, h := range s.hubs {
 		n := 0

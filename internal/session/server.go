@@ -65,6 +65,7 @@ func New(o Options) *Server {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.SetPolicy(o.Policy)
 	s.hooks.Store(&Hooks{})
+	s.answerNodes()
 	for _, l := range o.Engine.Loops() {
 		s.hubs = append(s.hubs, newHub(s, l))
 	}

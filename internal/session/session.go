@@ -62,7 +62,7 @@ func (s *Server) Open(l Link, o Open) *Session {
 }
 
 // ID returns the public name of the connection.
-func (x *Session) ID() string { return x.id.String() }
+func (x *Session) ID() string { return x.id.name(x.hub.server.node.Name()) }
 
 // MaxMessage returns how many bytes the next message may have, decompressed.
 func (x *Session) MaxMessage() int {

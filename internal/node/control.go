@@ -1,0 +1,245 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringdown/protocol"
+)
+
+// Handler answers a request of another node. The request and the answer are JSON.
+type Handler func(ctx context.Context, request json.RawMessage) (answer any, err error)
+
+// The bounds of what nodes ask of each other.
+const (
+	// AskTimeout is how long a node has to answer. Who asks it may wait less.
+	AskTimeout = 3 * time.Second
+	// MaxControl is the largest message between nodes, in bytes.
+	MaxControl = 4 << 20
+	// maxAnswering is how many requests of other nodes are worked on at a time;
+	// more are dropped, and whoever asked hears of a timeout.
+	maxAnswering = 256
+)
+
+// control is what this node asks of others and answers them.
+type control struct {
+	handlers map[string]Handler // not changed after Start
+	next     atomic.Uint64
+
+	mu      sync.Mutex
+	waiting map[string]chan<- letter
+
+	answering chan struct{} // a token for each request being answered
+	work      sync.WaitGroup
+	ctx       context.Context
+	cancel    context.CancelFunc
+}
+
+// letter is a message between nodes: a request has a verb, an answer has none.
+type letter struct {
+	Verb string          `json:"verb,omitempty"`
+	ID   string          `json:"id"`
+	Body json.RawMessage `json:"body,omitempty"`
+	Err  *letterError    `json:"error,omitempty"`
+}
+
+type letterError struct {
+	Code      protocol.Code `json:"code"`
+	Message   string        `json:"message"`
+	Retryable bool          `json:"retryable,omitempty"`
+}
+
+func newControl() control {
+	ctx, cancel := context.WithCancel(context.Background())
+	return control{handlers: map[string]Handler{}, waiting: map[string]chan<- letter{},
+		answering: make(chan struct{}, maxAnswering), ctx: ctx, cancel: cancel}
+}
+
+// stop ends the answers under way and waits for them.
+func (c *control) stop() {
+	c.cancel()
+	c.work.Wait()
+}
+
+// Handle sets what answers a verb when other nodes Ask it of this one. It is
+// called before Start. fn runs on a goroutine of its own.
+func (n *Node) Handle(verb string, fn Handler) { n.control.handlers[verb] = fn }
+
+// Ask asks the node named to and decodes its answer into answer, unless that is
+// nil. A node asks itself without the bus. Errors are *protocol.Error: the other
+// node's own, not_found when there is no such node, timeout when it is silent,
+// and then nobody knows whether it did as asked.
+func (n *Node) Ask(ctx context.Context, to, verb string, request, answer any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("node: encoding a request: %w", err)
+	}
+	reply, err := n.ask(ctx, to, verb, body)
+	if err != nil {
+		return err
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(reply, answer); err != nil {
+		return protocol.Errorf(protocol.CodeInternal, "node %s gave an answer to %q that cannot be read: another version?", to, verb)
+	}
+	return nil
+}
+
+func (n *Node) ask(ctx context.Context, to, verb string, body json.RawMessage) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
+	defer cancel()
+	if to == n.name {
+		answer := n.answer(ctx, letter{Verb: verb, Body: body})
+		return answer.Body, answer.error()
+	}
+	l := letter{Verb: verb, ID: strconv.FormatUint(n.control.next.Add(1), 36), Body: body}
+	payload, err := json.Marshal(l)
+	if err != nil {
+		return nil, fmt.Errorf("node: encoding a request: %w", err)
+	}
+	if len(payload) > MaxControl {
+		return nil, protocol.Errorf(protocol.CodeTooLarge, "a request of %d bytes is too large for another node", len(payload))
+	}
+	reply := make(chan letter, 1)
+	n.control.mu.Lock()
+	n.control.waiting[l.ID] = reply
+	n.control.mu.Unlock()
+	defer func() {
+		n.control.mu.Lock()
+		delete(n.control.waiting, l.ID)
+		n.control.mu.Unlock()
+	}()
+	if err := n.broker.Send(ctx, to, payload); err != nil {
+		return nil, err
+	}
+	select {
+	case r := <-reply:
+		return r.Body, r.error()
+	case <-ctx.Done():
+		return nil, &protocol.Error{Code: protocol.CodeTimeout, Retryable: true, Message: "node " + to + " did not answer in time; it is not known whether it did as asked"}
+	}
+}
+
+// AskAll asks every node, this one included, and calls each with the answers,
+// one at a time. Nodes that are silent or fail are in the error.
+func (n *Node) AskAll(ctx context.Context, verb string, request any, each func(node string, answer json.RawMessage)) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("node: encoding a request: %w", err)
+	}
+	names, err := n.broker.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, n.name) {
+		names = append(names, n.name)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var errs []error
+	for _, name := range names {
+		wg.Go(func() {
+			reply, err := n.ask(ctx, name, verb, body)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+				return
+			}
+			each(name, reply)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Control takes a message of another node. It does not block.
+func (f *feed) Control(from string, payload []byte) {
+	n := (*Node)(f)
+	var l letter
+	if len(payload) > MaxControl || json.Unmarshal(payload, &l) != nil || l.ID == "" {
+		n.metrics.BadControl.Add(1)
+		return
+	}
+	if l.Verb == "" {
+		n.control.mu.Lock()
+		reply := n.control.waiting[l.ID]
+		delete(n.control.waiting, l.ID)
+		n.control.mu.Unlock()
+		if reply != nil {
+			reply <- l
+		}
+		return
+	}
+	select {
+	case n.control.answering <- struct{}{}:
+	default:
+		n.metrics.BadControl.Add(1)
+		return
+	}
+	n.control.work.Go(func() {
+		defer func() { <-n.control.answering }()
+		ctx, cancel := context.WithTimeout(n.control.ctx, AskTimeout)
+		defer cancel()
+		reply, err := json.Marshal(n.answer(ctx, l))
+		if err == nil && len(reply) <= MaxControl {
+			err = n.broker.Send(ctx, from, reply)
+		}
+		if err != nil && ctx.Err() == nil {
+			n.opts.Logger.Warn("another node was not answered", "node", from, "verb", clip(l.Verb), "error", err)
+		}
+	})
+}
+
+// answer does what a request asks.
+func (n *Node) answer(ctx context.Context, l letter) (reply letter) {
+	reply.ID = l.ID
+	fail := func(err error) letter {
+		e := protocol.AsError(err)
+		return letter{ID: l.ID, Err: &letterError{e.Code, e.Message, e.Retryable}}
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			n.opts.Logger.Error("answering another node panicked", "verb", clip(l.Verb), "panic", cause)
+			reply = fail(protocol.Errorf(protocol.CodeInternal, "node %s failed on this request", n.name))
+		}
+	}()
+	fn := n.control.handlers[l.Verb]
+	if fn == nil {
+		return fail(protocol.Errorf(protocol.CodeBadRequest, "node %s does not know the verb %q; is it of an older version?", n.name, clip(l.Verb)))
+	}
+	answer, err := fn(ctx, l.Body)
+	if err != nil {
+		return fail(err)
+	}
+	if reply.Body, err = json.Marshal(answer); err != nil {
+		return fail(err)
+	}
+	return reply
+}
+
+func (l *letter) error() error {
+	if l.Err == nil {
+		return nil
+	}
+	return &protocol.Error{Code: l.Err.Code, Message: l.Err.Message, Retryable: l.Err.Retryable}
+}
+
+// clip keeps what another sent from filling the log.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most]
+	}
+	return strings.ToValidUTF8(s, "?")
+}

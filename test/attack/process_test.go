@@ -87,6 +87,8 @@ channels:
   - name: live
     buffer: {messages: 512, bytes: 262144}
     allow: {subscribe: anyone, publish: anyone}
+  - name: bench
+    allow: {subscribe: anyone, publish: anyone}
   - name: kept
     history: {messages: 100}
     allow: {subscribe: anyone, publish: anyone}

@@ -3,7 +3,7 @@ package attack
 import (
 	"bufio"
 	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -11,9 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"ringdown/internal/load"
 )
 
 const generous = `
@@ -50,106 +51,61 @@ func kernelHolds(t *testing.T, client *net.TCPConn) int64 {
 	return 0
 }
 
-// reader counts what it is given and how late.
-type reader struct {
-	w    *wire
-	got  atomic.Int64
-	lost atomic.Int64
-	late []time.Duration
-}
-
-func (r *reader) run() error {
-	for {
-		m, err := r.w.tryMessage(20 * time.Second)
-		if err != nil {
-			return err
-		}
-		switch m.Type {
-		case "gap":
-			r.lost.Add(1)
-		case "e":
-			var n, sent int64
-			if _, err := fmt.Sscanf(string(m.Data), `{"n":%d,"t":%d`, &n, &sent); err != nil {
-				return err
-			}
-			r.late = append(r.late, time.Duration(time.Now().UnixNano()-sent))
-			r.got.Add(1)
-		}
-	}
-}
-
 // TestStoppedReader (D07): one of many stops reading. Nobody else notices, the
 // server's memory does not, the kernel holds little for it, and when it reads
 // again it gets what the ring still has, and a gap for the rest.
 func TestStoppedReader(t *testing.T) {
-	readers, perSecond, pause := 100, 300, 6*time.Second
+	scenario := load.Scenario{Name: "stopped", Kind: load.Fanout, Connections: 99, Rate: 300, Warmup: 2 * time.Second, Duration: 6 * time.Second}
 	if long() {
-		readers, perSecond, pause = 1000, 1000, time.Minute
+		scenario.Connections, scenario.Rate, scenario.Duration = 999, 1000, time.Minute
 	}
 	engines(t, func(t *testing.T, engine string) {
 		s := serve(t, engine, true, generous)
 		stopped := s.dial(t, "", true)
-		stopped.subscribe("live")
-		var all []*reader
-		var wg sync.WaitGroup
-		for range readers - 1 {
-			r := &reader{w: s.dial(t, "", false)}
-			r.w.subscribe("live")
-			all = append(all, r)
-			wg.Go(func() {
-				if err := r.run(); !errors.Is(err, net.ErrClosed) {
-					t.Errorf("a reader's line ended: %v", err)
-				}
-			})
-		}
-		pub := s.dial(t, "", false)
-		sent := 0
-		publish := func(d time.Duration) {
-			end, tick := time.Now().Add(d), time.NewTicker(10*time.Millisecond)
-			defer tick.Stop()
-			for begun, first := time.Now(), sent; time.Now().Before(end); <-tick.C {
-				for due := first + int(time.Since(begun).Seconds()*float64(perSecond)); sent < due; sent++ {
-					pub.send(fmt.Sprintf(`{"type":"e","channel":"live","data":{"n":%d,"t":%d,"pad":%q}}`, sent, time.Now().UnixNano(), pad))
-				}
+		stopped.subscribe("bench")
+		var before, most int64
+		result, err := load.Run(t.Context(), scenario, load.Target{Addr: s.addr, PID: s.pid}, func(p load.Progress) {
+			if p.Phase != "measure" {
+				return
 			}
+			now := s.rss()
+			if before == 0 {
+				before = now
+			}
+			most = max(most, now)
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		publish(2 * time.Second)
-		before := s.rss()
-		publish(pause)
-		after := s.rss()
+		if before == 0 {
+			t.Fatal("the server's memory was not looked at")
+		}
 		held := kernelHolds(t, stopped.conn)
-		t.Logf("server memory %d KiB before, %d KiB after %v; the kernel holds %d bytes for the stopped reader", before>>10, after>>10, pause, held)
-		if after > before+8<<20 {
-			t.Errorf("the server grew by %d KiB", (after-before)>>10)
+		t.Logf("server memory %d KiB at the beginning, %d KiB at most in %v; the kernel holds %d bytes for the stopped reader",
+			before>>10, most>>10, scenario.Duration, held)
+		if most > before+8<<20 {
+			t.Errorf("the server grew by %d KiB", (most-before)>>10)
 		}
 		if held > 128<<10 {
 			t.Errorf("the kernel holds %d bytes for the stopped reader", held)
 		}
-		until(t, "the others have everything", 20*time.Second, func() bool {
-			for _, r := range all {
-				if r.got.Load() < int64(sent) {
-					return false
-				}
-			}
-			return true
-		})
-		checkComesBack(t, stopped, sent)
-		for _, r := range all {
-			r.w.conn.Close()
+		d := result.Delivery
+		t.Logf("the others: %d messages, %.0f/s of %.0f/s offered, p50 %.1f ms, p99 %.1f ms", d.Delivered, d.PerSecond, d.Offered, d.Latency.P50, d.Latency.P99)
+		if result.Missing+result.Disordered > 0 || result.Late+result.Lost > 0 {
+			t.Errorf("the others: %d missing, %d out of order, %d late, %d connections lost (%s)", result.Missing, result.Disordered, result.Late, result.Lost, result.LostCause)
 		}
-		wg.Wait()
-		reportLateness(t, all)
+		pub := s.dial(t, "", false)
+		pub.send(`{"type":"end","channel":"bench","data":1}`)
+		checkComesBack(t, stopped)
 	})
 }
 
-const pad = "0123456789012345678901234567890123456789"
-
 // checkComesBack reads on with the one that stopped: it is told of one gap
-// after what was on its way, and then given an unbroken run up to the newest.
-func checkComesBack(t *testing.T, w *wire, sent int) {
+// after what was on its way, and then given an unbroken run up to the end.
+func checkComesBack(t *testing.T, w *wire) {
 	t.Helper()
 	next, gaps, missed := 0, 0, 0
-	for next < sent {
+	for {
 		m := w.message()
 		switch m.Type {
 		case "gap":
@@ -158,35 +114,27 @@ func checkComesBack(t *testing.T, w *wire, sent int) {
 				t.Fatalf("gap %s", m.Data)
 			}
 			gaps, missed, next = gaps+1, missed+n, next+n
-		case "e":
-			var n int
-			if _, err := fmt.Sscanf(string(m.Data), `{"n":%d`, &n); err != nil {
+		case "end":
+			t.Logf("it came back to %d messages in order, and was told of %d missed in %d gap(s)", next-missed, missed, gaps)
+			if gaps == 0 {
+				t.Error("it was away too shortly to miss anything: this tested nothing")
+			}
+			return
+		default:
+			var payload struct{ N string }
+			if err := json.Unmarshal(m.Data, &payload); err != nil {
 				t.Fatal(err)
 			}
-			if n != next {
-				t.Fatalf("after %d comes %d, and no gap said so", next-1, n)
+			n, err := strconv.ParseInt(payload.N, 16, 64)
+			if err != nil || int(n) != next {
+				t.Fatalf("after %d comes %q, and no gap said so", next-1, payload.N)
 			}
 			next++
 		}
 	}
-	t.Logf("it came back to %d messages in order, and was told of %d missed in %d gap(s)", sent-missed, missed, gaps)
-	if gaps == 0 {
-		t.Error("it was away too shortly to miss anything: this tested nothing")
-	}
 }
 
-func reportLateness(t *testing.T, all []*reader) {
-	t.Helper()
-	var late []time.Duration
-	for _, r := range all {
-		late = append(late, r.late...)
-		if n := r.lost.Load(); n > 0 {
-			t.Errorf("a reader that read all the time was told of %d gaps", n)
-		}
-	}
-	slices.Sort(late)
-	t.Logf("the others: %d messages, p50 %v, p99 %v", len(late), late[len(late)/2], late[len(late)*99/100])
-}
+const pad = "0123456789012345678901234567890123456789"
 
 // TestManyStoppedReaders (D08): half of all stop. The server holds no more than
 // a small amount for each.

@@ -66,8 +66,13 @@ type Options struct {
 	// Env looks up environment variables for env: values of the configuration.
 	// Default os.LookupEnv.
 	Env func(name string) (string, bool)
+	// DrainNotice is how long a server that stops says so at /readyz and lets
+	// nobody in before it begins to send its clients away, for load balancers to
+	// notice. Default 0.
+	DrainNotice time.Duration
 	// DrainWindow is the time over which clients are asked to come back when the
-	// server stops. Default 5 s.
+	// server stops, and over which those who do not are closed. Servers with few
+	// clients take less. Default 8 s.
 	DrainWindow time.Duration
 }
 
@@ -103,7 +108,7 @@ func New(o Options) (*Server, error) {
 		o.Logger = slog.Default()
 	}
 	if o.DrainWindow <= 0 {
-		o.DrainWindow = 5 * time.Second
+		o.DrainWindow = 8 * time.Second
 	}
 	s := &Server{opts: o, log: o.Logger, registry: o.Registry}
 	if s.registry == nil {
@@ -225,19 +230,34 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.running.Push("sessions", func(ctx context.Context) error {
-		return errors.Join(s.sessions.Drain(ctx, s.opts.DrainWindow), s.sessions.Stop(ctx))
-	})
+	s.running.Push("sessions", s.sessions.Stop)
 	if conf.Dev {
 		s.log.Warn("DEV MODE: every channel exists and everybody may do everything; this server listens on loopback only and must not be deployed like this")
 	}
 	for _, w := range conf.Warnings {
 		s.log.Warn("configuration", "warning", w)
 	}
-	if s.ListenAddr() == "" {
-		return nil
+	if s.ListenAddr() != "" {
+		if err := s.listen(ctx); err != nil {
+			return err
+		}
 	}
-	return s.listen(ctx)
+	// Before the listener is closed: who comes meanwhile is told to come back, by
+	// a server that answers, and /readyz says why.
+	s.running.Push("connections", s.drain)
+	return nil
+}
+
+// drain sends everybody away.
+func (s *Server) drain(ctx context.Context) error {
+	s.sessions.Refuse()
+	if s.opts.DrainNotice > 0 {
+		select {
+		case <-time.After(s.opts.DrainNotice):
+		case <-ctx.Done():
+		}
+	}
+	return s.sessions.Drain(ctx, s.opts.DrainWindow)
 }
 
 // ListenAddr returns the address that Start listens on, "" for none.
@@ -309,8 +329,8 @@ func (s *Server) Addr() net.Addr {
 	return s.listener.Addr()
 }
 
-// Stop stops listening, tells every client to come back, closes the connections
-// and ends the rooms, in the reverse order of Start. ctx bounds it all; what is
+// Stop lets nobody in any more, tells every client to come back, closes the
+// connections over the drain window, stops listening and ends the rooms, in the reverse order of Start. ctx bounds it all; what is
 // not done by then is cut off and said in the error. Stopping a server that was
 // not started does nothing.
 func (s *Server) Stop(ctx context.Context) error { return s.running.Stop(ctx) }

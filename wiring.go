@@ -50,7 +50,7 @@ func (s *Server) apiOptions(conf *config.Config) api.Options {
 // ready returns nil when the server can serve: its broker answers and it is not
 // going down.
 func (s *Server) ready(ctx context.Context) error {
-	if err := s.sessions.Admit(); err != nil {
+	if err := s.sessions.Accepting(); err != nil {
 		return err
 	}
 	return s.node.Ready(ctx)

@@ -22,9 +22,11 @@ func serveCommand(g *global) *cobra.Command {
 		Short: "Serve a declared real-time API",
 		Long: `Serve the channels that a configuration file declares. SIGHUP reads the file
 again and swaps it whole; a bad file keeps the old one and says why. SIGTERM and
-Ctrl-C tell the clients to come back, and end the server inside the grace period.`,
+Ctrl-C make /readyz fail, tell the clients to come back, and end the server
+inside the grace period.`,
 		Example: `  ringdown serve --config ringdown.yaml
   ringdown serve --config ringdown.yaml --listen 127.0.0.1:9000
+  ringdown serve --config ringdown.yaml --drain-notice 5s --grace 30s
   ringdown serve --dev            every channel, everybody, on loopback only`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -44,7 +46,9 @@ Ctrl-C tell the clients to come back, and end the server inside the grace period
 	f.BoolVar(&o.Dev, "dev", false, "allow everything to everybody, on loopback only")
 	f.StringVarP(&o.Listen, "listen", "l", "", "address to listen on, in place of the file's (default 127.0.0.1:8000)")
 	f.StringVar(&o.Engine, "engine", "", "how connections are driven: epoll or std (default: the best there is)")
-	f.DurationVar(&grace, "grace", 15*time.Second, "time to end in after SIGTERM")
+	f.DurationVar(&grace, "grace", 15*time.Second, "time to end in after SIGTERM, notice and window included")
+	f.DurationVar(&o.DrainNotice, "drain-notice", 0, "time for load balancers to see /readyz fail before clients are sent away")
+	f.DurationVar(&o.DrainWindow, "drain-window", 8*time.Second, "time over which clients are sent away; less where there are few")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
 	return c
 }

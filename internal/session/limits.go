@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Limits bound what one connection may cost. Zero fields mean the defaults;
 // Connections 0 means as many as there are descriptors.
@@ -15,6 +18,7 @@ type Limits struct {
 	BadMessages               int           // undecodable messages before close 4000. Default 10
 	Connections               int           // on this node. Default 0
 	ChannelsPerNode           int           // followed or kept on this node. Default 1,000,000
+	HandshakesPerSecond       int           // let in on this node in the long run, four seconds' worth at once. Default 5,000
 	AuthTimeout               time.Duration // from open to a token. Default 5 s
 }
 
@@ -34,11 +38,25 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.PendingRequests, 32)
 	def(&l.BadMessages, 10)
 	def(&l.ChannelsPerNode, 1_000_000)
+	def(&l.HandshakesPerSecond, 5_000)
 	if l.AuthTimeout <= 0 {
 		l.AuthTimeout = 5 * time.Second
 	}
 	l.MaxMessageUnauthenticated = min(l.MaxMessageUnauthenticated, l.MaxMessage)
 	return l
+}
+
+// gate is a meter that many goroutines spend from.
+type gate struct{ due atomic.Int64 }
+
+func (g *gate) take(now time.Time, perSecond, burst int) (wait time.Duration, ok bool) {
+	for {
+		old := g.due.Load()
+		m := meter{old}
+		if wait, ok = m.take(now, perSecond, burst); !ok || g.due.CompareAndSwap(old, m.due) {
+			return wait, ok
+		}
+	}
 }
 
 // meter is a rate limit by GCRA: one time stamp, no tokens to refill. The zero

@@ -3,8 +3,11 @@ package session
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"ringdown/internal/broker"
+	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
 	"ringdown/protocol"
 )
@@ -89,25 +92,92 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
+// TestDrain: everybody is told, served on, and closed at a time of its own
+// inside the window; who is waiting for an answer gets it first.
 func TestDrain(t *testing.T) {
-	h := newHouse(t, houseOptions{})
-	c := h.welcomed("ann")
+	slow := &heldBroker{Broker: memory.New(memory.Options{}), release: make(chan struct{})}
+	h := newHouse(t, houseOptions{broker: slow})
+	c, waits := h.welcomed("ann"), h.welcomed("bob")
+	waits.send(`{"type":"e","channel":"kept","id":1,"data":1}`)
 	if err := h.server.Admit(); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.server.Drain(context.Background(), 8*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	if m := c.one(); m.Type != "reconnect" || string(m.Data) != `{"after":0,"within":8000}` {
-		t.Error(show([]protocol.Message{m}))
-	}
-	if got := c.closed(); got != protocol.CloseDraining {
-		t.Errorf("closed with %d", got)
+	drained := make(chan error, 1)
+	go func() { drained <- h.server.Drain(context.Background(), 8*time.Second) }()
+	for _, c := range []*client{c, waits} {
+		// 100 ms, and one for each of the two.
+		if m := c.one(); m.Type != "reconnect" || string(m.Data) != `{"after":0,"within":102}` {
+			t.Error(show([]protocol.Message{m}))
+		}
 	}
 	err := protocol.AsError(h.server.Admit())
 	if err == nil || err.Code != protocol.CodeUnavailable || !err.Retryable || err.RetryAfter <= 0 {
 		t.Errorf("while draining: %v", err)
 	}
+	if got := c.closed(); got != protocol.CloseDraining {
+		t.Errorf("closed with %d", got)
+	}
+	select {
+	case err := <-drained:
+		t.Fatalf("drained while somebody waited for an answer: %v", err)
+	default:
+	}
+	close(slow.release)
+	if m := waits.one(); m.Type != "ack" {
+		t.Error(show([]protocol.Message{m}))
+	}
+	if got := waits.closed(); got != protocol.CloseDraining {
+		t.Errorf("closed with %d", got)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	// Who comes in beside it does not stay.
+	if got := h.open(Open{}).closed(); got != protocol.CloseDraining {
+		t.Errorf("a late one was closed with %d", got)
+	}
+}
+
+// heldBroker answers publications when it is released.
+type heldBroker struct {
+	*memory.Broker
+	release chan struct{}
+}
+
+func (b *heldBroker) Immediate() bool { return false }
+
+func (b *heldBroker) Append(p *broker.Publication, d broker.Done) {
+	go func() {
+		<-b.release
+		b.Broker.Append(p, d)
+	}()
+}
+
+// TestHandshakeRate: four seconds' worth at once, and then no more than so many
+// a second; who is refused is told to come back at different times.
+func TestHandshakeRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{}
+		s.SetPolicy(Policy{Limits: Limits{HandshakesPerSecond: 10}})
+		admitted := func() (n int, waits map[time.Duration]bool) {
+			waits = map[time.Duration]bool{}
+			for range 100 {
+				if err := s.Admit(); err != nil {
+					waits[protocol.AsError(err).RetryAfter] = true
+				} else {
+					n++
+				}
+			}
+			return n, waits
+		}
+		if n, waits := admitted(); n != 40 || len(waits) < 50 {
+			t.Errorf("%d of 100 at once, and %d different waits", n, len(waits))
+		}
+		time.Sleep(2 * time.Second)
+		if n, _ := admitted(); n != 20 {
+			t.Errorf("%d after two seconds", n)
+		}
+	})
 }
 
 func TestAdmit(t *testing.T) {

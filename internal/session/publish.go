@@ -64,6 +64,7 @@ func (x *Session) append(m *protocol.Message, t node.Target) {
 		m = m.Clone()
 	}
 	p.session, p.id = x, m.ID
+	x.owed++
 	p.pub = broker.Publication{Dedupe: dedupe}
 	p.pub.Message = protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Data: m.Data, Binary: m.Binary}
 	if t.Declaration.ShowFrom {
@@ -110,6 +111,7 @@ func (p *publish) Run(*reactor.Loop) { p.answer() }
 func (p *publish) answer() {
 	x := p.session
 	p.session = nil
+	x.owed--
 	if x.closed {
 		return
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,8 +49,9 @@ type Server struct {
 	hubs     []*hub // by loop index
 	metrics  Metrics
 
-	sessions atomic.Int64
-	draining atomic.Bool
+	sessions   atomic.Int64
+	draining   atomic.Bool
+	handshakes gate
 
 	ctx    context.Context // of everything that may block; ended by Stop
 	cancel context.CancelFunc
@@ -106,55 +108,49 @@ func (s *Server) Authenticate(ctx context.Context, token string) (*auth.Identity
 	return id, err
 }
 
-// Admit says whether another connection may come in: nil, or a retryable
-// *protocol.Error that says why not.
+// Admit says whether another connection may come in now: nil, or a retryable
+// *protocol.Error that says why not. It is asked once for each handshake, before
+// anything is spent on it.
 func (s *Server) Admit() error {
-	refuse := func(format string, args ...any) error {
-		s.metrics.Refused.Add(1)
-		e := protocol.Errorf(protocol.CodeUnavailable, format, args...)
-		e.Retryable, e.RetryAfter = true, 5*time.Second
-		return e
+	if err := s.Accepting(); err != nil {
+		return err
 	}
+	perSecond := s.policy.Load().Limits.HandshakesPerSecond
+	if wait, ok := s.handshakes.take(time.Now(), perSecond, 4*perSecond); !ok {
+		// Those who are refused together shall not come back together.
+		wait += rand.N(5 * time.Second)
+		return s.unavailable(wait, "too many clients connect at once (limits.handshakes_per_second is %d); come back in a moment", perSecond)
+	}
+	return nil
+}
+
+// Accepting says whether there is room for another connection: nil, or a
+// retryable *protocol.Error.
+func (s *Server) Accepting() error {
 	if s.draining.Load() {
-		return refuse("this server is going down; connect again, to another one if there is one")
+		return s.unavailable(time.Second, "this server is going down; connect again, to another one if there is one")
 	}
 	open := int(s.sessions.Load())
 	if limit := s.policy.Load().Limits.Connections; limit > 0 && open >= limit {
-		return refuse("this server holds its limit of %d connections (limits.connections)", limit)
+		return s.unavailable(5*time.Second, "this server holds its limit of %d connections (limits.connections)", limit)
 	}
 	// The tenth that is left is for the listener, the store, and for the second
 	// descriptor that a connection needs for the moment of its hand-over.
 	if d := s.opts.Descriptors; d > 0 && open >= d-d/10 {
-		return refuse("this server is out of file descriptors: %d connections are open and the limit is %d (raise it with ulimit -n)", open, d)
+		return s.unavailable(5*time.Second, "this server is out of file descriptors: %d connections are open and the limit is %d (raise it with ulimit -n)", open, d)
 	}
 	return nil
+}
+
+func (s *Server) unavailable(wait time.Duration, format string, args ...any) error {
+	s.metrics.Refused.Add(1)
+	e := protocol.Errorf(protocol.CodeUnavailable, format, args...)
+	e.Retryable, e.RetryAfter = true, wait
+	return e
 }
 
 // Sessions returns how many connections are open.
 func (s *Server) Sessions() int { return int(s.sessions.Load()) }
-
-// Drain tells every connection to come back within the window, closes them all
-// and waits until they are gone or ctx ends. No connection is let in meanwhile.
-func (s *Server) Drain(ctx context.Context, window time.Duration) error {
-	s.draining.Store(true)
-	for _, h := range s.hubs {
-		h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) {
-			h.loop.AddJob(&walk{hub: h, visit: func(x *Session) {
-				x.drain(window)
-			}})
-		}))
-	}
-	t := time.NewTicker(10 * time.Millisecond)
-	defer t.Stop()
-	for s.sessions.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-t.C:
-		}
-	}
-	return nil
-}
 
 // Stop ends whatever sessions still wait for. Drain and the engine's Stop come
 // before it.

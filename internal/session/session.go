@@ -29,11 +29,13 @@ type Session struct {
 
 	rate     meter
 	pending  int32 // calls under way
+	owed     int32 // publications that the broker has not answered
 	bad      int32 // messages that could not be decoded
 	refused  int32 // messages over the rate since one was let through
 	welcomed bool
 	pulling  bool // a job of the loop
 	closed   bool
+	leaving  bool // the server goes down
 	told     bool // Connect hooks were called, so Disconnect ones are owed
 }
 
@@ -57,6 +59,9 @@ func (s *Server) Open(l Link, o Open) *Session {
 		x.arrive(o.Identity)
 	default:
 		h.loop.Arm(&x.timer, p.Limits.AuthTimeout, x)
+	}
+	if s.draining.Load() {
+		x.drain(0) // it came in beside the walk that tells the others
 	}
 	return x
 }
@@ -190,6 +195,9 @@ func (x *Session) welcome(who *auth.Identity) {
 // become takes over an identity and its expiry.
 func (x *Session) become(who *auth.Identity) {
 	x.identity, x.claimed = who, nil
+	if x.leaving {
+		return // the timer says when
+	}
 	x.hub.loop.Disarm(&x.timer)
 	if who == nil || who.Expires.IsZero() {
 		return
@@ -206,6 +214,8 @@ func (x *Session) become(who *auth.Identity) {
 func (x *Session) Fire(*reactor.Loop) {
 	switch {
 	case x.closed:
+	case x.leaving:
+		x.leave()
 	case !x.welcomed:
 		x.fail(nil, "", protocol.Errorf(protocol.CodeUnauthorized, "no token came in time; connect with ?token= or send {\"type\":\"auth\",\"token\":…} first"))
 		x.link.Close(protocol.CloseNoAuth, protocol.CloseNoAuth.Reason())
@@ -234,18 +244,6 @@ func (x *Session) kick(code protocol.CloseCode, reason string) {
 	if !x.closed {
 		x.link.Close(code, reason)
 	}
-}
-
-// drain asks the client to come back within the window, and closes.
-func (x *Session) drain(window time.Duration) {
-	h := x.hub
-	d := append(h.data[:0], `{"after":0,"within":`...)
-	d = strconv.AppendInt(d, window.Milliseconds(), 10)
-	h.data = append(d, '}')
-	m := h.reply(protocol.TypeReconnect, "", nil)
-	m.Data = h.data
-	x.link.Send(m)
-	x.link.Close(protocol.CloseDraining, protocol.CloseDraining.Reason())
 }
 
 func (x *Session) find(name string) int {

@@ -1,0 +1,90 @@
+package session
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// Refuse lets no more connections in, and has Accepting say so, for whoever
+// balances load over nodes to hear of it before the connections are closed.
+func (s *Server) Refuse() { s.draining.Store(true) }
+
+// Drain asks every connection to come back within the window, at a time of its
+// own choice, and goes on serving all of them meanwhile. Those who have not left
+// by then are closed one by one over the same window, so that clients that know
+// nothing of the request do not all come back at once either. Drain returns when
+// the last one has gone or ctx has ended. No connection is let in meanwhile.
+func (s *Server) Drain(ctx context.Context, window time.Duration) error {
+	s.Refuse()
+	window = s.spread(ctx, window)
+	for _, h := range s.hubs {
+		h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) {
+			h.loop.AddJob(&walk{hub: h, visit: func(x *Session) { x.drain(window) }})
+		}))
+	}
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for s.sessions.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	return nil
+}
+
+// comeback is how many connections a second another node takes with ease. A
+// server with few of them need not wait as long as one with many.
+const comeback = 1000
+
+// spread is how much of the window is made use of.
+func (s *Server) spread(ctx context.Context, window time.Duration) time.Duration {
+	window = min(window, 100*time.Millisecond+time.Duration(s.Sessions())*time.Second/comeback)
+	if end, ok := ctx.Deadline(); ok {
+		// Time is left for what is still under way, and for the rooms below.
+		window = min(window, time.Until(end)*3/4)
+	}
+	return max(window, 0)
+}
+
+// drain asks the client to come back within the window, and closes the
+// connection at some time in it.
+func (x *Session) drain(window time.Duration) {
+	if x.leaving || x.closed {
+		return
+	}
+	x.leaving = true
+	h := x.hub
+	d := append(h.data[:0], `{"after":0,"within":`...)
+	d = strconv.AppendInt(d, window.Milliseconds(), 10)
+	h.data = append(d, '}')
+	m := h.reply(protocol.TypeReconnect, "", nil)
+	m.Data = h.data
+	x.link.Send(m)
+	if x.closed {
+		return
+	}
+	h.loop.Disarm(&x.timer)
+	if !x.welcomed || window <= 0 {
+		x.leave()
+		return
+	}
+	h.loop.Arm(&x.timer, rand.N(window), x)
+}
+
+// leave closes a connection of a server that goes down, once what it asked for
+// is answered: an acknowledgement that is on its way is not cut off.
+func (x *Session) leave() {
+	const patience = 50 * time.Millisecond
+	if x.pending > 0 || x.owed > 0 {
+		x.hub.loop.Arm(&x.timer, patience, x)
+		return
+	}
+	x.link.Close(protocol.CloseDraining, protocol.CloseDraining.Reason())
+}

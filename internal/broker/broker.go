@@ -80,13 +80,16 @@ type Feed interface {
 	Control(from string, payload []byte)
 }
 
-// Range asks Read for a page of a channel's log: the kept messages after After
-// (oldest first), or if Last is positive the last so many, also oldest first.
+// Range asks Read for a page of a channel's log, which is always told oldest
+// first: the oldest kept messages after After; or if Last is positive the last
+// so many; or if Before is positive the newest messages before that offset (and
+// after After), so that one can page backwards. Last and Before are not both set.
 type Range struct {
-	After uint64
-	Last  int
-	Limit int // messages at most; 0: the driver's own
-	Bytes int // about so many bytes at most, but at least one message; 0: the driver's own
+	After  uint64
+	Before uint64 // at most protocol.MaxOffset+1, which is before the end of any log
+	Last   int
+	Limit  int // messages at most; 0: the driver's own
+	Bytes  int // about so many bytes at most, but at least one message; 0: the driver's own
 }
 
 // Page is an answer of Read.
@@ -95,7 +98,9 @@ type Page struct {
 	Head    uint64 // offset of the newest message, kept or trimmed by now
 	Oldest  uint64 // the offset after which everything is still kept: Prev of the oldest kept message, or Head
 	Entries []*channel.Entry
-	More    bool // messages after the last of Entries are kept
+	// More says that there are messages beyond the page: kept after the last of
+	// Entries, or, for Before, kept before the first of them and after After.
+	More bool
 }
 
 // StateRange asks State for a page of what a state channel holds: the latest

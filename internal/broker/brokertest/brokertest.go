@@ -59,6 +59,7 @@ func Exercise(t *testing.T, make New) {
 		"DedupeConcurrent": testDedupeConcurrent,
 		"Read":             testRead,
 		"ReadLast":         testReadLast,
+		"ReadBefore":       testReadBefore,
 		"TrimByCount":      testTrimByCount,
 		"TrimByAge":        testTrimByAge,
 		"TrimByBytes":      testTrimByBytes,

@@ -304,6 +304,55 @@ func testReadLast(t *testing.T, b *bench) {
 	}
 }
 
+// testReadBefore: pages backwards from anywhere, each told oldest first.
+func testReadBefore(t *testing.T, b *bench) {
+	const end = protocol.MaxOffset + 1
+	if page := b.read(t, "nobody", kept, broker.Range{Before: end}); len(page.Entries) != 0 || page.More {
+		t.Fatalf("a channel nobody published to: %+v", page)
+	}
+	var all []uint64
+	for n := range 10 {
+		all = append(all, b.accept(t, publication(kept, "c", n)).Position.Offset)
+	}
+	for _, c := range []struct {
+		name string
+		r    broker.Range
+		want []uint64
+		more bool
+	}{
+		{"the newest", broker.Range{Before: end, Limit: 3}, all[7:], true},
+		{"before one that is kept", broker.Range{Before: all[5], Limit: 3}, all[2:5], true},
+		{"as many as there are", broker.Range{Before: all[3], Limit: 3}, all[:3], false},
+		{"more than there are", broker.Range{Before: all[2], Limit: 3}, all[:2], false},
+		{"before the oldest", broker.Range{Before: all[0]}, nil, false},
+		{"past the head", broker.Range{Before: all[9] + 100, Limit: 2}, all[8:], true},
+		{"after one, the newest", broker.Range{After: all[2], Before: all[8], Limit: 3}, all[5:8], true},
+		{"after one, all", broker.Range{After: all[4], Before: all[8], Limit: 3}, all[5:8], false},
+		{"after what it is before", broker.Range{After: all[8], Before: all[3]}, nil, false},
+		{"one byte", broker.Range{Before: end, Bytes: 1}, all[9:], true},
+	} {
+		page := b.read(t, "c", kept, c.r)
+		if !slices.Equal(offsets(page.Entries), c.want) || page.More != c.more || page.Head != all[9] || page.Oldest != 0 {
+			t.Errorf("%s: read %v, more %v, head %d, oldest %d; want %v, more %v", c.name, offsets(page.Entries), page.More, page.Head, page.Oldest, c.want, c.more)
+		}
+	}
+	// Pages joined give everything once, however wide they are.
+	for limit := 1; limit <= 11; limit++ {
+		var got []uint64
+		for before := uint64(end); ; {
+			page := b.read(t, "c", kept, broker.Range{Before: before, Limit: limit})
+			got = append(offsets(page.Entries), got...)
+			if !page.More {
+				break
+			}
+			before = got[0]
+		}
+		if !slices.Equal(got, all) {
+			t.Fatalf("pages of %d joined: %v, want %v", limit, got, all)
+		}
+	}
+}
+
 func testTrimByCount(t *testing.T, b *bench) {
 	var all []uint64
 	for n := range 12 {

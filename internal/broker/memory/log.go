@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -145,26 +147,30 @@ func (l *log) read(r broker.Range) broker.Page {
 	if len(kept) > 0 {
 		page.Oldest = kept[0].Prev
 	}
+	limit, bytes := cmp.Or(r.Limit, defaultLimit), cmp.Or(r.Bytes, defaultBytes)
 	from := sort.Search(len(kept), func(i int) bool { return kept[i].Offset > r.After })
 	if r.Last > 0 {
 		from = max(0, len(kept)-r.Last)
 	}
-	limit, bytes := r.Limit, r.Bytes
-	if limit <= 0 {
-		limit = defaultLimit
+	if r.Before > 0 {
+		oldest := from
+		to := max(oldest, sort.Search(len(kept), func(i int) bool { return kept[i].Offset >= r.Before }))
+		from = to
+		for size := 0; from > oldest && to-from < limit; from-- {
+			if size += kept[from-1].Size(); size > bytes && from < to {
+				break
+			}
+		}
+		page.Entries, page.More = slices.Clone(kept[from:to]), from > oldest
+		return page
 	}
-	if bytes <= 0 {
-		bytes = defaultBytes
-	}
-	to, size := from, 0
-	for to < len(kept) && to-from < limit {
+	to := from
+	for size := 0; to < len(kept) && to-from < limit; to++ {
 		if size += kept[to].Size(); size > bytes && to > from {
 			break
 		}
-		to++
 	}
-	page.Entries = append([]*channel.Entry(nil), kept[from:to]...)
-	page.More = to < len(kept)
+	page.Entries, page.More = slices.Clone(kept[from:to]), to < len(kept)
 	return page
 }
 

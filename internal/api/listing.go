@@ -45,7 +45,10 @@ func (h *Handler) listChannels(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q := r.URL.Query()
-	page, more := h.opts.Load().Sessions.Node().List(q.Get("prefix"), q.Get("cursor"), limit)
+	page, more, err := h.opts.Load().Sessions.Node().List(r.Context(), q.Get("prefix"), q.Get("cursor"), limit)
+	if err != nil {
+		return err
+	}
 	list := make([]channelInfo, 0, len(page))
 	for _, c := range page {
 		list = append(list, channelInfo{c.Name, c.Subscribers, c.Epoch, c.Offset})
@@ -130,10 +133,9 @@ func (h *Handler) deleteUser(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(w, http.StatusOK, map[string]int{"disconnected": n})
 }
 
-// live says that the process runs and its loops turn: asking for connections
-// goes through every loop.
+// live says that the process runs and its loops turn.
 func (h *Handler) live(w http.ResponseWriter, r *http.Request) error {
-	if _, _, err := h.opts.Load().Sessions.Connections(r.Context(), "", 1); err != nil {
+	if err := h.opts.Load().Sessions.Turn(r.Context()); err != nil {
 		return err
 	}
 	return h.answer(w, http.StatusOK, map[string]string{"status": "ok"})

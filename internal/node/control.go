@@ -137,12 +137,9 @@ func (n *Node) AskAll(ctx context.Context, verb string, request any, each func(n
 	if err != nil {
 		return fmt.Errorf("node: encoding a request: %w", err)
 	}
-	names, err := n.broker.Nodes(ctx)
+	names, err := n.Nodes(ctx)
 	if err != nil {
 		return err
-	}
-	if !slices.Contains(names, n.name) {
-		names = append(names, n.name)
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -161,6 +158,18 @@ func (n *Node) AskAll(ctx context.Context, verb string, request any, each func(n
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// Nodes returns the names of the nodes that share the broker, this one included,
+// in order. It may block.
+func (n *Node) Nodes(ctx context.Context) ([]string, error) {
+	names, err := n.broker.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names = append(slices.Clone(names), n.name)
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // Control takes a message of another node. It does not block.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -56,7 +57,7 @@ func (w *wired) Send(_ context.Context, to string, payload []byte) error {
 // cluster starts nodes that answer the verb "echo", "fail" and "panic".
 func cluster(t *testing.T, size int) []*Node {
 	t.Helper()
-	table, err := channel.NewTable(nil)
+	table, err := channel.NewTable([]*channel.Declaration{{Name: "c:{n}", Allow: channel.Allow{Subscribe: channel.Anyone}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +114,54 @@ func TestAskAll(t *testing.T) {
 	heard := map[string]bool{}
 	if err := nodes[0].AskAll(t.Context(), "echo", 1, func(node string, _ json.RawMessage) { heard[node] = true }); err != nil || len(heard) != 3 {
 		t.Fatalf("heard of %v, %v", heard, err)
+	}
+}
+
+// follow subscribes somebody to a channel on a node.
+func follow(t *testing.T, n *Node, name string) {
+	t.Helper()
+	target, err := n.Resolve(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := new(deaf)
+	followed := make(chan *Channel, 1)
+	n.Follow(name, target, g, func(c *Channel, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		followed <- c
+	})
+	c := <-followed
+	c.AddSubscribers(1)
+	t.Cleanup(func() { c.AddSubscribers(-1); c.Leave(g) })
+}
+
+type deaf struct{ _ byte } // not empty: two of them are not the same
+
+func (*deaf) Nudge() {}
+
+// TestListOverNodes: pages hold the channels of all nodes in order, with the
+// subscribers of all of them.
+func TestListOverNodes(t *testing.T) {
+	nodes := cluster(t, 3)
+	follow(t, nodes[0], "c:1")
+	follow(t, nodes[0], "c:3")
+	follow(t, nodes[1], "c:3")
+	follow(t, nodes[1], "c:2")
+	follow(t, nodes[2], "c:3")
+	follow(t, nodes[2], "c:0")
+	var got []string
+	after := ""
+	for more := true; more; {
+		page, m, err := nodes[0].List(t.Context(), "c:", after, 1)
+		if err != nil || len(page) != 1 {
+			t.Fatalf("after %q: %v, %v", after, page, err)
+		}
+		got, after, more = append(got, fmt.Sprint(page[0].Name, "=", page[0].Subscribers)), page[0].Name, m
+	}
+	if text := strings.Join(got, " "); text != "c:0=1 c:1=1 c:2=1 c:3=3" {
+		t.Error(text)
 	}
 }
 

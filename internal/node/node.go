@@ -16,8 +16,6 @@ import (
 	"encoding/base64"
 	"hash/maphash"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -74,6 +72,7 @@ func New(o Options) *Node {
 	}
 	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl()}
 	n.table.Store(o.Table)
+	n.Handle(verbChannels, n.listHere)
 	for i := range n.shard {
 		n.shard[i].channels = make(map[string]*Channel)
 	}
@@ -183,35 +182,6 @@ func (n *Node) each(fn func(c *Channel) bool) {
 			}
 		}
 	}
-}
-
-// Info describes an active channel.
-type Info struct {
-	Name        string
-	Subscribers int
-	Epoch       string // empty where nothing is kept
-	Offset      uint64
-}
-
-// List returns the channels that have subscribers on this node, whose names
-// begin with prefix and come after the name after, in order of their names, at
-// most limit of them, and whether there are more.
-func (n *Node) List(prefix, after string, limit int) (page []Info, more bool) {
-	var found []*Channel
-	n.each(func(c *Channel) bool {
-		if c.Name > after && strings.HasPrefix(c.Name, prefix) && c.Subscribers() > 0 {
-			found = append(found, c)
-		}
-		return true
-	})
-	slices.SortFunc(found, func(a, b *Channel) int { return strings.Compare(a.Name, b.Name) })
-	if len(found) > limit {
-		found, more = found[:limit], true
-	}
-	for _, c := range found {
-		page = append(page, c.Info())
-	}
-	return page, more
 }
 
 // Channels returns how many channels are followed, and RingBytes what their

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"ringdown/protocol"
 )
@@ -13,6 +14,7 @@ const (
 	verbConnection     = "connection"
 	verbDisconnect     = "disconnect"
 	verbDisconnectUser = "disconnect-user"
+	verbConnections    = "connections"
 )
 
 // answerNodes sets what this node answers to others. It comes before the node's Start.
@@ -30,6 +32,7 @@ func (s *Server) answerNodes() {
 		})
 	})
 	handle(s, verbDisconnectUser, s.disconnectHere)
+	handle(s, verbConnections, s.connectionsHere)
 }
 
 // handle gives a verb's request its type.
@@ -80,4 +83,51 @@ func (s *Server) DisconnectUser(ctx context.Context, user string) (int, error) {
 		}
 	})
 	return total, err
+}
+
+type connectionsRequest struct {
+	Cursor string // of one node
+	Limit  int
+}
+
+type connectionsPage struct {
+	Connections []Info
+	Next        string
+}
+
+// Connections returns a page of at most limit open connections of all nodes, one
+// node after the other, from cursor on ("" for the first page), and the cursor of
+// the next page ("" when it was the last). A connection that stays open all the
+// while is listed exactly once.
+func (s *Server) Connections(ctx context.Context, cursor string, limit int) (page []Info, next string, err error) {
+	nodes, err := s.node.Nodes(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	at, inner, ok := strings.Cut(cursor, "!")
+	if cursor != "" && !ok {
+		return nil, "", errCursor
+	}
+	for _, node := range nodes {
+		if node < at {
+			continue
+		}
+		if node != at {
+			inner = "" // the node of the cursor is gone, or done with
+		}
+		for {
+			var p connectionsPage
+			if err := s.node.Ask(ctx, node, verbConnections, connectionsRequest{inner, limit - len(page)}, &p); err != nil {
+				return nil, "", err
+			}
+			page = append(page, p.Connections...)
+			if inner = p.Next; inner == "" {
+				break
+			}
+			if len(page) >= limit {
+				return page, node + "!" + inner, nil
+			}
+		}
+	}
+	return page, "", nil
 }

@@ -31,21 +31,22 @@ func (x *Session) info() Info {
 	return i
 }
 
-// Connections returns a page of at most limit open connections, from cursor on
-// ("" for the first page), and the cursor of the next page ("" when it was the
-// last). A connection that stays open all the while is listed exactly once.
-func (s *Server) Connections(ctx context.Context, cursor string, limit int) (page []Info, next string, err error) {
-	first, at, err := parseCursor(cursor)
+// connectionsHere returns a page of at most limit of this node's connections,
+// from cursor on ("" for the first page), and the cursor of the next page ("" when
+// it was the last). A connection that stays open all the while is listed exactly once.
+func (s *Server) connectionsHere(ctx context.Context, r connectionsRequest) (connectionsPage, error) {
+	var p connectionsPage
+	first, at, err := parseCursor(r.Cursor)
 	if err != nil {
-		return nil, "", err
+		return p, err
 	}
 	for i := first; i < len(s.hubs); i++ {
 		h := s.hubs[i]
 		full := false
-		var part []Info // not page: a list that ctx gave up on may still be written
+		var part []Info // not the page: a list that ctx gave up on may still be written
 		err := h.do(ctx, func() {
 			for ; at < len(h.table); at++ {
-				if len(page)+len(part) == limit {
+				if len(p.Connections)+len(part) >= r.Limit {
 					full = true
 					return
 				}
@@ -55,15 +56,26 @@ func (s *Server) Connections(ctx context.Context, cursor string, limit int) (pag
 			}
 		})
 		if err != nil {
-			return nil, "", err
+			return connectionsPage{}, err
 		}
-		page = append(page, part...)
+		p.Connections = append(p.Connections, part...)
 		if full {
-			return page, strconv.Itoa(i) + "." + strconv.Itoa(at), nil
+			p.Next = strconv.Itoa(i) + "." + strconv.Itoa(at)
+			return p, nil
 		}
 		at = 0
 	}
-	return page, "", nil
+	return p, nil
+}
+
+// Turn goes through every loop and returns when each has answered.
+func (s *Server) Turn(ctx context.Context) error {
+	for _, h := range s.hubs {
+		if err := h.do(ctx, func() {}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func parseCursor(s string) (hub, at int, err error) {
@@ -74,10 +86,12 @@ func parseCursor(s string) (hub, at int, err error) {
 	hub, err1 := strconv.Atoi(a)
 	at, err2 := strconv.Atoi(b)
 	if err1 != nil || err2 != nil || hub < 0 || at < 0 {
-		return 0, 0, protocol.Errorf(protocol.CodeBadRequest, "cursor is not one that this server gave out")
+		return 0, 0, errCursor
 	}
 	return hub, at, nil
 }
+
+var errCursor = protocol.Errorf(protocol.CodeBadRequest, "cursor is not one that this server gave out")
 
 // hubOf returns where on this node the connection of that id would be.
 func (s *Server) hubOf(connection string) (*hub, id, error) {

@@ -11,10 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"ringdown/internal/load"
+	"ringdown/internal/wsframe"
 )
 
 const generous = `
@@ -206,4 +208,58 @@ func TestChurn(t *testing.T) {
 			t.Errorf("%v channels are still followed", n)
 		}
 	})
+}
+
+// TestSubscriptionChurn (D06): channels that are joined and left without end
+// leave nothing behind, here and in the broker.
+func TestSubscriptionChurn(t *testing.T) {
+	period := 6 * time.Second
+	if long() {
+		period = 5 * time.Minute
+	}
+	s := serve(t, "epoll", true, generous)
+	var changes atomic.Int64
+	churn := func(d time.Duration) {
+		end := time.Now().Add(d)
+		var wg sync.WaitGroup
+		for n := range 4 {
+			w := s.dial(t, "", false)
+			wg.Go(func() {
+				for round := 0; time.Now().Before(end); round++ {
+					var out []byte
+					const some = 50
+					for i := range some {
+						name := fmt.Sprintf("room:%d-%d-%d", n, round, i)
+						out = append(out, frame(wsframe.Text, []byte(`{"type":"subscribe","channel":"`+name+`"}`))...)
+						out = append(out, frame(wsframe.Text, []byte(`{"type":"unsubscribe","channel":"`+name+`"}`))...)
+					}
+					if _, err := w.conn.Write(out); err != nil {
+						t.Error(err)
+						return
+					}
+					for left := some; left > 0; {
+						m, err := w.tryMessage(10 * time.Second)
+						if err != nil || m.Type == "error" {
+							t.Errorf("%s: %v", m.Data, err)
+							return
+						}
+						if m.Type == "unsubscribed" {
+							left--
+						}
+					}
+					changes.Add(2 * some)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	churn(period / 4)
+	before, begun := s.rss(), changes.Load()
+	churn(period)
+	grown := s.rss() - before
+	t.Logf("%.0f changes per second; the server's memory changed by %d KiB", float64(changes.Load()-begun)/period.Seconds(), grown>>10)
+	if grown > 4<<20 {
+		t.Errorf("the server grew by %d KiB", grown>>10)
+	}
+	until(t, "no channel is followed", 10*time.Second, func() bool { return s.metric("ringdown_channels") == 0 })
 }

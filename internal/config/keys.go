@@ -94,7 +94,7 @@ var limitKeys = &object{"limits", []key{
 	{name: "messages_burst", shape: aNumber, min: 1, max: 1_000_000, preset: "100", about: "messages of one connection at once"},
 	{name: "unauthenticated_per_second", shape: aNumber, min: 1, max: 1_000, preset: "5", about: "messages of a connection before its token was accepted"},
 	{name: "subscriptions", shape: aNumber, min: 1, max: 100_000, preset: "128", about: "channels that one connection may follow"},
-	{name: "pending_requests", shape: aNumber, min: 1, max: 10_000, preset: "32", about: "unanswered requests of one connection"},
+	{name: "pending_requests", shape: aNumber, min: 1, max: 10_000, preset: "32", about: "calls of one connection that the application has not answered"},
 	{name: "bad_messages", shape: aNumber, min: 1, max: 1_000, preset: "10", about: "messages that cannot be read before the connection is closed"},
 	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections of this node; 0 is what the file descriptors allow"},
 	{name: "channels_per_node", shape: aNumber, min: 1, max: 100_000_000, preset: "1000000", about: "channels that this node follows or keeps"},

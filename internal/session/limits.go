@@ -14,7 +14,7 @@ type Limits struct {
 	MessagesBurst             int           // Default 100
 	UnauthenticatedPerSecond  int           // Default 5
 	Subscriptions             int           // per connection. Default 128
-	PendingRequests           int           // calls and suspended messages per connection. Default 32
+	PendingRequests           int           // calls under way per connection. Default 32
 	BadMessages               int           // undecodable messages before close 4000. Default 10
 	Connections               int           // on this node. Default 0
 	ChannelsPerNode           int           // followed or kept on this node. Default 1,000,000

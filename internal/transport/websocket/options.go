@@ -1,8 +1,6 @@
 package websocket
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -46,27 +44,6 @@ func (o Options) WithDefaults() Options {
 
 // mostControl is a budget of control frames that nobody reaches.
 const mostControl = 1_000_000
-
-// Validate says, in one sentence each, what is wrong with o. Fields that are
-// zero are right.
-func (o Options) Validate() error {
-	var errs []error
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{{"ping interval", o.PingInterval}, {"pong timeout", o.PongTimeout}, {"message timeout", o.MessageTimeout}, {"stalled timeout", o.StalledTimeout}} {
-		if d.d < 0 {
-			errs = append(errs, fmt.Errorf("the %s is %v, and cannot be negative", d.name, d.d))
-		}
-		if d.d > 24*time.Hour {
-			errs = append(errs, fmt.Errorf("the %s is %v, and more than a day is as good as none", d.name, d.d))
-		}
-	}
-	if o.ControlPerSecond < 0 || o.ControlPerSecond > mostControl {
-		errs = append(errs, fmt.Errorf("%d control frames a second is not between 1 and %d", o.ControlPerSecond, mostControl))
-	}
-	return errors.Join(errs...)
-}
 
 // closeGrace is how long a peer has to answer a close frame.
 const closeGrace = 2 * time.Second

@@ -2,9 +2,7 @@ package websocket
 
 import (
 	"reflect"
-	"strings"
 	"testing"
-	"time"
 )
 
 // Every option has a default, but for those whose zero value is one.
@@ -23,24 +21,5 @@ func TestOptions(t *testing.T) {
 	}
 	if got := (Options{ControlPerSecond: 1 << 40}).WithDefaults().ControlPerSecond; got != mostControl {
 		t.Errorf("%d control frames a second", got)
-	}
-}
-
-func TestValidate(t *testing.T) {
-	for _, o := range []Options{{}, {PingInterval: time.Second, ControlPerSecond: 1}, {ControlPerSecond: mostControl}, Options{}.WithDefaults()} {
-		if err := o.Validate(); err != nil {
-			t.Errorf("%+v: %v", o, err)
-		}
-	}
-	for want, o := range map[string]Options{
-		"ping interval":    {PingInterval: -1},
-		"pong timeout":     {PongTimeout: 25 * time.Hour},
-		"message timeout":  {MessageTimeout: -time.Second},
-		"stalled timeout":  {StalledTimeout: -1},
-		"control frames a": {ControlPerSecond: mostControl + 1},
-	} {
-		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
-		}
 	}
 }

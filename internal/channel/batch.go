@@ -1,6 +1,9 @@
 package channel
 
-import "math"
+import (
+	"iter"
+	"math"
+)
 
 // Batch is a run of entries read from one ring, with their frames side by side
 // so that one write carries them all. A batch is reused for the next run, so
@@ -65,6 +68,17 @@ func (b *Batch) Len() int { return len(b.entries) }
 
 // Count returns the number of entries after the cursor c.
 func (b *Batch) Count(c Cursor) int { return len(b.entries) - b.after(c) }
+
+// Entries yields the entries after the cursor c, each with the cursor behind it.
+func (b *Batch) Entries(c Cursor) iter.Seq2[*Entry, Cursor] {
+	return func(yield func(*Entry, Cursor) bool) {
+		for i := b.after(c); i < len(b.entries); i++ {
+			if !yield(b.entries[i], b.cursors[i]) {
+				return
+			}
+		}
+	}
+}
 
 // Bytes returns the frames of all the entries after the cursor c in form f, nil
 // when there are none.

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"slices"
 	"sync/atomic"
 
@@ -13,12 +14,13 @@ type Form uint8
 
 // The wire forms. Text forms carry JSON (and the binary-frame form for payloads
 // that are bytes); the Deflate ones are for connections that negotiated
-// permessage-deflate.
+// permessage-deflate. FormLine is for what is no WebSocket: see Entry.Line.
 const (
 	FormText Form = iota
 	FormTextDeflate
 	FormProtobuf
 	FormProtobufDeflate
+	FormLine
 	FormCount
 )
 
@@ -86,8 +88,38 @@ func (e *Entry) Message(m *protocol.Message) error {
 	return protocol.DecodeJSON(e.JSON(), m)
 }
 
-// Frame returns the complete WebSocket frame of the entry in the given form,
-// made at the first need and then shared. Not to be changed.
+// Line returns the message as JSON text on one line, a payload of bytes in data64:
+// for transports that carry text only and end it with a line break. Not to be
+// changed.
+func (e *Entry) Line() []byte {
+	if !e.binary && bytes.IndexByte(e.JSON(), '\n') < 0 && bytes.IndexByte(e.JSON(), '\r') < 0 {
+		return e.JSON()
+	}
+	return e.Frame(FormLine)
+}
+
+func (e *Entry) line() []byte {
+	var m protocol.Message
+	if err := e.Message(&m); err != nil {
+		panic("channel: an entry does not decode: " + err.Error())
+	}
+	return OneLine(protocol.AppendJSON(nil, &m))
+}
+
+// OneLine puts a space in place of each line break of a JSON text, in its own
+// memory, and returns it. They can only stand between the tokens.
+func OneLine(text []byte) []byte {
+	for i, c := range text {
+		if c == '\n' || c == '\r' {
+			text[i] = ' '
+		}
+	}
+	return text
+}
+
+// Frame returns the complete WebSocket frame of the entry in the given form (for
+// FormLine the text of Line), made at the first need and then shared. Not to be
+// changed.
 func (e *Entry) Frame(f Form) []byte {
 	if f == FormText {
 		return e.frame
@@ -106,6 +138,8 @@ func (e *Entry) Frame(f Form) []byte {
 
 func (e *Entry) make(f Form) []byte {
 	switch f {
+	case FormLine:
+		return e.line()
 	case FormTextDeflate:
 		return deflated(e.JSON(), e.frame, e.opcode())
 	case FormProtobuf:

@@ -27,7 +27,7 @@ func TestEntryForms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := protocol.Message{Type: "e", Channel: "c", Key: "k", From: "ann \"x\"", Offset: 9, Prev: 4, Kept: true, Time: 5, Data: data}
 			e := NewEntry(&m, false)
-			for form := range FormCount {
+			for form := range FormLine {
 				h, p := payload(t, e.Frame(form))
 				if h.RSV1 {
 					var in wsframe.Inflater
@@ -57,6 +57,32 @@ func TestEntryForms(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEntryLine: one line, whatever is in the payload, and the same message.
+func TestEntryLine(t *testing.T) {
+	for _, m := range []protocol.Message{
+		{Type: "e", Channel: "c", Data: []byte(`{"a":1}`)},
+		{Type: "e", Channel: "c", Data: []byte("{\n\t\"a\":\r\n1,\r\"b\":\"\\r\\n\"}")},
+		{Type: "e", Channel: "c", Data: []byte{0, '\n', '\r', 255}, Binary: true},
+		{Type: "e", Channel: "c", Data: []byte{}, Binary: true},
+	} {
+		e := NewEntry(&m, false)
+		line := e.Line()
+		if bytes.ContainsAny(line, "\r\n") {
+			t.Errorf("%q", line)
+		}
+		if again := e.Line(); &line[0] != &again[0] {
+			t.Errorf("%q is made twice", line)
+		}
+		var got protocol.Message
+		if err := protocol.DecodeJSON(line, &got); err != nil || got.Binary != m.Binary || got.Type != m.Type {
+			t.Errorf("%q: %+v, %v", line, got, err)
+		}
+		if want := m.Data; m.Binary && !bytes.Equal(got.Data, want) || !m.Binary && !bytes.Equal(OneLine(bytes.Clone(want)), got.Data) {
+			t.Errorf("%q became %q", m.Data, got.Data)
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ func (g *group) followed(c *node.Channel, err error) {
 
 // add makes a member that stands at cursor.
 func (g *group) add(x *Session, cursor channel.Cursor, st state, p *pacer) {
-	x.subs = append(x.subs, sub{g, int32(len(g.members))})
+	x.subs = append(x.subs, sub{group: g, member: int32(len(g.members))})
 	g.members = append(g.members, member{
 		link: x.link, session: x, cursor: cursor, pacer: p,
 		sub: int32(len(x.subs) - 1), form: x.link.Form(), state: st,
@@ -261,25 +261,6 @@ func (s *sweep) serve(m *member) int {
 		m.state = lagging
 		return 0
 	}
-	frames := s.batch.Bytes(m.form, from)
-	// Moved before the write: a write that fails may end the member and put
-	// another in its place.
-	x, form := m.session, m.form
-	m.cursor = s.batch.To
-	if n := m.link.Offer(frames); n < len(frames) && !x.closed {
-		cut(m, &s.batch, form, from, n)
-	}
+	m.offer(&s.batch)
 	return s.batch.Count(from)
-}
-
-// cut is what follows an Offer that wrote only n bytes: the frame that was cut
-// through is handed over whole, and the member goes on from behind it when the
-// socket is ready again.
-func cut(m *member, b *channel.Batch, form channel.Form, from channel.Cursor, n int) {
-	next, rest := b.Split(form, from, n)
-	m.cursor = next
-	if m.state != catching {
-		m.state = lagging
-	}
-	m.link.Share(rest)
 }

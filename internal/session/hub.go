@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"ringdown/internal/channel"
+	"ringdown/internal/cursor"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
@@ -31,6 +32,8 @@ type hub struct {
 	publishing publish
 	batch      channel.Batch
 	sweeps     []*sweep // idle ones
+	events     events
+	cursor     cursor.Writer
 }
 
 func newHub(s *Server, l *reactor.Loop) *hub {

@@ -36,5 +36,6 @@ type Open struct {
 	Identity   *auth.Identity // nil: no token came
 	AuthError  error          // a token came and was refused
 	RemoteAddr netip.AddrPort
-	Transport  string // such as "websocket"
+	Transport  string   // such as "websocket"
+	Follow     []Follow // of a Stream: what it subscribes to once it is welcome
 }

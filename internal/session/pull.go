@@ -32,6 +32,9 @@ func (x *Session) Step(*reactor.Loop) bool {
 	}
 	// When it is blocked, Drained comes back here.
 	x.pulling = more && !x.closed && !x.link.Blocked()
+	if !x.pulling {
+		x.settled()
+	}
 	return x.pulling
 }
 
@@ -61,30 +64,28 @@ func (g *group) pull(at int) bool {
 		return true
 	}
 	if m.cursor = b.From; gap != nil {
+		state := g.channel.Target().Declaration.State != nil
+		if state {
+			m.session.whole(g.name, false)
+		}
 		m.session.sendGap(g.name, gap, "slow")
-		if g.channel.Target().Declaration.State != nil {
+		if state {
 			g.restate(at)
 			return !m.reading
 		}
 	}
-	from, form, x := m.cursor, m.form, m.session
 	if b.Len() == 0 {
 		m.cursor = b.To
 		g.settle(m)
 		return false
 	}
-	frames := b.Bytes(form, from)
-	m.cursor = b.To
-	n := m.link.Offer(frames)
+	x := m.session
+	all := m.offer(b)
 	if x.closed {
 		return false
 	}
 	g.hub.server.metrics.Deliveries.Add(uint64(b.Len()))
-	if n < len(frames) {
-		cut(m, b, form, from, n)
-		return false
-	}
-	return true
+	return all || !x.link.Blocked()
 }
 
 // settle is for a member that has everything.
@@ -144,8 +145,9 @@ func (g *group) givePage(at int, page broker.Page, err error) {
 		}
 	}
 	if page.Oldest > m.cursor.Mark {
-		x.sendGap(g.name, &channel.Gap{From: m.cursor.Mark + 1, To: page.Oldest}, "trimmed")
+		gap := &channel.Gap{From: m.cursor.Mark + 1, To: page.Oldest}
 		m.cursor = channel.Cursor{Mark: page.Oldest}
+		x.sendGap(g.name, gap, "trimmed")
 	}
 	if len(page.Entries) == 0 {
 		// Whatever comes after the mark has not been accepted yet, or is in the ring.
@@ -160,20 +162,15 @@ func (g *group) givePage(at int, page broker.Page, err error) {
 	}
 	b := &g.hub.batch
 	defer b.Release(keepBatch)
-	from, form := m.cursor, m.form
-	b.Load(from.Mark, page.Entries)
-	frames := b.Bytes(form, from)
-	m.cursor = b.To
-	n := m.link.Offer(frames)
+	b.Load(m.cursor.Mark, page.Entries)
+	all := m.offer(b)
 	if x.closed {
 		return
 	}
 	g.hub.server.metrics.Deliveries.Add(uint64(b.Len()))
-	if n < len(frames) {
-		cut(m, b, form, from, n)
-		return
+	if all {
+		x.schedule()
 	}
-	x.schedule()
 }
 
 func (x *Session) sendGap(name string, gap *channel.Gap, reason string) {

@@ -24,6 +24,7 @@ type Session struct {
 	identity  *auth.Identity // nil: nobody signed in
 	claimed   map[string]any // identity's claims, decoded at the first need
 	subs      []sub
+	stream    *stream     // nil: the link is no Stream
 	suspended *suspension // nil: not waiting for anything
 	timer     reactor.Timer
 
@@ -41,8 +42,10 @@ type Session struct {
 
 // sub is one subscription: where its member is.
 type sub struct {
-	group  *group
-	member int32
+	group   *group
+	member  int32
+	track   int16 // of a stream: see request.track
+	partial bool  // of a stream: the state was not given to its end
 }
 
 // Open begins a session on a link, on the link's loop. It sends the welcome, or
@@ -50,6 +53,10 @@ type sub struct {
 func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
 	x := &Session{hub: h, link: l, transport: o.Transport, remote: o.RemoteAddr, opened: time.Now().UnixMilli()}
+	if st, ok := l.(Stream); ok {
+		x.stream = newStream(st, o.Follow)
+		st.Attach(x)
+	}
 	h.add(x)
 	p := s.policy.Load()
 	switch {
@@ -190,6 +197,8 @@ func (x *Session) welcome(who *auth.Identity) {
 	m := h.reply(protocol.TypeWelcome, "", nil)
 	m.Data = h.data
 	x.link.Send(m)
+	x.start()
+	x.settled()
 }
 
 // become takes over an identity and its expiry.

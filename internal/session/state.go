@@ -80,6 +80,9 @@ func (x *Session) sendState(name string, st *snapshot) {
 			d = append(d, "false}"...)
 		}
 		h.data = d
+		if len(rest) == 0 {
+			x.whole(name, true)
+		}
 		m := h.reply(protocol.TypeState, name, nil)
 		m.Data = d
 		x.link.Send(m)
@@ -122,8 +125,8 @@ func (g *group) restate(at int) {
 		if err != nil {
 			x.hub.server.log.Warn("reading the state of a channel failed; the subscriber knows of the gap only", "channel", g.name, "error", err)
 		} else {
-			x.sendState(g.name, &st)
 			m.cursor = g.after(st.Head)
+			x.sendState(g.name, &st)
 		}
 		x.schedule()
 	}

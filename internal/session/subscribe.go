@@ -18,6 +18,7 @@ type request struct {
 	since   *protocol.Position
 	last    int
 	rate    float64
+	track   int16 // of a stream: place in its tracks, counted from 1; 0: none
 	bad     error // the parameters are wrong
 }
 
@@ -246,9 +247,27 @@ func (x *Session) whileMaking(g *group, read func(ctx context.Context) error, do
 // begin answers and makes the subscription. st is what a state channel
 // begins with.
 func (x *Session) begin(g *group, r *request, epoch string, p placement, st *snapshot) {
+	if x.closed {
+		g.leaveIfEmpty()
+		return
+	}
 	h := x.hub
+	// The member comes first, so that a stream is told its position with the answer.
+	var pc *pacer
+	if r.rate > 0 {
+		pace, _ := channel.NewPace(r.rate) // checked by newRequest
+		pc = &pacer{pace: pace, session: x, name: g.name}
+		if p.state == live {
+			p.state = resting
+		}
+	}
+	g.add(x, p.cursor, p.state, pc)
+	if !g.channel.Target().Declaration.Kept() {
+		epoch = ""
+	}
+	x.track(r, epoch, st != nil)
 	m := h.reply(protocol.TypeSubscribed, g.name, r.id)
-	if g.channel.Target().Declaration.Kept() {
+	if epoch != "" {
 		m.Epoch, m.Offset, m.Kept = epoch, p.offset, true
 	}
 	if r.since != nil {
@@ -269,19 +288,6 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement, st *sna
 	if st != nil {
 		x.sendState(g.name, st)
 	}
-	var pc *pacer
-	if r.rate > 0 {
-		pace, _ := channel.NewPace(r.rate) // checked by newRequest
-		pc = &pacer{pace: pace, session: x, name: g.name}
-		if p.state == live {
-			p.state = resting
-		}
-	}
-	if x.closed {
-		g.leaveIfEmpty()
-		return
-	}
-	g.add(x, p.cursor, p.state, pc)
 	switch p.state {
 	case lagging, catching:
 		x.schedule()

@@ -41,6 +41,7 @@ func (x *Session) suspend() (resume func(fn func())) {
 		x.catchUp(s)
 		if x.suspended == nil && !x.closed {
 			x.link.ResumeRead()
+			x.settled()
 		}
 	}
 }

@@ -1,0 +1,132 @@
+// Package cursor is the text in which a client that keeps no state of its own
+// carries its positions: the id of Server-Sent Events and the cursor of a
+// long-poll. One cursor holds the positions of all the channels of a stream.
+//
+// To clients it is opaque. It is not signed, because there is nothing to gain by
+// forging one: it names positions and nothing else, and with each use the rules
+// are asked as for a subscribe with since, which anybody may send.
+package cursor
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"hash/fnv"
+	"strings"
+
+	"ringdown/protocol"
+)
+
+// The bounds of a cursor.
+const (
+	MaxChannels = 128     // positions in one cursor
+	MaxText     = 8 << 10 // bytes of its text: a header line that proxies let pass
+	maxEpoch    = 64
+)
+
+// version begins every cursor. Another form gets another one.
+const version = 1
+
+// Key stands for the name of a channel: 48 bits of its hash, so that a hundred
+// long names fit into a header line. Two names with the same key cost their own
+// reader a "recovered":false, since their epochs differ.
+type Key uint64
+
+const keyBytes = 6
+
+// KeyOf returns the key of a name. It is the same on every node.
+func KeyOf(channel string) Key {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(channel)) // never fails
+	return Key(h.Sum64() >> 16)
+}
+
+// Writer builds one cursor after the other in the same memory. The zero value is
+// ready to use, after Begin. It is not safe for concurrent use.
+type Writer struct{ raw []byte }
+
+// Begin begins a cursor without positions.
+func (w *Writer) Begin() { w.raw = append(w.raw[:0], version) }
+
+// Add adds a position. Those past MaxChannels, and epochs that cannot be
+// carried, are left out: their channels begin anew.
+func (w *Writer) Add(k Key, epoch string, offset uint64) {
+	if epoch == "" || len(epoch) > maxEpoch || len(w.raw) > MaxText*3/4-keyBytes-1-maxEpoch-binary.MaxVarintLen64 {
+		return
+	}
+	var key [8]byte
+	binary.BigEndian.PutUint64(key[:], uint64(k))
+	w.raw = append(w.raw, key[8-keyBytes:]...)
+	w.raw = append(w.raw, byte(len(epoch)))
+	w.raw = append(w.raw, epoch...)
+	w.raw = binary.AppendUvarint(w.raw, offset)
+}
+
+// Empty reports whether no position was added since Begin.
+func (w *Writer) Empty() bool { return len(w.raw) <= 1 }
+
+// Append appends the cursor's text: letters, digits, - and _.
+func (w *Writer) Append(dst []byte) []byte {
+	return base64.RawURLEncoding.AppendEncode(dst, w.raw)
+}
+
+// Cursor is a cursor that was read. The nil map is one without positions.
+type Cursor map[Key]protocol.Position
+
+// Parse reads the text of a cursor; the empty one has no positions. Errors are
+// bad_request *protocol.Errors.
+func Parse(text string) (Cursor, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if len(text) > MaxText {
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "the cursor has %d bytes, and none that this server gives out has more than %d", len(text), MaxText)
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || strings.ContainsAny(text, "\r\n") || raw[0] != version { // the decoder passes line breaks over
+		return nil, errForeign
+	}
+	c := Cursor{}
+	for p := raw[1:]; len(p) > 0; {
+		var k Key
+		var at protocol.Position
+		if k, at, p = next(p); p == nil {
+			return nil, errForeign
+		}
+		if _, twice := c[k]; twice || len(c) == MaxChannels {
+			return nil, errForeign
+		}
+		c[k] = at
+	}
+	return c, nil
+}
+
+// next takes one position off p, and returns a nil rest if there is none.
+func next(p []byte) (k Key, at protocol.Position, rest []byte) {
+	if len(p) < keyBytes+1 {
+		return 0, at, nil
+	}
+	var key [8]byte
+	copy(key[8-keyBytes:], p)
+	n := int(p[keyBytes])
+	p = p[keyBytes+1:]
+	if n == 0 || n > maxEpoch || n >= len(p) {
+		return 0, at, nil
+	}
+	at.Epoch, p = string(p[:n]), p[n:]
+	offset, size := binary.Uvarint(p)
+	if size <= 0 || offset > protocol.MaxOffset || size > 1 && p[size-1] == 0 {
+		return 0, at, nil
+	}
+	at.Offset = offset
+	return Key(binary.BigEndian.Uint64(key[:])), at, p[size:]
+}
+
+var errForeign = protocol.Errorf(protocol.CodeBadRequest, "the cursor is not one that this server gave out; begin anew without it")
+
+// Find returns the position of a channel, nil if the cursor has none.
+func (c Cursor) Find(channel string) *protocol.Position {
+	if at, ok := c[KeyOf(channel)]; ok {
+		return &at
+	}
+	return nil
+}

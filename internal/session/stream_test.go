@@ -1,0 +1,196 @@
+package session
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"ringdown/internal/channel"
+	"ringdown/internal/cursor"
+	"ringdown/protocol"
+)
+
+// fakeStream is a stream over a socket of the test: an event is the position, a
+// tab, the message and a newline.
+type fakeStream struct {
+	fakeLink
+	settled int
+}
+
+func (l *fakeStream) Form() channel.Form { return channel.FormLine }
+
+func (l *fakeStream) AppendEvent(dst, line []byte) []byte {
+	dst = append(l.session.AppendPosition(dst), '\t')
+	return append(append(dst, line...), '\n')
+}
+
+func (l *fakeStream) Send(m *protocol.Message) {
+	l.Share(l.AppendEvent(nil, protocol.AppendJSON(nil, m)))
+	l.drain(0)
+}
+
+func (l *fakeStream) Attach(x *Session) { l.session = x }
+
+func (l *fakeStream) Settled() { l.mu.Lock(); l.settled++; l.mu.Unlock() }
+
+// drain lets the peer read more bytes: more of them, and those there is room for.
+func (l *fakeStream) drain(more int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.room += more
+	n := min(l.room, len(l.backlog))
+	l.stream = append(l.stream, l.backlog[:n]...)
+	l.backlog, l.room = l.backlog[n:], l.room-n
+}
+
+// follow opens a stream at a cursor.
+func (h *house) follow(at string, room int, channels ...string) (*client, *fakeStream) {
+	h.t.Helper()
+	from, err := cursor.Parse(at)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	o := Open{Transport: "test"}
+	for _, c := range channels {
+		o.Follow = append(o.Follow, Follow{Channel: c, Since: from.Find(c), Last: 1000})
+	}
+	l := &fakeStream{fakeLink: fakeLink{loop: h.loop, room: room, more: make(chan struct{})}}
+	c := &client{h: h, link: &l.fakeLink}
+	h.do(func() { c.x = h.server.Open(l, o) })
+	h.t.Cleanup(c.leave)
+	return c, l
+}
+
+// TestStreamCut: a stream that is cut at any byte, again and again, and goes on
+// with the position of the last whole event, is given every message of all of
+// its channels once and in order.
+func TestStreamCut(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true}})
+	channels := []string{"kept", "short", "trim", "live", "room:1"}
+	const total = 300
+	published := 0
+	publish := func(n int) {
+		for ; n > 0 && published < total; n-- {
+			published++
+			for _, c := range []string{"kept", "short"} {
+				h.publish(c, "e", "", fmt.Sprint(published))
+			}
+		}
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	got := map[string][]string{}
+	at := ""
+	for cuts := 0; ; cuts++ {
+		if cuts > 5000 {
+			t.Fatalf("after %d cuts: %d and %d messages", cuts, len(got["kept"]), len(got["short"]))
+		}
+		c, l := h.follow(at, rnd.IntN(3000), channels...)
+		for range rnd.IntN(4) {
+			publish(rnd.IntN(10))
+			h.settle()
+			l.drain(rnd.IntN(500))
+			h.do(func() {
+				if !l.Blocked() {
+					c.x.Drained()
+				}
+			})
+		}
+		h.settle()
+		c.leave()
+		l.mu.Lock()
+		text := bytes.Clone(l.stream)
+		l.mu.Unlock()
+		for {
+			event, rest, whole := bytes.Cut(text, []byte{'\n'})
+			if !whole {
+				break
+			}
+			text = rest
+			id, line, _ := bytes.Cut(event, []byte{'\t'})
+			var m protocol.Message
+			if err := protocol.DecodeJSON(line, &m); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			if len(id) > 0 {
+				at = string(id)
+			}
+			switch {
+			case m.Type == "gap", m.Type == "subscribed" && at != "" && bytes.Contains(m.Data, []byte("false")):
+				t.Fatalf("%s", line)
+			case m.Type == "e":
+				got[m.Channel] = append(got[m.Channel], string(m.Data))
+			}
+		}
+		if published == total && len(got["kept"]) >= total && len(got["short"]) >= total {
+			t.Logf("%d cuts", cuts)
+			break
+		}
+	}
+	for _, c := range []string{"kept", "short"} {
+		if len(got[c]) != total {
+			t.Errorf("%s: %d messages of %d", c, len(got[c]), total)
+		}
+		for i, data := range got[c] {
+			if data != fmt.Sprint(i+1) {
+				t.Fatalf("%s: message %d is %s", c, i+1, data)
+			}
+		}
+	}
+}
+
+// TestStreamState: until a state was given to its end, the position says nothing
+// about its channel, so that who is cut off in the middle is given it again.
+func TestStreamState(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true}})
+	wide := `"` + string(bytes.Repeat([]byte{'x'}, 20_000)) + `"`
+	for i := range 5 {
+		h.publish("board", "e", fmt.Sprint("key", i), wide)
+	}
+	_, l := h.follow("", 1<<30, "board")
+	h.settle()
+	events := bytes.Split(bytes.TrimSuffix(l.stream, []byte{'\n'}), []byte{'\n'})
+	if len(events) < 4 {
+		t.Fatalf("%d events", len(events))
+	}
+	for i, event := range events {
+		id, line, _ := bytes.Cut(event, []byte{'\t'})
+		if last := i == len(events)-1; last != (len(id) > 0) || last != bytes.HasSuffix(line, []byte(`"more":false}}`)) {
+			t.Errorf("event %d of %d has the position %q: %.80s", i+1, len(events), id, line)
+		}
+	}
+	id, _, _ := bytes.Cut(events[len(events)-1], []byte{'\t'})
+	h.publish("board", "e", "key1", `2`)
+	_, l = h.follow(string(id), 1<<30, "board")
+	h.settle()
+	if n := bytes.Count(l.stream, []byte{'\n'}); n != 3 || bytes.Contains(l.stream, []byte(`"state"`)) || l.settled == 0 {
+		t.Errorf("coming back: %d events, settled %d times: %.300s", n, l.settled, l.stream)
+	}
+}
+
+// TestStreamRefused: a channel that could not be begun with stands where the
+// peer said, and the others go on.
+func TestStreamRefused(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true}})
+	h.publish("kept", "e", "", `1`)
+	epoch := h.publish("kept", "e", "", `2`).Position.Epoch
+	var w cursor.Writer
+	w.Begin()
+	w.Add(cursor.KeyOf("secret"), "epoch", 7)
+	w.Add(cursor.KeyOf("kept"), epoch, 1)
+	c, l := h.follow(string(w.Append(nil)), 1<<30, "secret", "kept")
+	h.settle()
+	var at cursor.Cursor
+	h.do(func() { at, _ = cursor.Parse(string(c.x.AppendPosition(nil))) })
+	if p := at.Find("secret"); p == nil || p.Offset != 7 || at.Find("kept").Offset != 2 {
+		t.Errorf("%v", at)
+	}
+	if !bytes.Contains(l.stream, []byte(`"forbidden"`)) && !bytes.Contains(l.stream, []byte(`"unauthorized"`)) {
+		t.Errorf("%s", l.stream)
+	}
+	h.publish("kept", "e", "", `3`)
+	h.settle()
+	if !bytes.HasSuffix(l.stream, []byte("\"data\":3}\n")) {
+		t.Errorf("%s", l.stream)
+	}
+}

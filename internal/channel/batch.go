@@ -10,6 +10,7 @@ import (
 // what Bytes returns is valid until the next Fill. Not safe for concurrent use.
 type Batch struct {
 	From, To Cursor
+	Whole    bool // Fill came to the end of the ring
 	entries  []*Entry
 	cursors  []Cursor
 	size     int // bytes of text frames
@@ -27,7 +28,7 @@ type run struct {
 func (b *Batch) reset(from Cursor) {
 	clear(b.entries)
 	b.entries, b.cursors = b.entries[:0], b.cursors[:0]
-	b.From, b.To, b.size = from, from, 0
+	b.From, b.To, b.Whole, b.size = from, from, false, 0
 	b.unmake()
 }
 
@@ -65,6 +66,9 @@ func (b *Batch) Release(keep int) {
 
 // Len returns the number of entries.
 func (b *Batch) Len() int { return len(b.entries) }
+
+// Size returns the bytes of the entries' text frames.
+func (b *Batch) Size() int { return b.size }
 
 // Count returns the number of entries after the cursor c.
 func (b *Batch) Count(c Cursor) int { return len(b.entries) - b.after(c) }

@@ -148,6 +148,7 @@ func (r *Ring) Fill(b *Batch, from Cursor, limit int, conflate bool) {
 			return
 		}
 	}
+	b.Whole = true
 }
 
 // Extend adds to b, which Fill made of this ring, what has come since, as far as

@@ -177,6 +177,7 @@ func (f fields) limits() session.Limits {
 		BadMessages:               int(f.number("bad_messages")),
 		Connections:               int(f.number("connections")),
 		ChannelsPerNode:           int(f.number("channels_per_node")),
+		Recoveries:                int(f.number("recoveries")),
 		HandshakesPerSecond:       int(f.number("handshakes_per_second")),
 		AuthTimeout:               f.duration("auth_timeout"),
 	}

@@ -46,7 +46,7 @@ func TestFull(t *testing.T) {
 	}
 	if want := (session.Limits{
 		MaxMessage: 128 << 10, MaxMessageUnauthenticated: 8192, MessagesPerSecond: 60, MessagesBurst: 120, UnauthenticatedPerSecond: 6,
-		Subscriptions: 1000, PendingRequests: 33, BadMessages: 11, Connections: 50_000, ChannelsPerNode: 2000, HandshakesPerSecond: 700, AuthTimeout: 7500 * time.Millisecond,
+		Subscriptions: 1000, PendingRequests: 33, BadMessages: 11, Connections: 50_000, ChannelsPerNode: 2000, Recoveries: 65, HandshakesPerSecond: 700, AuthTimeout: 7500 * time.Millisecond,
 	}); c.Limits != want {
 		t.Errorf("%+v, want %+v", c.Limits, want)
 	}

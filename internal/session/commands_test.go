@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"ringdown/internal/broker"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
 	"ringdown/protocol"
@@ -279,32 +277,6 @@ func TestLateBroker(t *testing.T) {
 	if n := h.node.Channels(); n != 0 {
 		t.Errorf("%d channels are still followed", n)
 	}
-}
-
-// lateBroker answers on another goroutine after a moment.
-type lateBroker struct{ broker.Broker }
-
-func (b *lateBroker) Immediate() bool { return false }
-
-func (b *lateBroker) Append(p *broker.Publication, d broker.Done) {
-	b.Broker.Append(p, late{d})
-}
-
-type late struct{ d broker.Done }
-
-func (l late) Appended(p *broker.Publication, r broker.Receipt, err error) {
-	time.AfterFunc(time.Millisecond, func() { l.d.Appended(p, r, err) })
-}
-
-func (b *lateBroker) Follow(name string, d *channel.Declaration, ready func(protocol.Position, error)) {
-	b.Broker.Follow(name, d, func(p protocol.Position, err error) {
-		time.AfterFunc(time.Millisecond, func() { ready(p, err) })
-	})
-}
-
-func (b *lateBroker) Read(ctx context.Context, name string, d *channel.Declaration, r broker.Range) (broker.Page, error) {
-	time.Sleep(time.Millisecond) // it is the slowness that is tested
-	return b.Broker.Read(ctx, name, d, r)
 }
 
 // TestPublishAllocations is the budget of an inbound publish with an ack, from

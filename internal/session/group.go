@@ -6,7 +6,6 @@ import (
 	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
-	"ringdown/protocol"
 )
 
 // group is the subscribers of one channel on one loop. It is the loop's, but
@@ -30,10 +29,10 @@ type member struct {
 	session *Session
 	cursor  channel.Cursor
 	pacer   *pacer // nil: no rate was asked for
+	task    *task  // catching and walking: how far it has come
 	sub     int32  // place in session.subs
 	form    channel.Form
 	state   state
-	reading bool // catching: a page is on its way
 }
 
 type state uint8
@@ -43,6 +42,8 @@ const (
 	resting
 	lagging
 	catching
+	walking
+	ahead
 )
 
 // How much is done before the loop turns to others.
@@ -85,14 +86,16 @@ func (g *group) followed(c *node.Channel, err error) {
 	}
 }
 
-// add makes a member that stands at cursor.
-func (g *group) add(x *Session, cursor channel.Cursor, st state, p *pacer) {
-	x.subs = append(x.subs, sub{group: g, member: int32(len(g.members))})
+// add makes a member and returns its place.
+func (g *group) add(x *Session, p placement, pc *pacer) (at int) {
+	at = len(g.members)
+	x.subs = append(x.subs, sub{group: g, member: int32(at)})
 	g.members = append(g.members, member{
-		link: x.link, session: x, cursor: cursor, pacer: p,
-		sub: int32(len(x.subs) - 1), form: x.link.Form(), state: st,
+		link: x.link, session: x, cursor: p.cursor, pacer: pc, task: p.task,
+		sub: int32(len(x.subs) - 1), form: x.link.Form(), state: p.state,
 	})
 	g.channel.AddSubscribers(1)
+	return at
 }
 
 // remove ends the membership that is x.subs[i].
@@ -165,10 +168,27 @@ func (g *group) look() {
 func (g *group) overtaken() {
 	_, g.swept = g.channel.Position()
 	for i := range g.members {
-		if m := &g.members[i]; m.state == live && m.cursor.Seq < g.swept.Seq {
-			m.state = lagging
-			m.session.schedule()
+		switch m := &g.members[i]; m.state {
+		case live:
+			if m.cursor.Seq < g.swept.Seq {
+				m.state = lagging
+				m.session.schedule()
+			}
+		case resting:
+			m.session.wakePaced(g, m)
+		case ahead:
+			g.arrive(m, g.swept)
+		case lagging, catching, walking:
 		}
+	}
+}
+
+// arrive is for a member that stands ahead of the ring: when the feed has come
+// as far, it goes on there.
+func (g *group) arrive(m *member, head channel.Cursor) {
+	if head.Mark >= m.cursor.Mark {
+		g.seek(m, m.cursor.Mark)
+		m.session.schedule()
 	}
 }
 
@@ -206,11 +226,7 @@ func (s *sweep) Step(*reactor.Loop) (more bool) {
 	var current *Session
 	defer func() {
 		if cause := recover(); cause != nil {
-			g.hub.server.metrics.Panics.Add(1)
-			g.hub.server.log.Error("delivering panicked; the connection is closed", "panic", cause, "stack", stack())
-			if current != nil {
-				current.link.Close(protocol.CloseInternal, "")
-			}
+			g.hub.panicked(current, cause)
 			more = true
 		}
 	}()
@@ -248,6 +264,9 @@ func (s *sweep) serve(m *member) int {
 	switch m.state {
 	case resting:
 		m.session.wakePaced(s.group, m)
+		return 0
+	case ahead:
+		s.group.arrive(m, s.batch.To)
 		return 0
 	case live:
 	default:

@@ -164,6 +164,7 @@ type fakeLink struct {
 	stream  []byte // what the peer has been sent
 	backlog []byte
 	paused  bool
+	block   bool // the peer does not read, though nothing is queued here
 	code    protocol.CloseCode
 	more    chan struct{} // closed and replaced when something happens
 	panics  bool
@@ -218,7 +219,7 @@ func (l *fakeLink) Send(m *protocol.Message) {
 func (l *fakeLink) Blocked() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.backlog) > 0
+	return l.block || len(l.backlog) > 0
 }
 
 func (l *fakeLink) Close(code protocol.CloseCode, _ string) {

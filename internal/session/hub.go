@@ -34,12 +34,14 @@ type hub struct {
 	sweeps     []*sweep // idle ones
 	events     events
 	cursor     cursor.Writer
+	pulls      pulls
+	again      again
 }
 
 func newHub(s *Server, l *reactor.Loop) *hub {
 	h := &hub{server: s, loop: l, groups: make(map[string]*group)}
 	h.claims = func() map[string]any { return h.asking.claimsMap() }
-	h.publishing.hub = h
+	h.publishing.hub, h.pulls.hub, h.again.hub = h, h, h
 	return h
 }
 
@@ -112,6 +114,25 @@ func (h *hub) do(ctx context.Context, fn func()) error {
 func (h *hub) reply(typ, channel string, id []byte) *protocol.Message {
 	h.out = protocol.Message{Type: typ, Channel: channel, ID: id}
 	return &h.out
+}
+
+// mostData is the largest buffer for answers that a hub keeps.
+const mostData = 64 << 10
+
+// keepData takes a buffer back that began as h.data, unless it has grown large.
+func (h *hub) keepData(d []byte) {
+	if h.data = d; cap(d) > mostData {
+		h.data = nil
+	}
+}
+
+// panicked closes the connection whose delivery panicked.
+func (h *hub) panicked(x *Session, cause any) {
+	h.server.metrics.Panics.Add(1)
+	h.server.log.Error("delivering panicked; the connection is closed", "panic", cause, "stack", stack())
+	if x != nil {
+		x.link.Close(protocol.CloseInternal, "")
+	}
 }
 
 // walk is a job that visits every session of a hub, some at a time.

@@ -19,6 +19,7 @@ type Limits struct {
 	Connections               int           // on this node. Default 0
 	ChannelsPerNode           int           // followed or kept on this node. Default 1,000,000
 	HandshakesPerSecond       int           // let in on this node in the long run, four seconds' worth at once. Default 5,000
+	Recoveries                int           // pages read at a time from a store that is not in memory. Default 64
 	AuthTimeout               time.Duration // from open to a token. Default 5 s
 }
 
@@ -38,6 +39,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.PendingRequests, 32)
 	def(&l.BadMessages, 10)
 	def(&l.ChannelsPerNode, 1_000_000)
+	def(&l.Recoveries, 64)
 	def(&l.HandshakesPerSecond, 5_000)
 	if l.AuthTimeout <= 0 {
 		l.AuthTimeout = 5 * time.Second

@@ -75,7 +75,9 @@ func (x *Session) dispatch(m *protocol.Message) {
 		x.unsubscribe(m)
 	case protocol.TypePing:
 		x.pong(m)
-	case protocol.TypePresence, protocol.TypeHistory:
+	case protocol.TypeHistory:
+		x.history(m)
+	case protocol.TypePresence:
 		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is not served by this version of the server", m.Type))
 	case protocol.TypeWelcome, protocol.TypeSubscribed, protocol.TypeUnsubscribed, protocol.TypeAck, protocol.TypeError,
 		protocol.TypePong, protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:

@@ -16,6 +16,8 @@ type Metrics struct {
 	Received      atomic.Uint64 // messages from clients
 	Deliveries    atomic.Uint64 // messages given to subscribers
 	Gaps          atomic.Uint64 // told to subscribers
+	Reads         atomic.Uint64 // pages read from a store that is not in memory
+	ReadsShared   atomic.Uint64 // asked for while another read the same
 	Panics        atomic.Uint64 // in handlers, hooks and deliveries
 
 	mu     sync.Mutex

@@ -1,41 +1,99 @@
 package session
 
 import (
-	"context"
 	"strconv"
 
-	"ringdown/internal/broker"
 	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
-// schedule makes the loop pull for x until it has everything or is blocked.
+// pulls is the job that serves the sessions of a hub whose subscriptions lack
+// something, one after the other. All of them are one job, and a step of it is
+// small however many they are, so that a crowd that comes back at once shares
+// the loop with the live traffic of the others and does not push it out.
+type pulls struct {
+	hub     *hub
+	line    []*Session
+	at      int // the next one
+	running bool
+	given   int // bytes, in this step
+}
+
+// How much a step of pulls does.
+const (
+	pullSessions = 16
+	pullStep     = 256 << 10 // bytes
+)
+
+// schedule makes the hub pull for x until it has everything or is blocked.
 func (x *Session) schedule() {
-	if !x.pulling && !x.closed {
-		x.pulling = true
-		x.hub.loop.AddJob(x)
+	if x.pulling || x.closed {
+		return
+	}
+	x.pulling = true
+	p := &x.hub.pulls
+	p.line = append(p.line, x)
+	if !p.running {
+		p.running = true
+		p.hub.loop.AddJob(p)
 	}
 }
 
-// Step pulls one run for each subscription that lacks something.
-func (x *Session) Step(*reactor.Loop) bool {
-	more := false
-	for i := 0; i < len(x.subs) && !x.closed && !x.link.Blocked(); i++ {
+// Step serves the next sessions. One that panics is closed and passed over.
+func (p *pulls) Step(*reactor.Loop) (more bool) {
+	var current *Session
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.hub.panicked(current, cause)
+			more = true
+		}
+	}()
+	p.given = 0
+	for n := 0; n < pullSessions && p.given < pullStep && p.at < len(p.line); n++ {
+		current = p.line[p.at]
+		p.line[p.at] = nil
+		p.at++
+		current.pulling = false
+		if current.pull() {
+			current.schedule() // behind all others
+		}
+		if !current.pulling {
+			current.settled()
+		}
+	}
+	if p.at*2 >= len(p.line) {
+		n := copy(p.line, p.line[p.at:])
+		clear(p.line[n:])
+		p.line, p.at = p.line[:n], 0
+	}
+	p.running = len(p.line) > 0
+	return p.running
+}
+
+// pull gives each subscription that lacks something a run, and reports whether
+// there may be more to give now. When the link is blocked, Drained comes back.
+func (x *Session) pull() (more bool) {
+	p := &x.hub.pulls
+	most := p.given + pullBytes
+	first := int(x.turn)
+	for n := 0; n < len(x.subs) && !x.closed && !x.link.Blocked(); n++ {
+		i := (first + n) % len(x.subs)
 		g, at := x.subs[i].group, int(x.subs[i].member)
 		switch g.members[at].state {
 		case lagging:
 			more = g.pull(at) || more
-		case catching:
+		case catching, walking:
 			more = g.readPage(at) || more
+		case live, resting, ahead:
+		}
+		if p.given >= most {
+			x.turn = int32(i + 1) // the others come first next time
+			more = true
+			break
 		}
 	}
-	// When it is blocked, Drained comes back here.
-	x.pulling = more && !x.closed && !x.link.Blocked()
-	if !x.pulling {
-		x.settled()
-	}
-	return x.pulling
+	return more && !x.closed && !x.link.Blocked()
 }
 
 // Drained tells that the link is no longer blocked.
@@ -44,9 +102,11 @@ func (x *Session) Drained() {
 		return
 	}
 	for i := range x.subs {
-		if st := x.subs[i].group.members[x.subs[i].member].state; st == lagging || st == catching {
+		switch x.subs[i].group.members[x.subs[i].member].state {
+		case lagging, catching, walking:
 			x.schedule()
 			return
+		case live, resting, ahead:
 		}
 	}
 }
@@ -57,35 +117,46 @@ func (g *group) pull(at int) bool {
 	m := &g.members[at]
 	b := &g.hub.batch
 	defer b.Release(keepBatch)
-	gap := g.channel.Fill(b, m.cursor, pullBytes, true)
-	if gap != nil && g.channel.Target().Declaration.History != nil {
-		// From here on only the mark counts: the store knows no sequences.
-		m.cursor, m.state = channel.Cursor{Mark: m.cursor.Mark}, catching
-		return true
+	d := g.channel.Target().Declaration
+	limit := pullBytes
+	if m.pacer != nil && d.State != nil {
+		limit = pacedBytes
 	}
-	if m.cursor = b.From; gap != nil {
-		state := g.channel.Target().Declaration.State != nil
-		if state {
-			m.session.whole(g.name, false)
+	if gap := g.channel.Fill(b, m.cursor, limit, true); gap != nil {
+		if d.Kept() {
+			// From here on only the mark counts: the store knows no sequences.
+			g.seek(m, m.cursor.Mark)
+			return true
 		}
 		m.session.sendGap(g.name, gap, "slow")
-		if state {
-			g.restate(at)
-			return !m.reading
-		}
 	}
+	m.cursor = b.From
 	if b.Len() == 0 {
 		m.cursor = b.To
 		g.settle(m)
 		return false
 	}
 	x := m.session
-	all := m.offer(b)
-	if x.closed {
+	if !g.offer(m, b) {
+		return !x.closed && !x.link.Blocked()
+	}
+	if b.Whole {
+		g.settle(m)
 		return false
 	}
-	g.hub.server.metrics.Deliveries.Add(uint64(b.Len()))
-	return all || !x.link.Blocked()
+	return true
+}
+
+// offer gives the member what comes after its cursor in b, and reports whether
+// it took all of it. A member whose link closed over it has ended.
+func (g *group) offer(m *member, b *channel.Batch) (all bool) {
+	x, from := m.session, m.cursor
+	all = m.offer(b)
+	g.hub.pulls.given += b.Size()
+	if !x.closed {
+		g.hub.server.metrics.Deliveries.Add(uint64(b.Count(from)))
+	}
+	return all && !x.closed
 }
 
 // settle is for a member that has everything.
@@ -97,79 +168,6 @@ func (g *group) settle(m *member) {
 	m.state = resting
 	if g.channel.Behind(m.cursor) {
 		m.session.wakePaced(g, m)
-	}
-}
-
-// readPage reads what a catching member lacks from the store, or finds that the
-// ring can go on from where it stands.
-func (g *group) readPage(at int) bool {
-	m := &g.members[at]
-	if m.reading {
-		return false
-	}
-	if c, ok := g.channel.Find(m.cursor.Mark); ok {
-		m.cursor, m.state = c, lagging
-		return true
-	}
-	m.reading = true
-	x, after := m.session, m.cursor.Mark
-	t := g.channel.Target()
-	var page broker.Page
-	read := func(ctx context.Context) (err error) {
-		page, err = x.hub.server.node.Read(ctx, g.name, t, broker.Range{After: after, Bytes: pullBytes})
-		return err
-	}
-	done := func(err error) {
-		if i := x.find(g.name); i >= 0 && !x.closed && x.subs[i].group == g {
-			g.givePage(int(x.subs[i].member), page, err)
-		}
-	}
-	if g.hub.server.node.Immediate() {
-		done(read(x.hub.server.ctx))
-		return !x.closed
-	}
-	x.hub.server.background(x.hub.loop, read, done)
-	return false
-}
-
-// givePage gives a catching member a page of the store.
-func (g *group) givePage(at int, page broker.Page, err error) {
-	m := &g.members[at]
-	m.reading = false
-	x := m.session
-	if err != nil {
-		g.hub.server.log.Warn("reading the history of a channel failed; the subscriber is told of a gap", "channel", g.name, "error", err)
-		page = broker.Page{Oldest: m.cursor.Mark, Head: m.cursor.Mark}
-		if epoch, head := g.channel.Position(); epoch != "" {
-			page.Oldest, page.Head = head.Mark, head.Mark
-		}
-	}
-	if page.Oldest > m.cursor.Mark {
-		gap := &channel.Gap{From: m.cursor.Mark + 1, To: page.Oldest}
-		m.cursor = channel.Cursor{Mark: page.Oldest}
-		x.sendGap(g.name, gap, "trimmed")
-	}
-	if len(page.Entries) == 0 {
-		// Whatever comes after the mark has not been accepted yet, or is in the ring.
-		if c, ok := g.channel.Find(m.cursor.Mark); ok {
-			m.cursor = c
-		} else {
-			_, m.cursor = g.channel.Position()
-		}
-		m.state = lagging
-		x.schedule()
-		return
-	}
-	b := &g.hub.batch
-	defer b.Release(keepBatch)
-	b.Load(m.cursor.Mark, page.Entries)
-	all := m.offer(b)
-	if x.closed {
-		return
-	}
-	g.hub.server.metrics.Deliveries.Add(uint64(b.Len()))
-	if all {
-		x.schedule()
 	}
 }
 
@@ -192,45 +190,4 @@ func (x *Session) sendGap(name string, gap *channel.Gap, reason string) {
 	m := h.reply(protocol.TypeGap, name, nil)
 	m.Data = h.data
 	x.link.Send(m)
-}
-
-// pacer is the rate of one subscription.
-type pacer struct {
-	pace    channel.Pace
-	timer   reactor.Timer
-	armed   bool
-	session *Session
-	name    string
-}
-
-// wakePaced pulls for a resting member if its pace allows, and otherwise when it
-// will.
-func (x *Session) wakePaced(g *group, m *member) {
-	p := m.pacer
-	if p.armed {
-		return
-	}
-	wait, ok := p.pace.Take(x.hub.loop.Now())
-	if !ok {
-		p.armed = true
-		x.hub.loop.Arm(&p.timer, wait, p)
-		return
-	}
-	m.state = lagging
-	x.schedule()
-}
-
-// Fire is the end of a pace's wait.
-func (p *pacer) Fire(l *reactor.Loop) {
-	p.armed = false
-	x := p.session
-	i := x.find(p.name)
-	if x.closed || i < 0 {
-		return
-	}
-	g := x.subs[i].group
-	m := &g.members[x.subs[i].member]
-	if m.state == resting && g.channel.Behind(m.cursor) {
-		x.wakePaced(g, m)
-	}
 }

@@ -48,6 +48,7 @@ type Server struct {
 	registry registry
 	hubs     []*hub // by loop index
 	metrics  Metrics
+	reads    reads
 
 	sessions   atomic.Int64
 	draining   atomic.Bool
@@ -65,6 +66,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{opts: o, engine: o.Engine, node: o.Node, log: o.Logger}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.reads.server = s
 	s.SetPolicy(o.Policy)
 	s.hooks.Store(&Hooks{})
 	s.answerNodes()

@@ -30,11 +30,12 @@ type Session struct {
 
 	rate     meter
 	pending  int32 // calls under way
+	turn     int32 // subscription that is pulled for first
 	owed     int32 // publications that the broker has not answered
 	bad      int32 // messages that could not be decoded
 	refused  int32 // messages over the rate since one was let through
 	welcomed bool
-	pulling  bool // a job of the loop
+	pulling  bool // in line with hub.pulls
 	closed   bool
 	leaving  bool // the server goes down
 	told     bool // Connect hooks were called, so Disconnect ones are owed

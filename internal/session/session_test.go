@@ -164,7 +164,7 @@ func TestExpiry(t *testing.T) {
 func TestEveryVerb(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	c := h.welcomed("ann")
-	for _, v := range []string{"welcome", "subscribed", "unsubscribed", "ack", "error", "pong", "state", "gap", "reconnect", "presence", "history"} {
+	for _, v := range []string{"welcome", "subscribed", "unsubscribed", "ack", "error", "pong", "state", "gap", "reconnect", "presence"} {
 		c.sendf(`{"type":%q,"channel":"kept","id":"x"}`, v)
 		if m := c.one(); code(t, m) != protocol.CodeBadRequest || string(m.ID) != `"x"` {
 			t.Errorf("%s: %s", v, show([]protocol.Message{m}))

@@ -120,7 +120,7 @@ func (x *Session) whole(name string, yes bool) {
 func (x *Session) Busy() bool {
 	return x.suspended != nil || slices.ContainsFunc(x.subs, func(s sub) bool {
 		st := s.group.members[s.member].state
-		return st == lagging || st == catching
+		return st == lagging || st == catching || st == walking
 	})
 }
 
@@ -165,7 +165,7 @@ func (m *member) offer(b *channel.Batch) (all bool) {
 func (m *member) lag(at channel.Cursor, rest []byte) {
 	x := m.session
 	m.cursor = at
-	if m.state != catching {
+	if m.state == live {
 		m.state = lagging
 	}
 	m.link.Share(rest)

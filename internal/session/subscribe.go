@@ -1,11 +1,9 @@
 package session
 
 import (
-	"context"
 	"encoding/json"
 	"strconv"
 
-	"ringdown/internal/broker"
 	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/protocol"
@@ -162,6 +160,8 @@ type placement struct {
 	answer    string // recovered or not and why; empty: nothing was asked for
 	head      uint64
 	recovered bool
+	task      *task // catching and walking
+	page      *page // what it is given first, where that was read already
 }
 
 // place finds where the subscription begins: at the head, or where the client
@@ -171,82 +171,73 @@ func (x *Session) place(g *group, r *request) {
 	t := g.channel.Target()
 	p := placement{cursor: head, state: live, offset: head.Mark, head: head.Mark}
 	switch {
-	case t.Declaration.State != nil:
+	case t.Declaration.State != nil && (r.since == nil || t.Declaration.History == nil):
 		x.placeByState(g, r, t)
 		return
 	case r.since != nil && t.Declaration.History == nil:
 		p.answer = "unknown"
 	case r.since != nil && r.since.Epoch != epoch:
 		p.answer = "epoch"
-	case r.since != nil && r.since.Offset > head.Mark:
-		p.answer = "unknown"
+		if t.Declaration.State != nil {
+			x.placeAnew(g, r, t, p.answer)
+			return
+		}
 	case r.since != nil:
 		if c, ok := g.channel.Find(r.since.Offset); ok {
 			p = placement{cursor: c, state: lagging, offset: c.Mark, head: head.Mark, recovered: true}
 			break
 		}
-		x.placeByStore(g, r, t, broker.Range{After: r.since.Offset, Limit: 1})
+		// Before what the ring holds, or not come here yet.
+		x.placeByStore(g, r, t, ask{channel: g.name, after: r.since.Offset, bytes: pullBytes})
 		return
 	case r.last > 0 && t.Declaration.History != nil:
-		x.placeByStore(g, r, t, broker.Range{Last: r.last, Limit: r.last, Bytes: lastBytes})
+		x.placeByStore(g, r, t, ask{channel: g.name, last: r.last, limit: r.last, bytes: pullBytes})
 		return
 	}
-	x.begin(g, r, epoch, p, nil)
+	x.begin(g, r, epoch, p)
 }
-
-// lastBytes bounds the page that `last` begins with; the newest that fit.
-const lastBytes = 4 << 20
 
 // placeByStore asks the store what it still has, and begins there.
-func (x *Session) placeByStore(g *group, r *request, t node.Target, rng broker.Range) {
-	n := x.hub.server.node
-	var page broker.Page
-	read := func(ctx context.Context) (err error) {
-		page, err = n.Read(ctx, g.name, t, rng)
-		return err
-	}
-	done := func(err error) {
-		if err != nil {
-			x.fail(r.id, r.channel, err)
-			return
-		}
+func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
+	x.whileMaking(g, r, a, t, func(read page) {
 		_, head := g.channel.Position()
-		p := placement{cursor: head, state: live, offset: head.Mark, head: head.Mark}
+		p := placement{cursor: head, state: live, offset: head.Mark, head: read.head}
 		switch {
-		case rng.Last > 0 && len(page.Entries) > 0:
-			p.offset = page.Entries[0].Prev
-			p.cursor, p.state = channel.Cursor{Mark: p.offset}, catching
-		case rng.Last > 0:
-		case page.Oldest > rng.After:
+		case a.last > 0 && len(read.entries) == 0:
+		case a.last > 0:
+			p.offset = read.entries[0].Prev
+		case read.epoch != r.since.Epoch:
+			p.answer = "epoch"
+		case a.after > read.head:
+			p.answer = "unknown"
+		case a.after < read.floor:
 			p.answer = "trimmed"
 		default:
-			p.offset, p.recovered = rng.After, true
-			p.cursor, p.state = channel.Cursor{Mark: rng.After}, catching
+			p.offset, p.recovered = a.after, true
 		}
-		x.begin(g, r, page.Epoch, p, nil)
-	}
-	x.whileMaking(g, read, done)
-}
-
-// whileMaking asks the store for a subscription that is about to be made.
-func (x *Session) whileMaking(g *group, read func(ctx context.Context) error, done func(err error)) {
-	if x.hub.server.node.Immediate() {
-		done(read(x.hub.server.ctx))
-		g.leaveIfEmpty()
-		return
-	}
-	g.pins++ // it has no member yet, and must not go
-	resume := x.suspend()
-	x.hub.server.background(x.hub.loop, read, func(err error) {
-		g.pins--
-		resume(func() { x.orClose(err, done) })
-		g.leaveIfEmpty()
+		if p.recovered || len(read.entries) > 0 && a.last > 0 {
+			p.cursor, p.state = channel.Cursor{Mark: p.offset}, catching
+			p.task, p.page = &task{}, &read
+		} else if t.Declaration.State != nil {
+			x.placeAnew(g, r, t, p.answer)
+			return
+		}
+		x.begin(g, r, read.epoch, p)
 	})
 }
 
-// begin answers and makes the subscription. st is what a state channel
-// begins with.
-func (x *Session) begin(g *group, r *request, epoch string, p placement, st *snapshot) {
+// whileMaking asks the store for a subscription that is about to be made.
+func (x *Session) whileMaking(g *group, r *request, a ask, t node.Target, done func(p page)) {
+	g.pins++ // it has no member yet, and must not go
+	unpin := func() {
+		g.pins--
+		g.leaveIfEmpty()
+	}
+	x.read(a, t, true, unpin, done, func(err error) { x.fail(r.id, r.channel, err) })
+}
+
+// begin answers and makes the subscription.
+func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 	if x.closed {
 		g.leaveIfEmpty()
 		return
@@ -261,11 +252,11 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement, st *sna
 			p.state = resting
 		}
 	}
-	g.add(x, p.cursor, p.state, pc)
+	at := g.add(x, p, pc)
 	if !g.channel.Target().Declaration.Kept() {
 		epoch = ""
 	}
-	x.track(r, epoch, st != nil)
+	x.track(r, epoch, p.task != nil && p.task.snapshot)
 	m := h.reply(protocol.TypeSubscribed, g.name, r.id)
 	if epoch != "" {
 		m.Epoch, m.Offset, m.Kept = epoch, p.offset, true
@@ -285,13 +276,15 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement, st *sna
 		m.Data = h.data
 	}
 	x.link.Send(m)
-	if st != nil {
-		x.sendState(g.name, st)
-	}
-	switch p.state {
-	case lagging, catching:
+	switch {
+	case x.closed:
+	case p.page != nil:
+		g.give(at, p.page)
+		if !x.closed && !x.pulling {
+			x.settled()
+		}
+	case p.state == lagging:
 		x.schedule()
-	case resting, live:
 	}
 }
 

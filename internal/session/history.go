@@ -1,0 +1,128 @@
+package session
+
+import (
+	"encoding/json"
+
+	"ringdown/internal/channel"
+	"ringdown/internal/node"
+	"ringdown/protocol"
+)
+
+// The bounds of a page of history.
+const (
+	DefaultHistory = 100       // messages
+	MaxHistory     = 1000      // messages
+	historyBytes   = 256 << 10 // about, but at least one message
+)
+
+// history answers with a page of what a channel has kept.
+func (x *Session) history(m *protocol.Message) {
+	t, err := x.hub.server.node.Resolve(m.Channel)
+	if err == nil {
+		err = x.permit(channel.OpHistory, m.Channel, "", t)
+	}
+	if err == nil && t.Declaration.History == nil {
+		err = errNoHistory(m.Channel)
+	}
+	var a ask
+	if err == nil {
+		a, err = newHistoryAsk(m)
+	}
+	if err != nil {
+		x.fail(m.ID, m.Channel, err)
+		return
+	}
+	id := append([]byte(nil), m.ID...)
+	x.read(a, t, false, nil, func(p page) {
+		x.answerHistory(id, a.channel, &p)
+	}, func(err error) { x.fail(id, a.channel, err) })
+}
+
+func errNoHistory(name string) error {
+	return protocol.Errorf(protocol.CodeBadRequest, "channel %q keeps no history; declare history for it in the configuration file", name)
+}
+
+func newHistoryAsk(m *protocol.Message) (ask, error) {
+	a := ask{channel: string([]byte(m.Channel)), limit: DefaultHistory, bytes: historyBytes}
+	var p struct {
+		Before *uint64 `json:"before"`
+		After  *uint64 `json:"after"`
+		Limit  *int    `json:"limit"`
+	}
+	if len(m.Data) > 0 {
+		if m.Binary || json.Unmarshal(m.Data, &p) != nil {
+			return a, protocol.Errorf(protocol.CodeBadRequest, "data of history must be an object with before, after and limit, all of them whole numbers")
+		}
+	}
+	if p.Limit != nil {
+		a.limit = *p.Limit
+	}
+	var err error
+	a.after, a.before, err = HistoryRange(p.After, p.Before, a.limit)
+	return a, err
+}
+
+// HistoryRange checks what a caller asks of a history, nil for what it does not
+// name: a page goes forward from after, or else back from before, which by
+// default is the end.
+func HistoryRange(after, before *uint64, limit int) (a, b uint64, err error) {
+	if limit < 1 || limit > MaxHistory {
+		return 0, 0, protocol.Errorf(protocol.CodeBadRequest, "limit must be from 1 to %d", MaxHistory)
+	}
+	if after != nil {
+		a = *after
+	}
+	switch {
+	case before != nil:
+		b = *before
+	case after == nil:
+		b = protocol.MaxOffset + 1
+	}
+	if a > protocol.MaxOffset || before != nil && (b < 1 || b > protocol.MaxOffset+1) {
+		return 0, 0, protocol.Errorf(protocol.CodeBadRequest, "after and before are offsets: after from 0, before from 1")
+	}
+	return a, b, nil
+}
+
+func (x *Session) answerHistory(id []byte, name string, p *page) {
+	h := x.hub
+	d := append(h.data[:0], `{"messages":[`...)
+	for i, e := range p.entries {
+		if i > 0 {
+			d = append(d, ',')
+		}
+		d = appendItem(d, e)
+	}
+	d = append(d, `],"more":`...)
+	if p.more {
+		d = append(d, "true}"...)
+	} else {
+		d = append(d, "false}"...)
+	}
+	m := h.reply(protocol.TypeHistory, name, id)
+	m.Epoch, m.Data = p.epoch, d
+	x.link.Send(m)
+	h.keepData(d)
+}
+
+// read reads a page for a request that is answered in its turn: the session is
+// suspended until then. In any case finally, if not nil, is called last.
+func (x *Session) read(a ask, t node.Target, old bool, finally func(), done func(p page), failed func(err error)) {
+	h := x.hub
+	resume := func(fn func()) { fn() }
+	if !h.server.node.Immediate() {
+		resume = x.suspend()
+	}
+	h.page(a, t, old, func(p page, err error) {
+		resume(func() {
+			if err != nil {
+				x.orClose(err, failed)
+				return
+			}
+			done(p)
+		})
+		if finally != nil {
+			finally()
+		}
+	})
+}

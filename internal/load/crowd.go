@@ -70,6 +70,8 @@ type channel struct {
 	seq         uint32 // of the next publication
 	outstanding int    // deliveries that are owed
 	urgent      bool   // read before other channels; see wire.open
+	since       []byte // where its members came in, in the dialect's words; nil: unknown
+	missed      bool   // its members come back for what they missed
 	tally       *tally // where its deliveries are counted; several channels may share one
 }
 
@@ -128,19 +130,28 @@ func (c *crowd) bring(ctx context.Context, want state, window int, report func(d
 	deadline := c.now() + patience
 	next := 0
 	for c.reached[want] < c.wanted(want) {
-		for ; next < len(c.members) && next-c.reachedOrPublisher(want) < window; next++ {
-			if c.members[next].state != absent {
-				continue
-			}
-			c.moveTo(next, dialing)
-			if err := c.wire.open(next, c.urgent(next)); err != nil {
-				return err
-			}
+		if err := c.openMore(&next, want, window); err != nil {
+			return err
 		}
 		if err := c.await(ctx, deadline, want); err != nil {
 			return err
 		}
 		report(c.reached[want], c.wanted(want))
+	}
+	return nil
+}
+
+// openMore connects members that are absent, from next on, until window of them
+// are under way to the wanted state.
+func (c *crowd) openMore(next *int, want state, window int) error {
+	for ; *next < len(c.members) && *next-c.reachedOrPublisher(want) < window; *next++ {
+		if c.members[*next].state != absent {
+			continue
+		}
+		c.moveTo(*next, dialing)
+		if err := c.wire.open(*next, c.urgent(*next)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -202,11 +213,13 @@ func (c *crowd) reachedOrPublisher(want state) int {
 	return c.reached[want]
 }
 
-// cut closes every connection but the publisher's with a reset.
-func (c *crowd) cut() {
+// cut closes every connection of the first so many channels with a reset.
+func (c *crowd) cut(channels int) {
 	for i := publisher + 1; i < len(c.members); i++ {
-		c.wire.close(i)
-		c.moveTo(i, absent)
+		if int(c.members[i].channel) < channels {
+			c.wire.close(i)
+			c.moveTo(i, absent)
+		}
 	}
 }
 
@@ -229,7 +242,12 @@ func (c *crowd) moveTo(i int, to state) {
 func (c *crowd) askSubscription(i int) {
 	m := &c.members[i]
 	c.moveTo(i, subscribing)
-	c.message = c.dialect.appendSubscribe(c.message[:0], c.channels[m.channel].name)
+	ch := &c.channels[m.channel]
+	var since []byte
+	if ch.missed {
+		since = ch.since
+	}
+	c.message = c.dialect.appendSubscribe(c.message[:0], ch.name, since)
 	c.send(i, wsframe.Text, c.message)
 }
 

@@ -16,8 +16,12 @@ type dialect interface {
 	greets() bool
 	// appendHello appends what opens a connection, or nothing.
 	appendHello(dst []byte) []byte
-	// appendSubscribe appends the request for a channel.
-	appendSubscribe(dst []byte, channel string) []byte
+	// appendSubscribe appends the request for a channel, from now on, or from a
+	// position that the server gave.
+	appendSubscribe(dst []byte, channel string, since []byte) []byte
+	// position returns, from the answer to a subscription, what appendSubscribe
+	// takes to come back to there. It is nil where the server has no such thing.
+	position(p []byte) []byte
 	// appendPublish appends a publication. data is a JSON value. n counts the
 	// publisher's messages, for servers that want requests numbered.
 	appendPublish(dst []byte, channel string, data []byte, n uint32) []byte
@@ -53,6 +57,10 @@ func Dialects() []string {
 	slices.Sort(names)
 	return names
 }
+
+// Resumes reports whether servers of a dialect keep messages for those who come
+// back, as Recover needs.
+func Resumes(dialect string) bool { return dialect != "raw" }
 
 func dialectNamed(name string) (dialect, error) {
 	d, ok := dialects[name]

@@ -2,6 +2,8 @@ package load
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"strconv"
 )
 
@@ -19,10 +21,26 @@ func (centrifuge) appendHello(dst []byte) []byte {
 	return append(dst, `{"id":1,"connect":{}}`...)
 }
 
-func (centrifuge) appendSubscribe(dst []byte, channel string) []byte {
+func (centrifuge) appendSubscribe(dst []byte, channel string, since []byte) []byte {
 	dst = append(dst, `{"id":2,"subscribe":{"channel":"`...)
 	dst = append(dst, channel...)
-	return append(dst, `"}}`...)
+	dst = append(dst, '"')
+	dst = append(dst, since...)
+	return append(dst, `}}`...)
+}
+
+func (centrifuge) position(p []byte) []byte {
+	var m struct {
+		Subscribe struct {
+			Recoverable bool
+			Epoch       string
+			Offset      uint64
+		}
+	}
+	if json.Unmarshal(p, &m) != nil || !m.Subscribe.Recoverable {
+		return nil
+	}
+	return fmt.Appendf(nil, `,"recover":true,"epoch":%q,"offset":%d`, m.Subscribe.Epoch, m.Subscribe.Offset)
 }
 
 func (centrifuge) appendPublish(dst []byte, channel string, data []byte, n uint32) []byte {

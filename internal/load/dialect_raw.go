@@ -12,7 +12,9 @@ func (raw) greets() bool                  { return false }
 func (raw) batches() bool                 { return false }
 func (raw) appendHello(dst []byte) []byte { return dst }
 
-func (raw) appendSubscribe(dst []byte, channel string) []byte {
+func (raw) position([]byte) []byte { return nil }
+
+func (raw) appendSubscribe(dst []byte, channel string, _ []byte) []byte {
 	dst = append(dst, `{"type":"subscribe","channel":"`...)
 	dst = append(dst, channel...)
 	return append(dst, `"}`...)

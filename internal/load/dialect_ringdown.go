@@ -1,6 +1,10 @@
 package load
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
 
 // ringdown is the protocol of docs/protocol.md, JSON form. Publications carry no
 // id, so the server acknowledges none of them, as none of the rivals does.
@@ -11,10 +15,23 @@ func (ringdown) greets() bool                  { return true }
 func (ringdown) batches() bool                 { return false }
 func (ringdown) appendHello(dst []byte) []byte { return dst }
 
-func (ringdown) appendSubscribe(dst []byte, channel string) []byte {
+func (ringdown) appendSubscribe(dst []byte, channel string, since []byte) []byte {
 	dst = append(dst, `{"type":"subscribe","channel":"`...)
 	dst = append(dst, channel...)
-	return append(dst, `","id":1}`...)
+	dst = append(dst, '"')
+	dst = append(dst, since...)
+	return append(dst, `,"id":1}`...)
+}
+
+func (ringdown) position(p []byte) []byte {
+	var m struct {
+		Epoch  string
+		Offset uint64
+	}
+	if json.Unmarshal(p, &m) != nil || m.Epoch == "" {
+		return nil
+	}
+	return fmt.Appendf(nil, `,"since":{"epoch":%q,"offset":%d}`, m.Epoch, m.Offset)
 }
 
 func (ringdown) appendPublish(dst []byte, channel string, data []byte, _ uint32) []byte {

@@ -149,7 +149,13 @@ func (c *crowd) text(i int, p []byte, now time.Duration) {
 	}
 	if at < 0 {
 		c.control(i, p)
-		return
+		// An answer to who comes back may hold what was missed.
+		if m.state != present || !c.dialect.batches() {
+			return
+		}
+		if at = findStamp(p, int(m.at)); at < 0 {
+			return
+		}
 	}
 	m.at = int32(at)
 	c.delivery(m, p[at:], now)
@@ -193,7 +199,13 @@ func (c *crowd) control(i int, p []byte) {
 	case what == welcome && m.state == greeting:
 		c.admitted(i)
 	case what == subscribed && m.state == subscribing:
-		m.next = c.channels[m.channel].seq
+		ch := &c.channels[m.channel]
+		if !ch.missed {
+			m.next = ch.seq
+			if ch.since == nil {
+				ch.since = c.dialect.position(p)
+			}
+		}
 		c.moveTo(i, present)
 	}
 }

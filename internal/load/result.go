@@ -13,6 +13,7 @@ type Result struct {
 	Small    *Delivery `json:"small,omitempty"` // the small channels of Beside
 	CPU      *CPU      `json:"cpu,omitempty"`
 	Waves    []Wave    `json:"waves,omitempty"`
+	Calm     *Delivery `json:"calm,omitempty"` // the small channels of Recover, before the others are cut; Small is while they come back
 
 	// Missing counts publications that subscribers were never sent although later
 	// ones came, or the connection ended; Disordered those that came twice or too
@@ -72,7 +73,7 @@ type CPU struct {
 
 // Wave is one time that all connections came at once.
 type Wave struct {
-	Name         string   `json:"name"`    // "first" or "again"
+	Name         string   `json:"name"`    // "first" or "again"; "back" in Recover, with all that was missed
 	Seconds      float64  `json:"seconds"` // until all were subscribed
 	PerSecond    float64  `json:"per_second"`
 	ServerMicros *float64 `json:"server_us"` // server CPU per connection, subscribing included

@@ -31,6 +31,8 @@ func Run(ctx context.Context, s Scenario, t Target, progress func(Progress)) (*R
 		err = r.beside()
 	case Storm:
 		err = r.storm()
+	case Recover:
+		err = r.recovery()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", s.Name, err)

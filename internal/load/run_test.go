@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +25,7 @@ type hub struct {
 
 	mu        sync.Mutex
 	rooms     map[string][]*websocket.Conn
+	logs      map[string][][]byte // of every room: it keeps all there ever was
 	published int
 	settles   int
 	sessions  sync.WaitGroup
@@ -31,7 +33,7 @@ type hub struct {
 
 func newHub(t *testing.T, h *hub) Target {
 	t.Helper()
-	h.rooms = make(map[string][]*websocket.Conn)
+	h.rooms, h.logs = make(map[string][]*websocket.Conn), make(map[string][][]byte)
 	server := httptest.NewServer(h)
 	t.Cleanup(func() {
 		server.Close()
@@ -75,7 +77,10 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *hub) message(ctx context.Context, conn *websocket.Conn, p []byte) {
-	var m struct{ Type, Channel string }
+	var m struct {
+		Type, Channel string
+		Since         *struct{ Offset int }
+	}
 	if err := json.Unmarshal(p, &m); err != nil {
 		_ = conn.Close(websocket.StatusInvalidFramePayloadData, err.Error())
 		return
@@ -88,12 +93,20 @@ func (h *hub) message(ctx context.Context, conn *websocket.Conn, p []byte) {
 			return
 		}
 		h.rooms[m.Channel] = append(h.rooms[m.Channel], conn)
-		_ = conn.Write(ctx, websocket.MessageText, []byte(`{"type":"subscribed","channel":"`+m.Channel+`"}`))
+		at := len(h.logs[m.Channel])
+		if m.Since != nil {
+			at = m.Since.Offset
+		}
+		_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"type":"subscribed","channel":%q,"epoch":"e","offset":%d}`, m.Channel, at))
+		for _, missed := range h.logs[m.Channel][at:] {
+			_ = conn.Write(ctx, websocket.MessageText, missed)
+		}
 		return
 	}
 	if h.published++; h.drop != nil && h.drop(h.published) {
 		return
 	}
+	h.logs[m.Channel] = append(h.logs[m.Channel], p)
 	for _, member := range h.rooms[m.Channel] {
 		_ = member.Write(ctx, websocket.MessageText, p)
 	}
@@ -107,6 +120,7 @@ func brief(t *testing.T, name string, n int) Scenario {
 		t.Fatal(err)
 	}
 	s.Warmup, s.Duration = 20*time.Millisecond, 150*time.Millisecond
+	s.Missed = min(s.Missed, 20)
 	return s
 }
 
@@ -155,6 +169,10 @@ func checkResult(t *testing.T, r *Result) {
 	case Storm:
 		if len(r.Waves) != 2 || r.Waves[0].PerSecond <= 0 || r.Waves[1].ServerMicros == nil {
 			t.Errorf("waves %+v", r.Waves)
+		}
+	case Recover:
+		if len(r.Waves) != 1 || r.Waves[0].Seconds <= 0 || r.Calm == nil || r.Calm.Delivered == 0 || r.Small == nil {
+			t.Errorf("waves %+v, calm %+v, meanwhile %+v", r.Waves, r.Calm, r.Small)
 		}
 	case Idle:
 		if r.Memory == nil || r.Memory.LoadedBytes == 0 || r.Memory.ObjectsPerConnection == nil || *r.Memory.ObjectsPerConnection != 0 {

@@ -15,6 +15,9 @@ const (
 	Rooms  Kind = "rooms"  // everyone in small channels
 	Beside Kind = "beside" // a few small channels while a large one is busy
 	Storm  Kind = "storm"  // all connect at once, are cut, and come back at once
+	// Recover: all are cut, miss messages, and come back at once for them, while a
+	// few small channels go on.
+	Recover Kind = "recover"
 )
 
 // Scenario is one kind of load with its figures. Presets has sensible ones.
@@ -35,11 +38,15 @@ type Scenario struct {
 	InFlight int     `json:"in_flight,omitempty"`
 
 	// RoomSize is how many connections share a channel in Rooms and in the small
-	// channels of Beside, which have SmallConnections altogether and get SmallRate
+	// channels of Beside and Recover, which have SmallConnections altogether and get SmallRate
 	// publications per second altogether.
 	RoomSize         int     `json:"room_size,omitempty"`
 	SmallConnections int     `json:"small_connections,omitempty"`
 	SmallRate        float64 `json:"small_rate,omitempty"`
+
+	// Missed is how many messages each channel gets in Recover while its members
+	// are away.
+	Missed int `json:"missed,omitempty"`
 
 	// Warmup passes before the measured Duration begins. In Idle, Duration is how
 	// long the idle server's CPU is watched; Storm has no use for either.
@@ -74,7 +81,9 @@ func Presets(n int) []Scenario {
 	beside.Rate = 8
 	beside.RoomSize, beside.SmallConnections, beside.SmallRate = 10, 20, 100
 	storm := of("storm", Storm)
-	return []Scenario{idle, fanout, burst, paced, overload, rooms, beside, storm}
+	back := of("recover", Recover)
+	back.RoomSize, back.SmallConnections, back.SmallRate, back.Missed = 10, 20, 100, 100
+	return []Scenario{idle, fanout, burst, paced, overload, rooms, beside, storm, back}
 }
 
 // Preset returns the scenario of Presets with that name.
@@ -95,7 +104,7 @@ func (s Scenario) Validate() error {
 		return fmt.Errorf("load: scenario %s: %s", s.Name, fmt.Sprintf(format, args...))
 	}
 	switch s.Kind {
-	case Idle, Fanout, Rooms, Beside, Storm:
+	case Idle, Fanout, Rooms, Beside, Storm, Recover:
 	default:
 		return wrong("no kind %q", s.Kind)
 	}
@@ -113,12 +122,16 @@ func (s Scenario) Validate() error {
 		return wrong("a closed loop needs a burst of at least 1")
 	case s.Burst > maxBurst:
 		return wrong("a burst of %d; at most %d", s.Burst, maxBurst)
-	case (s.Kind == Rooms || s.Kind == Beside) && s.RoomSize < 1:
+	case (s.Kind == Rooms || s.Kind == Beside || s.Kind == Recover) && s.RoomSize < 1:
 		return wrong("rooms of %d", s.RoomSize)
 	case s.Kind == Rooms && s.Rate == 0 && s.InFlight < 1:
 		return wrong("a closed loop needs at least one publication in flight")
 	case s.Kind == Beside && (s.Rate == 0 || s.SmallRate == 0 || s.SmallConnections < 1):
 		return wrong("needs two rates and small connections")
+	case s.Kind == Recover && (s.SmallRate == 0 || s.SmallConnections < 1):
+		return wrong("needs small connections and their rate")
+	case s.Kind == Recover && (s.Missed < 1 || s.Missed > maxMissed):
+		return wrong("%d missed messages; 1 to %d", s.Missed, maxMissed)
 	}
 	return nil
 }
@@ -126,4 +139,6 @@ func (s Scenario) Validate() error {
 const (
 	maxRate  = 100_000
 	maxBurst = 1024
+	// maxMissed is what the benchmark's channels keep.
+	maxMissed = 1000
 )

@@ -57,6 +57,10 @@ var figures = []figure{
 	{"storm", "first: server µs/conn", wave(0, func(w *load.Wave) *float64 { return w.ServerMicros }), nil},
 	{"storm", "again: conns/s", wave(1, func(w *load.Wave) *float64 { return &w.PerSecond }), nil},
 	{"storm", "again: server µs/conn", wave(1, func(w *load.Wave) *float64 { return w.ServerMicros }), nil},
+	{"recover", "all back with 100 missed, s", wave(0, func(w *load.Wave) *float64 { return &w.Seconds }), atMost(5, "")},
+	{"recover", "server µs/conn", wave(0, func(w *load.Wave) *float64 { return w.ServerMicros }), nil},
+	{"recover", "p99 ms of others meanwhile", small(p99), nil},
+	{"recover", "the same, × when calm", disturbed, atMost(3, "")},
 }
 
 func memory(r *load.Result) *float64       { return &r.Memory.PerConnection }
@@ -70,6 +74,12 @@ func p99(r *load.Result) *float64          { return &r.Delivery.Latency.P99 }
 
 func delivered(r *load.Result) *float64 {
 	v := 100 * r.Delivery.Share
+	return &v
+}
+
+// disturbed is how much later others are served while everybody comes back.
+func disturbed(r *load.Result) *float64 {
+	v := r.Small.Latency.P99 / max(r.Calm.Latency.P99, 1e-3)
 	return &v
 }
 

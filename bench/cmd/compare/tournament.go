@@ -31,7 +31,22 @@ type tournament struct {
 }
 
 func newTournament(o options, servers []server) *tournament {
-	return &tournament{options: o, servers: servers, line: newProgressLine(os.Stderr, o.rounds*len(o.scenarios)*len(servers))}
+	t := &tournament{options: o, servers: servers}
+	runs := 0
+	for _, s := range o.scenarios {
+		for _, srv := range servers {
+			if plays(s, srv) {
+				runs += o.rounds
+			}
+		}
+	}
+	t.line = newProgressLine(os.Stderr, runs)
+	return t
+}
+
+// plays reports whether a server can do what a scenario asks.
+func plays(s load.Scenario, srv server) bool {
+	return s.Kind != load.Recover || load.Resumes(srv.dialect)
 }
 
 // runTimeout ends a run that does not end by itself, which takes at most 90 s to
@@ -46,6 +61,9 @@ func (t *tournament) play(ctx context.Context) ([]record, error) {
 	for round := 1; round <= t.rounds; round++ {
 		for _, s := range t.scenarios {
 			for _, srv := range t.servers {
+				if !plays(s, srv) {
+					continue
+				}
 				t.line.next(fmt.Sprintf("round %d/%d  %s  %s", round, t.rounds, s.Name, srv.name))
 				rec := record{Round: round, Scenario: s.Name, Server: srv.name}
 				var err error

@@ -2,7 +2,8 @@
 // built on, github.com/centrifugal/centrifuge, with its in-memory broker. Anyone
 // may connect, subscribe and publish. Its own batching, up to 16 messages in one
 // frame, is on, as is the pool of write buffers that it has for many connections;
-// logs, history and presence are off. Write delays and channel batching, which
+// logs and presence are off, and so is history but on kept:…, which is for coming back.
+// Write delays and channel batching, which
 // trade latency for throughput, stay off, as by default.
 package main
 
@@ -10,6 +11,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/centrifugal/centrifuge"
 
@@ -23,6 +26,9 @@ func main() {
 	}
 }
 
+// kept tells the channels that keep their messages.
+func kept(channel string) bool { return strings.HasPrefix(channel, "kept:") }
+
 func run() error {
 	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogLevelNone})
 	if err != nil {
@@ -32,11 +38,15 @@ func run() error {
 		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}}, nil
 	})
 	node.OnConnect(func(client *centrifuge.Client) {
-		client.OnSubscribe(func(_ centrifuge.SubscribeEvent, reply centrifuge.SubscribeCallback) {
-			reply(centrifuge.SubscribeReply{}, nil)
+		client.OnSubscribe(func(e centrifuge.SubscribeEvent, reply centrifuge.SubscribeCallback) {
+			reply(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnableRecovery: kept(e.Channel)}}, nil)
 		})
-		client.OnPublish(func(_ centrifuge.PublishEvent, reply centrifuge.PublishCallback) {
-			reply(centrifuge.PublishReply{}, nil)
+		client.OnPublish(func(e centrifuge.PublishEvent, reply centrifuge.PublishCallback) {
+			var o centrifuge.PublishOptions
+			if kept(e.Channel) {
+				o = centrifuge.PublishOptions{HistorySize: 1000, HistoryTTL: time.Hour}
+			}
+			reply(centrifuge.PublishReply{Options: o}, nil)
 		})
 	})
 	if err := node.Run(); err != nil {

@@ -1,5 +1,6 @@
 // Command ringdown is Ringdown itself, embedded as a program would embed it, for
-// the comparison with its rivals. Like them it has no history, lets anyone in and
+// the comparison with its rivals. Like them it has no history (but on kept:…, which
+// is for coming back), lets anyone in and
 // limits no publisher: the load client publishes thousands of messages per second
 // over one connection. All else is as by default, heartbeats included.
 package main
@@ -23,6 +24,9 @@ channels:
   - name: bench
     allow: {subscribe: anyone, publish: anyone}
   - name: room:{number}
+    allow: {subscribe: anyone, publish: anyone}
+  - name: kept:{number}
+    history: {messages: 1000}
     allow: {subscribe: anyone, publish: anyone}
 `
 

@@ -66,6 +66,7 @@ func Exercise(t *testing.T, make New) {
 		"State":            testState,
 		"StateExpires":     testStateExpires,
 		"FollowPosition":   testFollowPosition,
+		"ClockJumps":       testClockJumps,
 		"StopTwice":        testStopTwice,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,7 +24,7 @@ type Call struct {
 	Data  json.RawMessage // nil when the message had none
 }
 
-// Message is what a client publishes, as OnPublish sees it.
+// Message is an event of a channel: what a client publishes, as OnPublish sees it.
 type Message struct {
 	Channel, Event, Key string
 	Data                []byte

@@ -22,7 +22,7 @@ type Receipt struct {
 type PublishOption func(*broker.Publication)
 
 // WithKey names the entity that the message is the latest value of, on a state
-// channel.
+// channel. Data nil then deletes the key.
 func WithKey(key string) PublishOption {
 	return func(p *broker.Publication) { p.Message.Key = key }
 }

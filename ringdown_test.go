@@ -41,6 +41,13 @@ channels:
   - name: lab:{name}
     history: {messages: 100}
     allow: {subscribe: anyone, publish: anyone}
+  - name: trucks:{region}
+    state: {}
+    events: {position: {schema: {type: array}}}
+    allow: {subscribe: signed_in, publish: 'user == "driver"'}
+  - name: past:{name}
+    history: {messages: 100}
+    allow: {subscribe: anyone, publish: none, history: signed_in}
 `
 
 func env(name string) (string, bool) {

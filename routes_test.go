@@ -171,6 +171,8 @@ func TestREST(t *testing.T) {
 		}
 	}
 
+	testKept(t, r)
+
 	p := dial(t, "ws://"+s.Addr().String()+"/v1/ws")
 	for _, name := range []string{"lab:a", "lab:b", "orders"} {
 		p.send(`{"type":"subscribe","channel":"` + name + `","id":1}`)

@@ -134,7 +134,7 @@ func (h *Handler) one(ctx context.Context, who caller, it item) (*accepted, erro
 		return nil, err
 	}
 	if !who.server {
-		if err := permit(who, it, t); err != nil {
+		if err := permit(who, channel.OpPublish, it.Channel, it.Type, t); err != nil {
 			return nil, err
 		}
 	}
@@ -170,9 +170,9 @@ func (h *Handler) one(ctx context.Context, who caller, it item) (*accepted, erro
 	}
 }
 
-func permit(who caller, it item, t node.Target) error {
-	return node.Permit(t, it.Channel, who.identity.Caps, &channel.Request{
-		Op: channel.OpPublish, User: who.identity.User, Event: it.Type,
+func permit(who caller, op channel.Op, name, event string, t node.Target) error {
+	return node.Permit(t, name, who.identity.Caps, &channel.Request{
+		Op: op, User: who.identity.User, Event: event,
 		Claims: func() map[string]any {
 			var m map[string]any
 			_ = json.Unmarshal(who.identity.Claims, &m) // the verifier has decoded it before

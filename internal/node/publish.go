@@ -83,8 +83,8 @@ func (n *Node) check(t Target, p *broker.Publication) error {
 		return nil
 	}
 	p.Ephemeral = event.Ephemeral
-	if event.Schema == nil {
-		return nil
+	if event.Schema == nil || m.Key != "" && string(m.Data) == "null" {
+		return nil // a deletion has no payload that could fit anything
 	}
 	if m.Binary {
 		return protocol.Errorf(protocol.CodeInvalidData, "event %q has a schema, so its data is JSON and not bytes", m.Type)

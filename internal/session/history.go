@@ -91,7 +91,7 @@ func (x *Session) answerHistory(id []byte, name string, p *page) {
 		if i > 0 {
 			d = append(d, ',')
 		}
-		d = appendItem(d, e)
+		d = AppendMessage(d, e)
 	}
 	d = append(d, `],"more":`...)
 	if p.more {

@@ -84,7 +84,7 @@ func (g *group) givePart(m *member, p *page) {
 		if !empty {
 			d = append(d, ',')
 		}
-		d, empty = appendItem(d, e), false
+		d, empty = AppendMessage(d, e), false
 	}
 	last = last || k.after == k.until
 	if !empty || last {
@@ -112,16 +112,4 @@ func (g *group) givePart(m *member, p *page) {
 	}
 	*k = task{}
 	g.goOn(m, m.cursor.Mark)
-}
-
-// appendItem appends an entry as JSON. What is JSON already is taken as it is.
-func appendItem(dst []byte, e *channel.Entry) []byte {
-	if !e.Binary() {
-		return append(dst, e.JSON()...)
-	}
-	var m protocol.Message
-	if err := e.Message(&m); err != nil {
-		return append(dst, "{}"...) // an entry always decodes
-	}
-	return protocol.AppendJSON(dst, &m)
 }

@@ -1,0 +1,190 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"ringdown/internal/channel"
+	"ringdown/internal/node"
+	"ringdown/internal/session"
+	"ringdown/protocol"
+)
+
+// number reads a whole number of the query, nil if it is not there.
+func number(r *http.Request, name string) (*uint64, error) {
+	s := r.URL.Query().Get(name)
+	if s == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s must be a whole number", name)
+	}
+	return &n, nil
+}
+
+// target finds the channel of a request, and whether its caller may do op there.
+func (h *Handler) target(r *http.Request, op channel.Op) (node.Target, string, error) {
+	who, err := h.who(r)
+	if err != nil {
+		return node.Target{}, "", err
+	}
+	name := r.PathValue("channel")
+	t, err := h.opts.Load().Sessions.Node().Resolve(name)
+	if err == nil && !who.server {
+		err = permit(who, op, name, "", t)
+	}
+	return t, name, err
+}
+
+// history answers with a page of what a channel has kept.
+func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
+	t, name, err := h.target(r, channel.OpHistory)
+	if err != nil {
+		return err
+	}
+	limit, err := pageSize(r)
+	if err != nil {
+		return err
+	}
+	after, err := number(r, "after")
+	if err != nil {
+		return err
+	}
+	before, err := number(r, "before")
+	if err != nil {
+		return err
+	}
+	p, err := h.opts.Load().Sessions.History(r.Context(), name, t, after, before, limit)
+	if err != nil {
+		return err
+	}
+	return h.answer(w, http.StatusOK, struct {
+		Epoch    string            `json:"epoch"`
+		Messages []json.RawMessage `json:"messages"`
+		More     bool              `json:"more"`
+	}{p.Epoch, messages(p.Entries), p.More})
+}
+
+// messages are entries as they stand in an answer.
+func messages(entries []*channel.Entry) []json.RawMessage {
+	list := make([]json.RawMessage, len(entries))
+	for i, e := range entries {
+		list[i] = session.AppendMessage(nil, e)
+	}
+	return list
+}
+
+// state answers with a page of the latest messages of a channel's keys.
+func (h *Handler) state(w http.ResponseWriter, r *http.Request) error {
+	t, name, err := h.target(r, channel.OpSubscribe)
+	if err != nil {
+		return err
+	}
+	limit, err := pageSize(r)
+	if err != nil {
+		return err
+	}
+	var at session.StateCursor
+	if s := r.URL.Query().Get("cursor"); s != "" {
+		if at, err = session.ParseStateCursor(s); err != nil {
+			return err
+		}
+	}
+	p, next, err := h.opts.Load().Sessions.State(r.Context(), name, t, at, limit)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Epoch  string            `json:"epoch"`
+		Offset uint64            `json:"offset"`
+		Items  []json.RawMessage `json:"items"`
+		Cursor string            `json:"cursor,omitempty"`
+	}{Epoch: p.Epoch, Offset: p.Head, Items: messages(p.Entries)}
+	if p.More {
+		answer.Cursor = next.String()
+	}
+	return h.answer(w, http.StatusOK, answer)
+}
+
+// setState publishes the value of a key.
+func (h *Handler) setState(w http.ResponseWriter, r *http.Request) error {
+	text, err := body(w, r, h.opts.Load().Sessions.Limits().MaxMessage)
+	if err != nil {
+		return err
+	}
+	var it item
+	if err := json.Unmarshal(text, &it); err != nil {
+		return protocol.Errorf(protocol.CodeBadRequest, "the body must be an object with data, and type where the channel has several events: %v", fieldError(err))
+	}
+	if it.Data == nil && it.Data64 == nil {
+		return protocol.Errorf(protocol.CodeBadRequest, "the body has no data; to delete the key, use DELETE")
+	}
+	return h.writeKey(w, r, it, "set")
+}
+
+// deleteState publishes that a key is gone.
+func (h *Handler) deleteState(w http.ResponseWriter, r *http.Request) error {
+	// A body is not asked for; one that comes is not to stand in the way of the next request.
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 1<<10)); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return protocol.Errorf(protocol.CodeTooLarge, "DELETE takes no body")
+		}
+		return protocol.Errorf(protocol.CodeBadRequest, "the body did not arrive whole")
+	}
+	return h.writeKey(w, r, item{Type: r.URL.Query().Get("type"), Data: json.RawMessage("null")}, "delete")
+}
+
+// writeKey publishes to a key. event is what that is called on a channel that takes
+// any event, unless the caller has named one.
+func (h *Handler) writeKey(w http.ResponseWriter, r *http.Request, it item, event string) error {
+	who, err := h.who(r)
+	if err != nil {
+		return err
+	}
+	it.Channel, it.Key = r.PathValue("channel"), r.PathValue("key")
+	if it.Dedupe == "" {
+		it.Dedupe = r.Header.Get("Idempotency-Key")
+	}
+	t, err := h.opts.Load().Sessions.Node().Resolve(it.Channel)
+	if err != nil {
+		return err
+	}
+	if t.Declaration.State == nil {
+		return protocol.Errorf(protocol.CodeBadRequest, "channel %q is not a state channel; declare state for it in the configuration file", it.Channel)
+	}
+	if it.Type == "" {
+		if it.Type, err = onlyEvent(t.Declaration, event); err != nil {
+			return err
+		}
+	}
+	got, err := h.one(r.Context(), who, it)
+	if err != nil {
+		return err
+	}
+	return h.answer(w, http.StatusOK, got)
+}
+
+// onlyEvent returns the event that need not be named: the only one that is
+// declared, or any where none is.
+func onlyEvent(d *channel.Declaration, any string) (string, error) {
+	if d.Events == nil {
+		return any, nil
+	}
+	names := make([]string, 0, len(d.Events))
+	for name, e := range d.Events {
+		if !e.Ephemeral {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 1 {
+		return names[0], nil
+	}
+	slices.Sort(names)
+	return "", protocol.Errorf(protocol.CodeBadRequest, "name the event with type: channel %q has %q", d.Name, names)
+}

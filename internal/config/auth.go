@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,25 +49,30 @@ func (f fields) auth() {
 	}
 }
 
-// entryNumber is where auth says which of several entries it means; here each is
-// judged alone, and has a line.
-var entryNumber = regexp.MustCompile(`^auth: (jwt entry|key) 1:? `)
-
 // judged lets the room that will use the options judge them.
 func (l *loader) judged(n *node, o auth.Options) bool {
 	_, err := auth.New(o)
+	l.optionErrors(n, "", err)
+	return err == nil
+}
+
+// optionErrors tells what auth says is wrong with the value at n. Each value is
+// judged alone and has a line, so the place that auth gives it is left out.
+func (l *loader) optionErrors(n *node, mend string, err error) {
 	if err == nil {
-		return true
+		return
 	}
-	what := entryNumber.ReplaceAllStringFunc(err.Error(), func(prefix string) string {
-		if strings.Contains(prefix, "key") {
-			return "this key "
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		if e, ok := errors.AsType[*auth.OptionError](err); ok {
+			l.fail(n.place, cmp.Or(e.Mend, mend), "%s", e.What)
+		} else {
+			l.fail(n.place, mend, "%s", err)
 		}
-		return ""
-	})
-	what, mend, _ := strings.Cut(what, "; ")
-	l.fail(n.place, mend, "%s", what)
-	return false
+	}
 }
 
 func (f fields) jwt() auth.JWT {

@@ -50,7 +50,7 @@ func loopback(host string) bool {
 func (f fields) origins() (out []string) {
 	for _, n := range f.texts("origins") {
 		if _, err := auth.ParseOrigins([]string{n.text}); err != nil {
-			f.fail(n.place, "write scheme://host[:port] as browsers send it, self for pages of this server, or * for all", "%s", err)
+			f.optionErrors(n, "write scheme://host[:port] as browsers send it, self for pages of this server, or * for all", err)
 			continue
 		}
 		if n.text == "*" {

@@ -80,6 +80,15 @@ type Feed interface {
 	Control(from string, payload []byte)
 }
 
+// Restarter is a feed that wants to know at once when a log went on in a new
+// epoch, and not only with the next entry of it. Drivers look whether their feed
+// is one.
+type Restarter interface {
+	// Restarted tells that the next entry of the channel follows p. It comes in
+	// order with Entry, and must not block.
+	Restarted(channel string, p protocol.Position)
+}
+
 // Range asks Read for a page of a channel's log, which is always told oldest
 // first: the oldest kept messages after After; or if Last is positive the last
 // so many; or if Before is positive the newest messages before that offset (and

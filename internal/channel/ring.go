@@ -21,6 +21,8 @@ type Ring struct {
 	slots  []slot // a power of two; grows from small, so that quiet channels cost little
 	first  uint64 // sequence of the oldest entry held
 	next   uint64 // sequence that the next entry gets; the first ever is 1
+	born   uint64 // the first sequence of the log's epoch: cursors before it are of another
+	origin uint64 // the mark behind which that epoch began
 	base   uint64 // mark of the cursor just before first
 	head   uint64 // mark of the newest entry
 	bytes  int
@@ -37,7 +39,7 @@ const smallestRing = 4
 // NewRing returns the empty ring of a channel declared by d. position is the
 // offset of the newest entry already in the store; what comes next follows it.
 func NewRing(d *Declaration, position uint64) *Ring {
-	r := &Ring{limit: d.Buffer, kept: d.Kept(), keyed: d.State != nil, first: 1, next: 1}
+	r := &Ring{limit: d.Buffer, kept: d.Kept(), keyed: d.State != nil, first: 1, next: 1, born: 1}
 	if r.kept {
 		r.base, r.head = position, position
 	}
@@ -57,6 +59,9 @@ func (r *Ring) Append(e *Entry) int {
 	if e.Ephemeral {
 		// It moves no mark: a reader who misses it misses nothing that counts.
 	} else if r.kept {
+		if e.Prev > r.head {
+			r.skip(e.Prev) // the feed has a hole, and so does every cursor up to here
+		}
 		r.head = e.Offset
 	} else {
 		r.head++
@@ -74,6 +79,29 @@ func (r *Ring) Append(e *Entry) int {
 		r.drop()
 	}
 	return r.bytes - before
+}
+
+// Restart empties the ring for a log that goes on in another epoch, after the
+// given position. Every cursor from before is overtaken. It returns by how much
+// Bytes changed.
+func (r *Ring) Restart(position uint64) int {
+	before := r.bytes
+	r.skip(position)
+	r.born, r.origin = r.first, position
+	return r.bytes - before
+}
+
+// skip drops everything and leaves out one sequence, so that no cursor is one
+// that the ring can go on from, not even that of a reader who had everything.
+func (r *Ring) skip(position uint64) {
+	for r.len() > 0 {
+		r.drop()
+	}
+	r.next++
+	r.first = r.next
+	if r.kept {
+		r.base, r.head = position, position
+	}
 }
 
 // Shrink drops the oldest entries until at most bytes remain, or one entry, and
@@ -112,6 +140,10 @@ func (r *Ring) Find(mark uint64) (Cursor, bool) {
 type Gap struct {
 	From, To uint64 // offsets, both inclusive; only where the channel keeps messages
 	Missed   uint64 // messages; only where it keeps none
+	// Epoch: the cursor is of another epoch, and so is From. The one of now began
+	// after Origin, and To is not below it.
+	Epoch  bool
+	Origin uint64
 }
 
 // Overtaken reports whether entries after c are gone. If so, it returns the
@@ -122,6 +154,8 @@ func (r *Ring) Overtaken(c Cursor) (resume Cursor, gap *Gap, overtaken bool) {
 		return c, nil, false
 	}
 	switch {
+	case c.Seq+1 < r.born && r.kept:
+		gap = &Gap{From: c.Mark + 1, To: max(c.Mark+1, r.origin), Epoch: true, Origin: r.origin}
 	case r.base <= c.Mark:
 	case r.kept:
 		gap = &Gap{From: c.Mark + 1, To: r.base}

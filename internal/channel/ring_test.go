@@ -322,3 +322,57 @@ func TestLatestKeepsNoOldEntry(t *testing.T) {
 		}
 	}
 }
+
+// TestRestart: every cursor of the epoch before is overtaken, also one that had
+// everything, and those of the new one are not.
+func TestRestart(t *testing.T) {
+	add := func(r *Ring, offset, prev uint64) {
+		r.Append(NewEntry(&protocol.Message{Type: "e", Channel: "c", Offset: offset, Prev: prev, Kept: true, Data: []byte("1")}, false))
+	}
+	r := NewRing(&Declaration{History: &History{}, Buffer: Buffer{Messages: 3, Bytes: 1 << 20}}, 40)
+	add(r, 41, 40)
+	add(r, 42, 41)
+	old, behind := r.Head(), Cursor{r.Head().Seq - 1, 41}
+	if r.Restart(7); r.Bytes() != 0 {
+		t.Errorf("%d bytes are left", r.Bytes())
+	}
+	for _, c := range []Cursor{old, behind, {Mark: 41}} {
+		_, gap, overtaken := r.Overtaken(c)
+		if !overtaken || gap == nil || !gap.Epoch || gap.From != c.Mark+1 || gap.To < gap.From || gap.Origin != 7 {
+			t.Errorf("%+v: overtaken %v, %+v", c, overtaken, gap)
+		}
+	}
+	begin := r.Head()
+	if _, _, overtaken := r.Overtaken(begin); overtaken || begin.Mark != 7 {
+		t.Errorf("the new epoch begins at %+v, overtaken %v", begin, overtaken)
+	}
+	for offset := uint64(8); offset < 12; offset++ {
+		add(r, offset, offset-1)
+	}
+	if _, gap, _ := r.Overtaken(begin); gap == nil || gap.Epoch || gap.From != 8 || gap.To != 8 {
+		t.Errorf("within the new epoch: %+v", gap)
+	}
+	if _, gap, _ := r.Overtaken(old); gap == nil || !gap.Epoch || gap.Origin != 7 {
+		t.Errorf("of the old epoch, later: %+v", gap)
+	}
+	if _, ok := r.Find(42); ok {
+		t.Error("an offset of the old epoch was found")
+	}
+}
+
+// TestRingHole: an entry that does not continue what is held leaves no cursor
+// that could go on over the hole.
+func TestRingHole(t *testing.T) {
+	r := NewRing(&Declaration{History: &History{}, Buffer: Buffer{Messages: 9, Bytes: 1 << 20}}, 5)
+	head := r.Head()
+	r.Append(NewEntry(&protocol.Message{Type: "e", Channel: "c", Offset: 9, Prev: 8, Kept: true}, false))
+	if _, gap, _ := r.Overtaken(head); gap == nil || *gap != (Gap{From: 6, To: 8}) {
+		t.Errorf("the gap is %+v", gap)
+	}
+	if _, ok := r.Find(6); ok {
+		t.Error("an offset in the hole was found")
+	}
+	if c, ok := r.Find(8); !ok || r.Head().Seq != c.Seq+1 {
+		t.Error("the entry behind the hole is not found")
+	}
+}

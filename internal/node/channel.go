@@ -31,11 +31,19 @@ type Channel struct {
 	mu      sync.Mutex
 	ring    *channel.Ring // nil until the broker answered
 	epoch   string
+	era     uint64   // how often the epoch changed while somebody here followed
 	nudgers []Nudger // copied on change, so that append can walk it unlocked
 	state   followState
 	waiting []func(error)
-	early   []*channel.Entry // delivered before the broker said from where
-	counted int64            // what ring holds, as counted in node.ringBytes
+	early   []early // delivered before the broker said from where
+	counted int64   // what ring holds, as counted in node.ringBytes
+}
+
+// early is what the feed delivered of a channel that is not followed yet.
+type early struct {
+	epoch string
+	entry *channel.Entry // nil: the epoch began, after offset
+	after uint64
 }
 
 type followState uint8
@@ -122,9 +130,7 @@ func (c *Channel) followed(p protocol.Position, err error) {
 		c.epoch = p.Epoch
 		c.state = followed
 		for _, e := range early {
-			if e.Offset == 0 || e.Offset > p.Offset {
-				c.put(e)
-			}
+			c.take(e)
 		}
 	}
 	abandoned := err == nil && len(c.nudgers) == 0
@@ -174,7 +180,14 @@ func (c *Channel) remove() {
 }
 
 // append puts e into the ring and nudges everybody.
-func (c *Channel) append(epoch string, e *channel.Entry) {
+func (c *Channel) append(epoch string, e *channel.Entry) { c.deliver(early{epoch: epoch, entry: e}) }
+
+// restart begins another epoch, after a position, and tells everybody.
+func (c *Channel) restart(p protocol.Position) {
+	c.deliver(early{epoch: p.Epoch, after: p.Offset})
+}
+
+func (c *Channel) deliver(e early) {
 	c.mu.Lock()
 	if c.state == following {
 		c.early = append(c.early, e)
@@ -183,13 +196,41 @@ func (c *Channel) append(epoch string, e *channel.Entry) {
 		c.mu.Unlock()
 		return
 	}
-	c.epoch = epoch
-	c.put(e)
+	c.take(e)
 	nudgers := c.nudgers
 	c.mu.Unlock()
 	for _, g := range nudgers {
 		g.Nudge()
 	}
+}
+
+// take is what deliver does of a followed channel. c.mu is held.
+func (c *Channel) take(e early) {
+	switch {
+	case e.entry == nil:
+		c.begin(e.epoch, e.after)
+		return
+	case e.entry.Offset == 0:
+		c.put(e.entry)
+		return
+	case e.epoch != c.epoch:
+		c.begin(e.epoch, e.entry.Prev)
+	case e.entry.Offset <= c.ring.Head().Mark:
+		return // from before the position that following began at
+	}
+	c.put(e.entry)
+}
+
+// begin makes the ring one of another epoch. c.mu is held.
+func (c *Channel) begin(epoch string, after uint64) {
+	if epoch == c.epoch {
+		return
+	}
+	c.epoch = epoch
+	c.era++
+	delta := int64(c.ring.Restart(after))
+	c.counted += delta
+	c.node.ringBytes.Add(delta)
 }
 
 // put appends e to the ring and keeps the node's budget. c.mu is held.
@@ -226,6 +267,14 @@ func (c *Channel) Position() (epoch string, head channel.Cursor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.epoch, c.ring.Head()
+}
+
+// Era returns how often the epoch has changed while the channel was followed:
+// cursors from before the last change are worth nothing.
+func (c *Channel) Era() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.era
 }
 
 // Find returns the cursor after the message with that offset, if the ring can

@@ -202,5 +202,13 @@ func (f *feed) Entry(name, epoch string, e *channel.Entry) {
 	}
 }
 
+// Restarted begins another epoch of a channel.
+func (f *feed) Restarted(name string, p protocol.Position) {
+	n := (*Node)(f)
+	if c := n.lookup(name); c != nil {
+		c.restart(p)
+	}
+}
+
 // Lost hears of members of a channel whose node is gone.
 func (f *feed) Lost(string, []broker.Member) {}

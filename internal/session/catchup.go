@@ -37,9 +37,13 @@ func (g *group) readPage(at int) bool {
 	if m.state == walking {
 		a.state, a.bytes = true, stateBytes
 	}
+	c, ok := g.channel.Find(m.cursor.Mark)
+	if !g.fresh() {
+		return true
+	}
 	if k.snapshot {
 		a.after = k.after
-	} else if c, ok := g.channel.Find(m.cursor.Mark); ok {
+	} else if ok {
 		m.cursor, m.state, m.task = c, lagging, nil
 		return true
 	}
@@ -66,7 +70,14 @@ func (g *group) readPage(at int) bool {
 func (g *group) give(at int, p *page) {
 	m := &g.members[at]
 	x := m.session
+	epoch, _ := g.channel.Position()
 	switch {
+	case !g.fresh():
+		return // what it lacks is of another epoch now
+	case p.epoch != "" && p.epoch != epoch:
+		// The store is in an epoch that the feed has not told of yet.
+		g.hub.again.add(x)
+		return
 	case x.link.Blocked():
 		return // Drained comes back, and asks anew
 	case m.task.snapshot:
@@ -105,7 +116,11 @@ func (g *group) give(at int, p *page) {
 // moved past it meanwhile, in the store again.
 func (g *group) goOn(m *member, offset uint64) {
 	m.cursor = channel.Cursor{Mark: offset}
-	if c, ok := g.channel.Find(offset); ok {
+	c, ok := g.channel.Find(offset)
+	if !g.fresh() {
+		return
+	}
+	if ok {
 		m.cursor, m.state, m.task = c, lagging, nil
 	} else if _, head := g.channel.Position(); head.Mark < offset {
 		m.state, m.task = ahead, nil

@@ -17,6 +17,7 @@ type group struct {
 	members []member
 	waiting []func(g *group, err error)
 	pins    int            // subscriptions about to be made
+	era     uint64         // of the channel: what the members' cursors are of
 	swept   channel.Cursor // what live members have been given, or are being given
 	sweep   *sweep         // under way; nil: none
 	dirty   atomic.Bool    // nudged since the channel was last looked at
@@ -77,6 +78,7 @@ func (g *group) followed(c *node.Channel, err error) {
 	} else {
 		g.channel = c
 		_, g.swept = c.Position()
+		g.era = c.Era()
 	}
 	for _, fn := range waiting {
 		fn(g, err)
@@ -167,8 +169,15 @@ func (g *group) look() {
 // something, and each is told, or given it from the store, on its own.
 func (g *group) overtaken() {
 	_, g.swept = g.channel.Position()
+	era := g.channel.Era()
+	changed := era != g.era
+	g.era = era
 	for i := range g.members {
-		switch m := &g.members[i]; m.state {
+		m := &g.members[i]
+		if changed {
+			g.outdate(m)
+		}
+		switch m.state {
 		case live:
 			if m.cursor.Seq < g.swept.Seq {
 				m.state = lagging

@@ -123,6 +123,9 @@ func (g *group) pull(at int) bool {
 		limit = pacedBytes
 	}
 	if gap := g.channel.Fill(b, m.cursor, limit, true); gap != nil {
+		if gap.Epoch {
+			return g.beginEpoch(m, b.From, gap)
+		}
 		if d.Kept() {
 			// From here on only the mark counts: the store knows no sequences.
 			g.seek(m, m.cursor.Mark)
@@ -172,6 +175,11 @@ func (g *group) settle(m *member) {
 }
 
 func (x *Session) sendGap(name string, gap *channel.Gap, reason string) {
+	x.tellGap(name, gap, reason, "")
+}
+
+// tellGap is sendGap, with the name of the epoch that begins, if one does.
+func (x *Session) tellGap(name string, gap *channel.Gap, reason, epoch string) {
 	h := x.hub
 	h.server.metrics.Gaps.Add(1)
 	d := append(h.data[:0], '{')
@@ -189,5 +197,8 @@ func (x *Session) sendGap(name string, gap *channel.Gap, reason string) {
 	h.data = append(d, `"}`...)
 	m := h.reply(protocol.TypeGap, name, nil)
 	m.Data = h.data
+	if gap.Epoch {
+		m.Epoch, m.Offset, m.Kept = epoch, gap.Origin, true
+	}
 	x.link.Send(m)
 }

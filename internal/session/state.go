@@ -21,6 +21,7 @@ const stateBytes = 32 << 10
 
 // placeByState finds where a subscription of a state channel begins.
 func (x *Session) placeByState(g *group, r *request, t node.Target) {
+	c, held := g.find(r.since)
 	epoch, head := g.channel.Position()
 	switch {
 	case r.since == nil:
@@ -31,7 +32,7 @@ func (x *Session) placeByState(g *group, r *request, t node.Target) {
 		return
 	}
 	since := r.since.Offset
-	if c, ok := g.channel.Find(since); ok {
+	if held {
 		x.begin(g, r, epoch, placement{cursor: c, state: lagging, offset: since, head: head.Mark, recovered: true})
 		return
 	}
@@ -67,7 +68,10 @@ func (g *group) givePart(m *member, p *page) {
 		k.begun, k.until = true, p.head
 		m.cursor = channel.Cursor{Mark: k.until}
 		x.whole(g.name, false)
-		x.sendGap(g.name, gap, k.reason)
+		if k.reason == "epoch" {
+			gap.Epoch, gap.To, gap.Origin = true, max(gap.From, gap.To), p.head
+		}
+		x.tellGap(g.name, gap, k.reason, p.epoch)
 	}
 	h := x.hub
 	d := append(h.data[:0], `{"items":[`...)

@@ -106,6 +106,16 @@ func (x *Session) track(r *request, epoch string, partial bool) {
 	x.stream.tracks[r.track-1].epoch, x.stream.tracks[r.track-1].since = epoch, nil
 }
 
+// beginTrack tells the position of a subscription in another epoch from now on.
+func (x *Session) beginTrack(g *group, epoch string) {
+	if x.stream == nil {
+		return
+	}
+	if i := x.find(g.name); i >= 0 && x.subs[i].track > 0 {
+		x.stream.tracks[x.subs[i].track-1].epoch = epoch
+	}
+}
+
 // whole tells that a state was, or with false that it was not, given to the end.
 func (x *Session) whole(name string, yes bool) {
 	if x.stream != nil {

@@ -167,6 +167,8 @@ type placement struct {
 // place finds where the subscription begins: at the head, or where the client
 // says it was.
 func (x *Session) place(g *group, r *request) {
+	g.fresh() // who is a member already is told before anybody joins with a position of now
+	at, held := g.find(r.since)
 	epoch, head := g.channel.Position()
 	t := g.channel.Target()
 	p := placement{cursor: head, state: live, offset: head.Mark, head: head.Mark}
@@ -183,8 +185,8 @@ func (x *Session) place(g *group, r *request) {
 			return
 		}
 	case r.since != nil:
-		if c, ok := g.channel.Find(r.since.Offset); ok {
-			p = placement{cursor: c, state: lagging, offset: c.Mark, head: head.Mark, recovered: true}
+		if held {
+			p = placement{cursor: at, state: lagging, offset: at.Mark, head: head.Mark, recovered: true}
 			break
 		}
 		// Before what the ring holds, or not come here yet.
@@ -197,12 +199,26 @@ func (x *Session) place(g *group, r *request) {
 	x.begin(g, r, epoch, p)
 }
 
+// find is channel.Find for a position that is perhaps not there. It is asked
+// before the epoch is: one that changes between the two is then not the client's.
+func (g *group) find(since *protocol.Position) (channel.Cursor, bool) {
+	if since == nil {
+		return channel.Cursor{}, false
+	}
+	return g.channel.Find(since.Offset)
+}
+
 // placeByStore asks the store what it still has, and begins there.
 func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
 	x.whileMaking(g, r, a, t, func(read page) {
-		_, head := g.channel.Position()
+		epoch, head := g.channel.Position()
 		p := placement{cursor: head, state: live, offset: head.Mark, head: read.head}
 		switch {
+		case read.epoch != epoch:
+			// The store is in an epoch that the feed has not told of yet.
+			if r.since != nil {
+				p.answer = "epoch"
+			}
 		case a.last > 0 && len(read.entries) == 0:
 		case a.last > 0:
 			p.offset = read.entries[0].Prev
@@ -215,14 +231,14 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
 		default:
 			p.offset, p.recovered = a.after, true
 		}
-		if p.recovered || len(read.entries) > 0 && a.last > 0 {
+		if p.recovered || read.epoch == epoch && len(read.entries) > 0 && a.last > 0 {
 			p.cursor, p.state = channel.Cursor{Mark: p.offset}, catching
 			p.task, p.page = &task{}, &read
 		} else if t.Declaration.State != nil {
 			x.placeAnew(g, r, t, p.answer)
 			return
 		}
-		x.begin(g, r, read.epoch, p)
+		x.begin(g, r, epoch, p)
 	})
 }
 
@@ -233,7 +249,15 @@ func (x *Session) whileMaking(g *group, r *request, a ask, t node.Target, done f
 		g.pins--
 		g.leaveIfEmpty()
 	}
-	x.read(a, t, true, unpin, done, func(err error) { x.fail(r.id, r.channel, err) })
+	era := g.channel.Era()
+	x.read(a, t, true, unpin, func(p page) {
+		if g.channel.Era() != era {
+			g.fresh()
+			x.whileMaking(g, r, a, t, done) // the page may be of the epoch before
+			return
+		}
+		done(p)
+	}, func(err error) { x.fail(r.id, r.channel, err) })
 }
 
 // begin answers and makes the subscription.

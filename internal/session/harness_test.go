@@ -300,6 +300,25 @@ func (c *client) next() protocol.Message {
 	panic("unreachable")
 }
 
+// patient is next for what may take seconds.
+func (c *client) patient() protocol.Message {
+	c.h.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		c.link.mu.Lock()
+		more := c.link.more
+		c.link.mu.Unlock()
+		if got := c.take(1); len(got) == 1 {
+			return got[0]
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			c.h.t.Fatal("no message came")
+		}
+	}
+}
+
 func (c *client) take(most int) []protocol.Message {
 	c.h.t.Helper()
 	c.link.mu.Lock()

@@ -17,6 +17,7 @@ type lateBroker struct {
 	broker.Broker
 	delay  time.Duration // of a read; default 1 ms
 	prompt bool          // publications are answered at once
+	early  bool          // what a read answers is what was there when it began
 
 	reads, now, most atomic.Int32 // read in all, at a time, at most at a time
 	fail             atomic.Int32 // so many reads that come next fail
@@ -89,8 +90,12 @@ func (b *lateBroker) holdReads() (seen chan broker.Range, release func()) {
 }
 
 func (b *lateBroker) Read(ctx context.Context, name string, d *channel.Declaration, r broker.Range) (broker.Page, error) {
+	early, err := b.Broker.Read(ctx, name, d, r)
 	if err := b.wait(ctx, r); err != nil {
 		return broker.Page{}, err
+	}
+	if b.early {
+		return early, err
 	}
 	return b.Broker.Read(ctx, name, d, r)
 }
@@ -100,4 +105,43 @@ func (b *lateBroker) State(ctx context.Context, name string, d *channel.Declarat
 		return broker.StatePage{}, err
 	}
 	return b.Broker.State(ctx, name, d, r)
+}
+
+// behindBroker has a feed that can be held back, as that of a node is when the
+// store has accepted more than has come to it.
+type behindBroker struct {
+	lateBroker
+	feed broker.Feed
+
+	held bool // guarded by mu, as is what follows
+	owed []func()
+}
+
+func (b *behindBroker) Start(ctx context.Context, node string, f broker.Feed) error {
+	b.feed = f
+	return b.Broker.Start(ctx, node, b)
+}
+
+func (b *behindBroker) Entry(name, epoch string, e *channel.Entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held {
+		b.owed = append(b.owed, func() { b.feed.Entry(name, epoch, e) })
+		return
+	}
+	b.feed.Entry(name, epoch, e)
+}
+
+func (b *behindBroker) Lost(name string, members []broker.Member) { b.feed.Lost(name, members) }
+func (b *behindBroker) Control(from string, payload []byte)       { b.feed.Control(from, payload) }
+
+// holdFeed holds the feed back, or lets go what it was held back.
+func (b *behindBroker) holdFeed(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = on
+	for _, fn := range b.owed {
+		fn()
+	}
+	b.owed = nil
 }

@@ -86,6 +86,9 @@ func (n *Node) check(t Target, p *broker.Publication) error {
 	if event.Schema == nil || m.Key != "" && string(m.Data) == "null" {
 		return nil // a deletion has no payload that could fit anything
 	}
+	if d.State != nil && m.Key != "" && !m.Binary && string(m.Data) == "null" {
+		return nil // it deletes the key, and has nothing for the schema to judge
+	}
 	if m.Binary {
 		return protocol.Errorf(protocol.CodeInvalidData, "event %q has a schema, so its data is JSON and not bytes", m.Type)
 	}

@@ -112,6 +112,7 @@ func TestPublishRefusals(t *testing.T) {
 	h := newHouse(t, houseOptions{channels: []*channel.Declaration{
 		{Name: "c", Allow: open(channel.Anyone), Events: map[string]*channel.Event{"e": {Name: "e", Schema: onlyOne{}}, "free": {Name: "free"}}},
 		{Name: "read", Allow: channel.Allow{Subscribe: channel.Anyone}},
+		{Name: "s", State: &channel.State{}, Allow: open(channel.Anyone), Events: map[string]*channel.Event{"e": {Name: "e", Schema: onlyOne{}}}},
 	}})
 	c := h.welcomed("ann")
 	for _, r := range []struct {
@@ -121,6 +122,9 @@ func TestPublishRefusals(t *testing.T) {
 	}{
 		{`{"type":"e","channel":"c","data":2}`, protocol.CodeInvalidData, "must be 1"},
 		{`{"type":"e","channel":"c"}`, protocol.CodeInvalidData, "must be 1"},
+		{`{"type":"e","channel":"c","data":null}`, protocol.CodeInvalidData, "must be 1"},
+		{`{"type":"e","channel":"s","key":"k","data":2}`, protocol.CodeInvalidData, "must be 1"},
+		{`{"type":"e","channel":"s","data":null}`, protocol.CodeInvalidData, "must be 1"},
 		{`{"type":"other","channel":"c","data":1}`, protocol.CodeInvalidData, "other"},
 		{`{"type":"e","channel":"read","data":1}`, protocol.CodeForbidden, "`none`"},
 		{`{"type":"e","channel":"nowhere","data":1}`, protocol.CodeNotFound, "nowhere"},
@@ -134,9 +138,12 @@ func TestPublishRefusals(t *testing.T) {
 			t.Errorf("%s: %s", r.message, m.Data)
 		}
 	}
-	c.send(`{"type":"e","channel":"c","data":1,"id":1}`)
-	if m := c.one(); m.Type != "ack" {
-		t.Error(show([]protocol.Message{m}))
+	// A deletion is no value that a schema could judge.
+	for _, good := range []string{`{"type":"e","channel":"c","data":1,"id":1}`, `{"type":"e","channel":"s","key":"k","data":null,"id":2}`} {
+		c.send(good)
+		if m := c.one(); m.Type != "ack" {
+			t.Error(show([]protocol.Message{m}))
+		}
 	}
 }
 

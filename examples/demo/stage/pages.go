@@ -70,6 +70,12 @@ func Pages(fsys fs.FS) http.Handler {
 	})
 }
 
+// File serves one file that was made and not read. What it is follows from the
+// name's extension.
+func File(name string, body []byte) http.Handler {
+	return http.HandlerFunc(newFile(name, body).serve)
+}
+
 type file struct {
 	body []byte
 	kind string
@@ -84,6 +90,10 @@ func newFile(name string, body []byte) *file {
 		kind = "text/javascript; charset=utf-8"
 	case ".yaml":
 		kind = "text/plain; charset=utf-8"
+	case ".json":
+		kind = "application/json"
+	case ".svg":
+		kind = "image/svg+xml"
 	}
 	return &file{body: body, kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
 }

@@ -230,6 +230,11 @@ func TestPages(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
+	File("made.json", []byte("{}")).ServeHTTP(w, httptest.NewRequest("GET", "/any", nil))
+	if w.Code != 200 || w.Body.String() != "{}" || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("a made file answered %d %s as %s", w.Code, w.Body, w.Header().Get("Content-Type"))
+	}
+	w = httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	again := httptest.NewRequest("GET", "/", nil)
 	again.Header.Set("If-None-Match", w.Header().Get("ETag"))

@@ -11,6 +11,8 @@
 
 const quiet = 25_000; // ms without a word after which we ask whether anybody is there
 const dead = 40_000; // ms without a word after which nobody is
+const beat = 5_000; // ms between two looks at the line
+const patience = 8_000; // ms in which an answer must come when we have been asleep
 const firstWait = 500, longestWait = 20_000;
 
 export class Refusal extends Error {
@@ -27,6 +29,7 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
   const requests = new Map(); // id → {resolve, reject, timer}
   const watchers = new Set();
   let socket, state = {name: 'connecting'}, timer, attempt = 0, lastId = 0, heard = 0;
+  let looked = Date.now(), answerBy = Infinity; // a ping is under way: when its pong must be here
   let current, renewed = false, refusal, comeBack; // comeBack: ms, as a draining server asked
 
   function become(name, more = {}) {
@@ -46,6 +49,7 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
     address.protocol = address.protocol.replace('http', 'ws');
     const mine = socket = new WebSocket(address);
     heard = Date.now();
+    answerBy = Infinity;
     comeBack = refusal = undefined;
     mine.onopen = () => mine.send(JSON.stringify({type: 'auth', token: current}));
     mine.onmessage = (event) => mine === socket && typeof event.data === 'string' && hear(JSON.parse(event.data));
@@ -54,6 +58,7 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
 
   function hear(m) {
     heard = Date.now();
+    if (m.type === 'pong') answerBy = Infinity;
     if (m.type === 'welcome') {
       attempt = 0;
       renewed = false;
@@ -79,7 +84,8 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
       s.position = m.epoch && {epoch: m.epoch, offset: m.offset};
       s.on.subscribed?.(m);
     } else if (m.type === 'state') {
-      for (const item of m.data.items) s.on.message?.({...item, channel: m.channel});
+      if (s.on.state) s.on.state(m);
+      else for (const item of m.data.items) s.on.message?.({...item, channel: m.channel});
     } else if (m.type === 'gap') {
       if (m.data.to !== undefined && s.position) s.position.offset = m.data.to;
       s.on.gap?.(m);
@@ -94,8 +100,8 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
 
   function enter(channel) {
     const s = subscriptions.get(channel);
-    const how = s.position ? {since: s.position} : s.on.last ? {data: {last: s.on.last}} : {};
-    request({type: 'subscribe', channel, ...how}).catch((error) => {
+    const data = {rate: s.on.rate, last: s.position ? undefined : s.on.last};
+    request({type: 'subscribe', channel, since: s.position, data}).catch((error) => {
       if (state.name !== 'live' || subscriptions.get(channel) !== s) return;
       if (error.retryable) setTimeout(() => state.name === 'live' && subscriptions.get(channel) === s && enter(channel), error.after);
       else s.on.refused?.(error);
@@ -143,20 +149,32 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
     });
   }
 
-  // Browsers answer the server's pings without telling the page, so the page asks for itself.
-  const pulse = setInterval(() => {
+  // Browsers answer the server's pings without telling the page, so the page asks
+  // for itself. A machine that slept wakes up with a socket that looks open and may
+  // long be dead, and with messages in it from before: only an answer proves that
+  // somebody is there.
+  function look(awake) {
+    const now = Date.now(), slept = now - looked > 3 * beat;
+    looked = now;
     if (state.name !== 'live') return;
-    const silence = Date.now() - heard;
-    if (silence > dead) {
+    const silence = now - heard;
+    if (silence > dead || now > answerBy) {
       socket.close();
       lost(4201);
-    } else if (silence > quiet) {
+    } else if (answerBy === Infinity && (slept || awake || silence > quiet)) {
       socket.send('{"type":"ping"}');
+      answerBy = now + (slept || awake ? patience : dead - quiet);
     }
-  }, 5_000);
-  addEventListener('online', hurry);
+  }
+  function wake() {
+    hurry();
+    look(true);
+  }
+  const pulse = setInterval(look, beat);
+  addEventListener('online', wake); // it may be another network than before
   addEventListener('offline', () => state.name === 'waiting' && become('offline', state));
-  addEventListener('visibilitychange', () => document.hidden || hurry());
+  addEventListener('visibilitychange', () => document.hidden || wake());
+  document.addEventListener('resume', wake); // after the browser had frozen the page
   dial();
 
   return {
@@ -164,7 +182,9 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
     hurry,
     get state() { return state; },
     send: (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message)),
-    // on: {message, subscribed, gap, refused: functions; last: how many earlier messages to begin with}
+    // on: {message, subscribed, state, gap, refused: functions; last: how many earlier messages to
+    // begin with; rate: how many deliveries a second of each key; since: the position to resume from}.
+    // Without state(), what a snapshot holds is handed to message().
     subscribe(channel, on) {
       subscriptions.set(channel, {on, position: on.since});
       if (state.name === 'live') enter(channel);

@@ -15,7 +15,7 @@ help: ## list the targets
 build: ## build bin/ringdown
 	go build -o bin/ringdown ./cmd/ringdown
 
-demo: ## serve the pet shop and the chat on http://127.0.0.1:8000
+demo: ## serve the pet shop, the chat and the trucks on http://127.0.0.1:8000
 	go run ./cmd/ringdown demo
 
 test: tools vet lint unit fuzz conformance-quick bench-quick ## everything, installing what it needs: this is what CI runs

@@ -1,5 +1,5 @@
-// Package demo runs the example shop and chat on one server, with a page that
-// leads to both: what `ringdown demo` shows.
+// Package demo runs the example shop, chat and trucks on one server, with a page
+// that leads to each: what `ringdown demo` shows.
 //
 // A demo is open by design: everybody may be anybody, staff included, by asking
 // for a token at /demo/token?user=NAME. Do not put it where strangers are.
@@ -23,6 +23,7 @@ import (
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
 	"ringdown/examples/shop"
+	"ringdown/examples/trucks"
 )
 
 // Config is the demo's configuration file, which its first page shows.
@@ -38,6 +39,7 @@ type Options struct {
 	Listen  string       // default 127.0.0.1:8000
 	DataDir string       // kept over restarts; if empty, a temporary one that is removed at the end
 	APIKey  string       // at least 16 bytes; a random one if empty
+	Trucks  int          // how many drive about; default 500
 	Logger  *slog.Logger // default slog.Default()
 	Out     io.Writer    // hears what to try; default os.Stdout
 }
@@ -68,7 +70,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	// it twice does no harm.
 	defer func() { err = errors.Join(err, d.chat.Close(), d.shop.Stop(context.WithoutCancel(ctx))) }()
 	ready := func(a net.Addr) { o.introduce(a, randomKey) }
-	return stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, d.server, d.shop)
+	return stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, d.server, d.shop, d.trucks)
 }
 
 func dataDir(o *Options) (remove func() error, err error) {
@@ -88,6 +90,7 @@ type demo struct {
 	server *ringdown.Server
 	shop   *shop.Shop
 	chat   *chat.Chat
+	trucks *trucks.Fleet
 }
 
 func open(o Options) (*demo, error) {
@@ -100,6 +103,10 @@ func open(o Options) (*demo, error) {
 		Env:    gate.Env,
 		Logger: o.Logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := trucks.Open(trucks.Options{Publish: trucks.Through(server), Trucks: o.Trucks, Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +123,7 @@ func open(o Options) (*demo, error) {
 	if err != nil {
 		return nil, errors.Join(err, pets.Stop(context.Background()))
 	}
-	return &demo{gate: gate, server: server, shop: pets, chat: rooms}, nil
+	return &demo{gate: gate, server: server, shop: pets, chat: rooms, trucks: fleet}, nil
 }
 
 // routes puts the demo's own pages beside the server, which answers the rest.
@@ -125,6 +132,7 @@ func (d *demo) routes() http.Handler {
 	mux.Handle("/", d.server.Handler())
 	d.shop.Routes(mux)
 	d.chat.Routes(mux)
+	d.trucks.Routes(mux)
 	mux.HandleFunc("GET /demo/token", d.gate.ServeToken)
 	mux.HandleFunc("GET /demo/ringdown.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -154,13 +162,14 @@ func (o *Options) introduce(a net.Addr, randomKey bool) {
     %[1]s/shop/?user=ann     order something as ann
     %[1]s/shop/staff         ship it as staff
     %[1]s/chat/?user=ben     talk
+    %[1]s/trucks/            watch %d trucks on a map
     %[1]s/demo/plain.html    twenty lines of JavaScript, no SDK
 
   From a shell:
     TOKEN=$(curl -s '%[1]s/demo/token?user=ann' | cut -d'"' -f4)
     curl %[1]s/shop/orders -H "Authorization: Bearer $TOKEN" \
       -d '{"lines":[{"product":"bell-collar","quantity":1}]}'
-`, url)
+`, url, cmp.Or(o.Trucks, trucks.DefaultTrucks))
 	if randomKey {
 		fmt.Fprintf(&b, "\n  API key for programs, until this process ends (set RINGDOWN_API_KEY to choose it):\n    %s\n", o.APIKey)
 	}

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +60,7 @@ func (n *notice) String() string {
 func run(t *testing.T, o Options) *running {
 	t.Helper()
 	r := &running{t: t, said: &notice{ready: make(chan struct{})}}
+	o.Trucks = cmp.Or(o.Trucks, 5)
 	o.Listen, o.Out, o.Logger = "127.0.0.1:0", r.said, slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -244,6 +247,41 @@ func TestInventoryIsThereAfterARestart(t *testing.T) {
 	}
 }
 
+// Every truck is in the snapshot of some region, and reports there again.
+func TestTrucksReport(t *testing.T) {
+	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey, Trucks: 20})
+	ann := r.dial("ann")
+	regions := []string{"westmark", "northmoor", "lakeland", "ostmark", "eastcape", "southfold"}
+	for _, region := range regions {
+		ann.send(`{"type":"subscribe","channel":"trucks:` + region + `"}`)
+	}
+	for seen := map[string]int{}; len(seen) < 20; {
+		m := ann.await("position")
+		if string(m.Data) == "null" {
+			continue // a region forgets what it may have had before
+		}
+		if seen[m.Key]++; seen[m.Key] == 5 {
+			t.Fatalf("%s reported five times and only %d trucks at all", m.Key, len(seen))
+		}
+		if !strings.HasPrefix(m.Channel, "trucks:") || !slices.Contains(regions, strings.TrimPrefix(m.Channel, "trucks:")) {
+			t.Errorf("a report on %s", m.Channel)
+		}
+	}
+	ann.send(`{"type":"position","channel":"trucks:lakeland","key":"truck-001","id":1,"data":null}`)
+	for {
+		_, text, err := ann.ws.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), `"error"`) {
+			if !strings.Contains(string(text), `"forbidden"`) {
+				t.Errorf("a customer moved a truck: %s", text)
+			}
+			return
+		}
+	}
+}
+
 func TestChatMessagesAreChecked(t *testing.T) {
 	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
 	ann := r.dial("ann")
@@ -264,7 +302,7 @@ func TestChatMessagesAreChecked(t *testing.T) {
 func TestPagesAndFiles(t *testing.T) {
 	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
 	for path, want := range map[string]string{
-		"/": "Pick up.", "/shop/": "Small comforts", "/shop/staff": "At the counter", "/chat/": "Rooms", "/demo/plain.html": "No SDK",
+		"/": "Pick up.", "/shop/": "Small comforts", "/shop/staff": "At the counter", "/chat/": "Rooms", "/trucks/": "trucks", "/trucks/map.json": `"Maren"`, "/trucks/picture.svg": "<svg", "/demo/plain.html": "No SDK",
 		"/demo/ringdown.yaml": "name: orders", "/demo/assets/line.js": "openLine", "/demo/plain.js": "new WebSocket(", "/shop/products": "bell-collar",
 		"/livez": "", "/readyz": "",
 	} {
@@ -318,7 +356,7 @@ func TestRunSaysWhyItCannot(t *testing.T) {
 // that has one would be broken in the browser only.
 func TestPagesHaveNothingInline(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)<script(?:\s[^>]*)?>[^<]|<style|\sstyle=|\son[a-z]+=`)
-	for _, dir := range []string{"web", "../shop/web", "../chat/web", "stage/assets"} {
+	for _, dir := range []string{"web", "../shop/web", "../chat/web", "../trucks/web", "stage/assets"} {
 		err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(name, ".html") {
 				return err

@@ -6,17 +6,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringdown/examples/demo"
+	"ringdown/examples/trucks"
 )
 
 func demoCommand(g *global) *cobra.Command {
 	var o demo.Options
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Serve a pet shop and a chat to look at",
-		Long: `Serve a small live pet shop and a chat, with the configuration file that they
-run on shown on their pages. What they keep stands in the data directory.`,
+		Short: "Serve a pet shop, a chat and a map of trucks to look at",
+		Long: `Serve a small live pet shop, a chat and a map with 500 moving trucks, with the
+configuration file that they run on shown on their pages. What they keep stands in the data directory.`,
 		Example: `  ringdown demo
   ringdown demo --listen 127.0.0.1:9000 --data /tmp/shop
+  ringdown demo --trucks 50
   RINGDOWN_API_KEY=… ringdown demo`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -30,6 +32,7 @@ run on shown on their pages. What they keep stands in the data directory.`,
 	}
 	c.Flags().StringVarP(&o.Listen, "listen", "l", "127.0.0.1:8000", "address to listen on")
 	c.Flags().StringVar(&o.DataDir, "data", "demo-data", "directory of what the demo keeps")
+	c.Flags().IntVar(&o.Trucks, "trucks", trucks.DefaultTrucks, "how many trucks drive about, 1 to 5000")
 	_ = c.MarkFlagDirname("data")
 	return c
 }

@@ -22,6 +22,7 @@ type server struct {
 	t    *testing.T
 	addr string
 	data string
+	more []string // arguments
 	out  *output
 	cmd  *exec.Cmd
 }
@@ -44,13 +45,18 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-func newServer(t *testing.T) *server {
+// newServer starts a demo with a few trucks, or what the arguments say: most
+// tests are about something else.
+func newServer(t *testing.T, more ...string) *server {
 	t.Helper()
+	if len(more) == 0 {
+		more = []string{"--trucks", "5"}
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, addr: l.Addr().String(), data: t.TempDir(), out: new(output)}
+	s := &server{t: t, addr: l.Addr().String(), data: t.TempDir(), more: more, out: new(output)}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +72,7 @@ func newServer(t *testing.T) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, "demo", "--listen", s.addr, "--data", s.data)
+	s.cmd = exec.Command(binary, append([]string{"demo", "--listen", s.addr, "--data", s.data}, s.more...)...)
 	s.cmd.Env = append(os.Environ(), "RINGDOWN_API_KEY="+apiKey)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.cmd.Start(); err != nil {

@@ -10,7 +10,7 @@ function become(name) {
   $('name').value = name;
   if (!$('name').checkValidity()) return;
   remember(name);
-  for (const id of ['to-shop', 'to-chat']) {
+  for (const id of ['to-shop', 'to-chat', 'to-trucks']) {
     const link = new URL($(id).href);
     link.searchParams.set('user', name);
     $(id).href = link;

@@ -1,0 +1,53 @@
+package trucks
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// traffic is all trucks, and whose turn it is to report. It is pure: time and
+// chance are handed in. It is not safe for concurrent use.
+//
+// Every truck has its own moment of the second, so that the reports come in an
+// even stream and not in one burst.
+type traffic struct {
+	country *country
+	trucks  []*truck
+	chance  *rand.Rand
+	begun   time.Time // of the first call of due
+	next    int64     // reports due so far; the next is of truck next modulo all
+}
+
+func newTraffic(c *country, n int, chance *rand.Rand) *traffic {
+	t := &traffic{country: c, chance: chance}
+	for i := range n {
+		t.trucks = append(t.trucks, newTruck(fmt.Sprintf("truck-%03d", i+1), c, chance))
+	}
+	return t
+}
+
+// due moves the trucks whose turn it is and returns them. A machine that slept
+// does not make good for the turns that were missed: each truck comes at most
+// once in a call.
+func (t *traffic) due(now time.Time) (due []*truck) {
+	if t.begun.IsZero() {
+		t.begun = now
+	}
+	all := int64(len(t.trucks))
+	if late := int64(now.Sub(t.turn(t.next)) / time.Second); late > 0 {
+		t.next += late * all
+	}
+	for ; !t.turn(t.next).After(now); t.next++ {
+		truck := t.trucks[t.next%all]
+		truck.move(now, t.country, t.chance)
+		due = append(due, truck)
+	}
+	return due
+}
+
+// turn returns when a report is due.
+func (t *traffic) turn(n int64) time.Time {
+	all := int64(len(t.trucks))
+	return t.begun.Add(time.Duration(n/all)*time.Second + time.Duration(n%all)*time.Second/time.Duration(all))
+}

@@ -1,0 +1,171 @@
+// Package trucks is an example: a map on which five hundred vehicles move.
+//
+// Each of them reports where it is once a second, on the channel of the region
+// that it is in, trucks:{region}, with its own number as the key:
+//
+//	position  {"lon":-18.31,"lat":0.02,"heading":85,"speed":71,"status":"driving",…}
+//	position  null: it has left this region
+//
+// That is all. Who opens the map gets the latest of each vehicle, because the
+// channel keeps a state; who was away gets what has changed; who is slow, or
+// asked for less with `rate`, gets the newest of each and not all that came
+// before. None of it is in this package, which is a simulation of trucks and a
+// page to look at them.
+//
+// The country is invented (country.json), and nothing of it is copied from any
+// map. It lies at the equator, where a degree is as long in either direction,
+// so that the page needs no projection.
+package trucks
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringdown"
+	"ringdown/examples/demo/stage"
+)
+
+// How many trucks there are.
+const (
+	DefaultTrucks = 500
+	MaxTrucks     = 5000
+)
+
+// tick is how often the fleet looks whose turn it is. Reports are spread over
+// the second in steps of it.
+const tick = 20 * time.Millisecond
+
+//go:embed web
+var pages embed.FS
+
+// Publish takes a report to the channel of a region. A nil position says that
+// the truck has left it. It is called concurrently, but for any one truck one
+// call after the other.
+type Publish func(ctx context.Context, region, truck string, p *Position) error
+
+// Through returns the Publish that speaks on srv's trucks:{region} channels.
+func Through(srv *ringdown.Server) Publish {
+	return func(ctx context.Context, region, truck string, p *Position) error {
+		_, err := srv.Publish(ctx, "trucks:"+region, "position", p, ringdown.WithKey(truck))
+		return err
+	}
+}
+
+// Options say how large a fleet is and who hears of it.
+type Options struct {
+	Publish Publish
+	Trucks  int          // default 500, at most 5000
+	Seed    uint64       // of all that happens by chance; 0: another one each time
+	Logger  *slog.Logger // default slog.Default()
+}
+
+// Fleet is the trucks of a country and their page. One goroutine drives all of
+// them, from Start to Stop.
+type Fleet struct {
+	country *country
+	traffic *traffic // owned by run
+	publish Publish
+	log     *slog.Logger
+	failing bool // owned by run: the last reports did not go out
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Open draws the country and puts the trucks on its roads.
+func Open(o Options) (*Fleet, error) {
+	if o.Publish == nil {
+		return nil, errors.New("trucks: Options need a Publish")
+	}
+	n := cmp.Or(o.Trucks, DefaultTrucks)
+	if n < 1 || n > MaxTrucks {
+		return nil, fmt.Errorf("trucks: there can be 1 to %d trucks, not %d", MaxTrucks, n)
+	}
+	c, err := drawCountry(drawing)
+	if err != nil {
+		return nil, err
+	}
+	seed := o.Seed
+	for seed == 0 {
+		seed = rand.Uint64()
+	}
+	return &Fleet{
+		country: c,
+		traffic: newTraffic(c, n, rand.New(rand.NewPCG(seed, seed))),
+		publish: o.Publish,
+		log:     cmp.Or(o.Logger, slog.Default()),
+	}, nil
+}
+
+// Start sets the trucks going.
+func (f *Fleet) Start(context.Context) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel, f.done = cancel, make(chan struct{})
+	go f.run(ctx)
+	return nil
+}
+
+// Stop stops all trucks where they are and waits until the last report is out.
+// Stopping again does nothing.
+func (f *Fleet) Stop(context.Context) error {
+	if f.cancel != nil {
+		f.cancel()
+		<-f.done
+	}
+	return nil
+}
+
+func (f *Fleet) run(ctx context.Context) {
+	defer close(f.done)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			f.report(ctx, f.traffic.due(now))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// report sends the reports of the trucks whose turn it is, all at once, so that
+// a store that has to write them down does so once for all of them.
+func (f *Fleet) report(ctx context.Context, due []*truck) {
+	var all sync.WaitGroup
+	var failure atomic.Pointer[error]
+	for _, t := range due {
+		all.Go(func() {
+			if err := t.report(ctx, f.publish); err != nil {
+				failure.Store(&err)
+			}
+		})
+	}
+	all.Wait()
+	err := failure.Load()
+	switch {
+	case err != nil && !f.failing && ctx.Err() == nil:
+		f.log.Warn("trucks cannot report where they are; they go on trying", "error", *err)
+	case err == nil && f.failing && len(due) > 0:
+		f.log.Info("trucks report again")
+	}
+	f.failing = err != nil || f.failing && len(due) == 0
+}
+
+// Routes adds the page to mux, all of it under /trucks/.
+func (f *Fleet) Routes(mux *http.ServeMux) {
+	web, _ := fs.Sub(pages, "web")
+	mux.Handle("/trucks/", http.StripPrefix("/trucks", stage.Pages(web)))
+	mux.Handle("GET /trucks/map.json", stage.File("map.json", f.country.sheet()))
+	mux.Handle("GET /trucks/picture.svg", stage.File("picture.svg", f.country.picture()))
+}

@@ -186,6 +186,8 @@ func (s *Server) policy(conf *config.Config) session.Policy {
 		Anonymous: conf.Anonymous || s.opts.Dev,
 		AnyToken:  s.opts.Dev,
 		Ping:      conf.WebSocket.PingInterval,
+
+		PresenceGrace: conf.PresenceGrace,
 	}
 }
 

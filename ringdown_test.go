@@ -48,6 +48,9 @@ channels:
   - name: past:{name}
     history: {messages: 100}
     allow: {subscribe: anyone, publish: none, history: signed_in}
+  - name: hall:{name}
+    presence: true
+    allow: {subscribe: anyone, presence: 'user.startsWith("a")'}
 `
 
 func env(name string) (string, bool) {

@@ -219,6 +219,7 @@ func TestREST(t *testing.T) {
 			t.Errorf("GET %s: %d", path, code)
 		}
 	}
+	presenceOverREST(t, s, r)
 	for path, item := range r.all["paths"].(map[string]any) {
 		for method := range item.(map[string]any) {
 			if !r.seen[strings.ToUpper(method)+" "+path] {

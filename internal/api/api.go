@@ -3,8 +3,8 @@
 // it all. Errors are problem documents (RFC 9457) with the codes of the protocol.
 //
 // A caller is a server, by one of the configured keys, or a user, by a token.
-// Servers may do everything; users publish and read where the rules let them and
-// see nothing of others.
+// Servers may do everything; users publish, read and see who is present where the
+// rules let them, and see nothing else of others.
 package api
 
 import (
@@ -53,6 +53,7 @@ var routes = []route{
 	{"PUT", "/v1/channels/{channel}/state/{key}", false, (*Handler).setState},
 	{"DELETE", "/v1/channels/{channel}/state/{key}", false, (*Handler).deleteState},
 	{"POST", "/v1/messages", false, (*Handler).publishBatch},
+	{"GET", "/v1/channels/{channel}/presence", false, (*Handler).listMembers},
 	{"GET", "/v1/channels", false, (*Handler).listChannels},
 	{"GET", "/v1/connections", false, (*Handler).listConnections},
 	{"GET", "/v1/connections/{connection}", false, (*Handler).getConnection},

@@ -73,7 +73,9 @@ type Feed interface {
 	// channel.
 	Entry(channel, epoch string, e *channel.Entry)
 	// Lost tells of members of a channel whose node is gone. Exactly one of the
-	// nodes that are left is told, after the roster has dropped them.
+	// nodes that are left is told, after the roster has dropped them. A driver
+	// that finds that its own node was taken for gone tells it so of its own
+	// members: the node puts those back that are still there.
 	Lost(channel string, members []Member)
 	// Control is a message that another node sent with Bus.Send. payload is the
 	// receiver's to keep.
@@ -162,6 +164,6 @@ type Broker interface {
 	// Ready returns nil when publications can be accepted now.
 	Ready(ctx context.Context) error
 	// Immediate reports that Append always calls Done before it returns, on the
-	// caller's goroutine, and that Read and State do not block.
+	// caller's goroutine, and that Read, State and the Roster do not block.
 	Immediate() bool
 }

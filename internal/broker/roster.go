@@ -3,11 +3,6 @@ package broker
 import (
 	"context"
 	"encoding/json"
-	"slices"
-	"strings"
-	"sync"
-
-	"ringdown/protocol"
 )
 
 // Member is somebody who is present in a channel: one per connection.
@@ -52,73 +47,4 @@ type Bus interface {
 	// empty. It fails with not_found when no such node is known to be there; a nil
 	// error does not say that it arrived. It may block.
 	Send(ctx context.Context, to string, payload []byte) error
-}
-
-// Alone is the roster and the bus of a broker that serves one node only. The
-// zero value is ready to use; it is safe for concurrent use.
-type Alone struct {
-	mu    sync.Mutex
-	rooms map[string]map[string]Member
-}
-
-// Put implements Roster.
-func (a *Alone) Put(_ context.Context, channel string, m Member) (entered bool, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	room := a.rooms[channel]
-	if room == nil {
-		room = map[string]Member{}
-		if a.rooms == nil {
-			a.rooms = map[string]map[string]Member{}
-		}
-		a.rooms[strings.Clone(channel)] = room
-	}
-	_, was := room[m.ID]
-	room[m.ID] = m
-	return !was, nil
-}
-
-// Remove implements Roster.
-func (a *Alone) Remove(_ context.Context, channel, id string) (left bool, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	room := a.rooms[channel]
-	_, was := room[id]
-	delete(room, id)
-	if was && len(room) == 0 {
-		delete(a.rooms, channel)
-	}
-	return was, nil
-}
-
-// Members implements Roster.
-func (a *Alone) Members(_ context.Context, channel string, r MemberRange) (MemberPage, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	room := a.rooms[channel]
-	page := MemberPage{Total: len(room)}
-	if r.Limit <= 0 {
-		return page, nil
-	}
-	for id, m := range room {
-		if id > r.After {
-			page.Members = append(page.Members, m)
-		}
-	}
-	slices.SortFunc(page.Members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
-	if len(page.Members) > r.Limit {
-		page.Members, page.More = page.Members[:r.Limit:r.Limit], true
-	}
-	return page, nil
-}
-
-// Nodes implements Bus: there is nobody else.
-func (a *Alone) Nodes(context.Context) ([]string, error) { return nil, nil }
-
-// Send implements Bus: there is nobody else.
-func (a *Alone) Send(_ context.Context, to string, _ []byte) error {
-	if to == "" {
-		return nil
-	}
-	return protocol.Errorf(protocol.CodeNotFound, "this server runs alone; there is no node %q", to)
 }

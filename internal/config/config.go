@@ -31,8 +31,10 @@ type Config struct {
 	Anonymous bool // clients without a token are let in
 	Channels  []*channel.Declaration
 	Limits    session.Limits // zero fields are the defaults
-	WebSocket websocket.Options
-	Engine    reactor.Options
+	// PresenceGrace is as session.Policy has it.
+	PresenceGrace time.Duration
+	WebSocket     websocket.Options
+	Engine        reactor.Options
 
 	Files    []string // all files that were read, sorted
 	Warnings []string // what is allowed and probably not meant; one line each
@@ -158,6 +160,11 @@ func (l *loader) file(f fields) {
 		c.WebSocket.PingInterval = beat.duration("ping")
 		c.WebSocket.PongTimeout = beat.duration("timeout")
 	}
+	if presence, ok := f.mapping("presence"); ok && presence.node.child("grace") != nil {
+		if c.PresenceGrace = presence.duration("grace"); c.PresenceGrace == 0 {
+			c.PresenceGrace = -1
+		}
+	}
 	if limits, ok := f.mapping("limits"); ok {
 		c.Limits = limits.limits()
 	}
@@ -173,6 +180,8 @@ func (f fields) limits() session.Limits {
 		MessagesBurst:             int(f.number("messages_burst")),
 		UnauthenticatedPerSecond:  int(f.number("unauthenticated_per_second")),
 		Subscriptions:             int(f.number("subscriptions")),
+		Presences:                 int(f.number("presences")),
+		PresenceData:              int(f.size("presence_data")),
 		PendingRequests:           int(f.number("pending_requests")),
 		BadMessages:               int(f.number("bad_messages")),
 		Connections:               int(f.number("connections")),

@@ -46,9 +46,13 @@ func TestFull(t *testing.T) {
 	}
 	if want := (session.Limits{
 		MaxMessage: 128 << 10, MaxMessageUnauthenticated: 8192, MessagesPerSecond: 60, MessagesBurst: 120, UnauthenticatedPerSecond: 6,
+		Presences: 7, PresenceData: 2 << 10,
 		Subscriptions: 1000, PendingRequests: 33, BadMessages: 11, Connections: 50_000, ChannelsPerNode: 2000, Recoveries: 65, HandshakesPerSecond: 700, AuthTimeout: 7500 * time.Millisecond,
 	}); c.Limits != want {
 		t.Errorf("%+v, want %+v", c.Limits, want)
+	}
+	if c.PresenceGrace != 20*time.Second {
+		t.Errorf("a grace of %v", c.PresenceGrace)
 	}
 	if len(c.Auth.JWT) != 3 || !slices.Equal(c.Auth.Keys, []string{"a-key-of-at-least-sixteen-bytes", "a-key-from-a-file-0123456789", "in-the-clear-in-the-clear"}) {
 		t.Fatalf("%+v", c.Auth)
@@ -90,6 +94,16 @@ func TestFull(t *testing.T) {
 	}
 	for o, text := range map[*object]string{} {
 		t.Log(o, text)
+	}
+}
+
+// TestNoGrace: 0s is not the default but none at all.
+func TestNoGrace(t *testing.T) {
+	for text, want := range map[string]time.Duration{"presence: {grace: 0s}": -1, "presence: {}": 0, "presence:": 0, "listen: :1": 0} {
+		c, err := Parse("conf.yaml", []byte(text+"\nchannels: [{name: a, allow: {subscribe: anyone}}]\n"), LoadOptions{})
+		if err != nil || c.PresenceGrace != want {
+			t.Errorf("%s: %v, %v, want %v", text, c, err, want)
+		}
 	}
 }
 

@@ -65,6 +65,7 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
 	{name: "limits", shape: aMapping, of: limitKeys, about: "what one connection may cost"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
+	{name: "presence", shape: aMapping, of: presenceKeys, about: "how it is told who is there"},
 	{name: "compression", shape: aBool, preset: "false", about: "offer permessage-deflate to clients that ask for it"},
 	{name: "engine", shape: aText, words: []string{"epoll", "std"}, about: "how connections are driven; by default the best there is"},
 }}
@@ -94,6 +95,8 @@ var limitKeys = &object{"limits", []key{
 	{name: "messages_burst", shape: aNumber, min: 1, max: 1_000_000, preset: "100", about: "messages of one connection at once"},
 	{name: "unauthenticated_per_second", shape: aNumber, min: 1, max: 1_000, preset: "5", about: "messages of a connection before its token was accepted"},
 	{name: "subscriptions", shape: aNumber, min: 1, max: 100_000, preset: "128", about: "channels that one connection may follow"},
+	{name: "presences", shape: aNumber, min: 1, max: 100_000, preset: "32", about: "channels that one connection may be present in"},
+	{name: "presence_data", shape: aSize, min: 64, max: 64 << 10, preset: "4KiB", about: "what a member may say of itself"},
 	{name: "pending_requests", shape: aNumber, min: 1, max: 10_000, preset: "32", about: "calls of one connection that the application has not answered"},
 	{name: "bad_messages", shape: aNumber, min: 1, max: 1_000, preset: "10", about: "messages that cannot be read before the connection is closed"},
 	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections of this node; 0 is what the file descriptors allow"},
@@ -106,6 +109,10 @@ var limitKeys = &object{"limits", []key{
 var heartbeatKeys = &object{"heartbeat", []key{
 	{name: "ping", shape: aDuration, min: int64(time.Second), max: int64(10 * time.Minute), preset: "25s", about: "a ping is sent after so long without sending anything"},
 	{name: "timeout", shape: aDuration, min: int64(time.Second), max: int64(5 * time.Minute), preset: "10s", about: "time to answer the ping in"},
+}}
+
+var presenceKeys = &object{"presence", []key{
+	{name: "grace", shape: aDuration, min: 0, max: int64(10 * time.Minute), preset: "15s", about: "how long a user who lost the connection may take to come back before others are told; 0s is not at all"},
 }}
 
 var channelKeys = &object{"a channel", []key{
@@ -161,7 +168,7 @@ var absent = map[string]string{
 // home finds the object that has a key of that name, for those who put it at
 // the wrong level.
 func home(name string) *object {
-	for _, o := range []*object{fileKeys, authKeys, jwtKeys, limitKeys, heartbeatKeys, channelKeys, allowKeys, eventKeys} {
+	for _, o := range []*object{fileKeys, authKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, channelKeys, allowKeys, eventKeys} {
 		if o.key(name) != nil {
 			return o
 		}

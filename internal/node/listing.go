@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"ringdown/protocol"
 )
 
 // Info describes an active channel.
@@ -72,7 +74,7 @@ func (n *Node) listHere(_ context.Context, request json.RawMessage) (any, error)
 	}
 	var found []*Channel
 	n.each(func(c *Channel) bool {
-		if c.Name > r.After && strings.HasPrefix(c.Name, r.Prefix) && c.Subscribers() > 0 {
+		if c.Name > r.After && strings.HasPrefix(c.Name, r.Prefix) && c.Subscribers() > 0 && !protocol.ServerOwned(c.Name) {
 			found = append(found, c)
 		}
 		return true

@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"hash/maphash"
 	"log/slog"
 	"sync"
@@ -52,6 +53,7 @@ type Node struct {
 	channels  atomic.Int64
 	metrics   Metrics
 	control   control
+	present   attendance
 }
 
 type shard struct {
@@ -73,6 +75,7 @@ func New(o Options) *Node {
 	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl()}
 	n.table.Store(o.Table)
 	n.Handle(verbChannels, n.listHere)
+	n.present.open(n)
 	for i := range n.shard {
 		n.shard[i].channels = make(map[string]*Channel)
 	}
@@ -95,10 +98,11 @@ func (n *Node) Start(ctx context.Context) error {
 // another one after each start of the process.
 func (n *Node) Name() string { return n.name }
 
-// Stop ends the answers to other nodes and stops the broker.
+// Stop ends the answers to other nodes and the work on members, and stops the
+// broker. It takes nobody out: see the attendance.
 func (n *Node) Stop(ctx context.Context) error {
 	n.control.stop()
-	return n.broker.Stop(ctx)
+	return errors.Join(n.present.stop(ctx), n.broker.Stop(ctx))
 }
 
 // Ready returns nil when publications can be accepted now.
@@ -116,6 +120,9 @@ func (n *Node) Table() *channel.Table { return n.table.Load() }
 func (n *Node) SetTable(t *channel.Table) {
 	n.table.Store(t)
 	n.each(func(c *Channel) bool {
+		if protocol.ServerOwned(c.Name) {
+			return true
+		}
 		if d, params, ok := t.Match(c.Name); ok {
 			c.redeclare(Target{d, params})
 		}
@@ -132,7 +139,8 @@ type Target struct {
 // Resolve finds what the name is declared as. It fails with bad_request for a
 // name that cannot be, forbidden for the server's own, not_found otherwise.
 func (n *Node) Resolve(name string) (Target, error) {
-	if c := n.lookup(name); c != nil {
+	// A log of the server's own may be followed, and is still nobody else's.
+	if c := n.lookup(name); c != nil && !protocol.ServerOwned(name) {
 		return c.Target(), nil
 	}
 	if err := protocol.ValidChannel(name); err != nil {
@@ -163,9 +171,9 @@ func (n *Node) lookup(name string) *Channel {
 	return c
 }
 
-func (n *Node) shardOf(name string) *shard {
-	return &n.shard[maphash.String(n.seed, name)%shards]
-}
+func (n *Node) shardOf(name string) *shard { return &n.shard[n.shardIndex(name)] }
+
+func (n *Node) shardIndex(name string) uint64 { return maphash.String(n.seed, name) % shards }
 
 func (n *Node) each(fn func(c *Channel) bool) {
 	for i := range n.shard {
@@ -200,6 +208,9 @@ func (f *feed) Entry(name, epoch string, e *channel.Entry) {
 	if c := n.lookup(name); c != nil {
 		c.append(epoch, e)
 	}
+	if watched, ok := PresenceOf(name); ok && !n.broker.Immediate() {
+		n.present.overhear(watched, e)
+	}
 }
 
 // Restarted begins another epoch of a channel.
@@ -211,4 +222,6 @@ func (f *feed) Restarted(name string, p protocol.Position) {
 }
 
 // Lost hears of members of a channel whose node is gone.
-func (f *feed) Lost(string, []broker.Member) {}
+func (f *feed) Lost(name string, members []broker.Member) {
+	(*Node)(f).present.lost(name, members)
+}

@@ -16,6 +16,9 @@ type Metrics struct {
 	// BadControl counts messages of other nodes that could not be read or that
 	// there was no room for.
 	BadControl atomic.Uint64
+	// PresenceTold counts changes of members that were handed to the broker, and
+	// PresenceUntold those of them that it did not accept.
+	PresenceTold, PresenceUntold atomic.Uint64
 }
 
 // Metrics returns the node's counters.

@@ -17,7 +17,7 @@
 // bytes, as many as the socket takes, and moves its cursor. The sweep is a job
 // of the loop and takes its turns with reads, timers and other sweeps.
 //
-// A member is in one of four states:
+// A member is in one of these states:
 //
 //	live      swept with the others
 //	resting   asked for a rate; visited by sweeps, pulled when its pace allows
@@ -25,6 +25,7 @@
 //	          by its session, a run at a time, until it has everything
 //	catching  what it lacks is no longer in the ring: read from the store, a
 //	          page at a time
+//	held      what it asked for is on its way, and comes first
 //
 // So nothing is queued for anybody. A connection that does not read costs the
 // rest of one frame, and what it will get is decided when it reads again.

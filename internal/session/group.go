@@ -45,6 +45,7 @@ const (
 	catching
 	walking
 	ahead
+	held
 )
 
 // How much is done before the loop turns to others.
@@ -187,7 +188,7 @@ func (g *group) overtaken() {
 			m.session.wakePaced(g, m)
 		case ahead:
 			g.arrive(m, g.swept)
-		case lagging, catching, walking:
+		case lagging, catching, walking, held:
 		}
 	}
 }

@@ -21,6 +21,8 @@ type Limits struct {
 	HandshakesPerSecond       int           // let in on this node in the long run, four seconds' worth at once. Default 5,000
 	Recoveries                int           // pages read at a time from a store that is not in memory. Default 64
 	AuthTimeout               time.Duration // from open to a token. Default 5 s
+	Presences                 int           // channels that one connection is a member of. Default 32
+	PresenceData              int           // bytes that a member may say of itself. Default 4,096
 }
 
 // WithDefaults returns l with its zero fields filled in.
@@ -41,6 +43,8 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.ChannelsPerNode, 1_000_000)
 	def(&l.Recoveries, 64)
 	def(&l.HandshakesPerSecond, 5_000)
+	def(&l.Presences, 32)
+	def(&l.PresenceData, 4_096)
 	if l.AuthTimeout <= 0 {
 		l.AuthTimeout = 5 * time.Second
 	}

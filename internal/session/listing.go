@@ -24,9 +24,11 @@ type Info struct {
 func (x *Session) info() Info {
 	c := x.client()
 	i := Info{ID: c.Connection, User: c.User, Transport: c.Transport, RemoteAddr: c.RemoteAddr,
-		Opened: time.UnixMilli(x.opened), Subscriptions: make([]string, len(x.subs))}
+		Opened: time.UnixMilli(x.opened), Subscriptions: make([]string, 0, len(x.subs))}
 	for k := range x.subs {
-		i.Subscriptions[k] = x.subs[k].group.name
+		if !x.subs[k].group.watch() {
+			i.Subscriptions = append(i.Subscriptions, x.subs[k].group.name)
+		}
 	}
 	return i
 }

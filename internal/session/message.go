@@ -78,7 +78,7 @@ func (x *Session) dispatch(m *protocol.Message) {
 	case protocol.TypeHistory:
 		x.history(m)
 	case protocol.TypePresence:
-		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is not served by this version of the server", m.Type))
+		x.presence(m)
 	case protocol.TypeWelcome, protocol.TypeSubscribed, protocol.TypeUnsubscribed, protocol.TypeAck, protocol.TypeError,
 		protocol.TypePong, protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:
 		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is the server's word and not a client's", m.Type))

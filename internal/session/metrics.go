@@ -18,6 +18,7 @@ type Metrics struct {
 	Gaps          atomic.Uint64 // told to subscribers
 	Reads         atomic.Uint64 // pages read from a store that is not in memory
 	ReadsShared   atomic.Uint64 // asked for while another read the same
+	Relists       atomic.Uint64 // lists of members, given to who was too slow for the changes
 	Panics        atomic.Uint64 // in handlers, hooks and deliveries
 
 	mu     sync.Mutex

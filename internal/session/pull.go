@@ -85,7 +85,7 @@ func (x *Session) pull() (more bool) {
 			more = g.pull(at) || more
 		case catching, walking:
 			more = g.readPage(at) || more
-		case live, resting, ahead:
+		case live, resting, ahead, held:
 		}
 		if p.given >= most {
 			x.turn = int32(i + 1) // the others come first next time
@@ -106,7 +106,7 @@ func (x *Session) Drained() {
 		case lagging, catching, walking:
 			x.schedule()
 			return
-		case live, resting, ahead:
+		case live, resting, ahead, held:
 		}
 	}
 }
@@ -123,6 +123,9 @@ func (g *group) pull(at int) bool {
 		limit = pacedBytes
 	}
 	if gap := g.channel.Fill(b, m.cursor, limit, true); gap != nil {
+		if g.watch() {
+			return g.relist(at)
+		}
 		if gap.Epoch {
 			return g.beginEpoch(m, b.From, gap)
 		}

@@ -34,6 +34,9 @@ type Policy struct {
 	Anonymous bool          // connections without a token are welcome
 	AnyToken  bool          // --dev without keys: the token is taken for the user's name
 	Ping      time.Duration // announced in welcome
+	// PresenceGrace is how long a member whose connection was lost may take to
+	// come back before it is told to have left. Default 15 s; negative: none.
+	PresenceGrace time.Duration
 }
 
 // Server is what all sessions of a node share. Its methods are safe for
@@ -82,6 +85,9 @@ func (s *Server) SetPolicy(p Policy) {
 	p.Limits = p.Limits.WithDefaults()
 	if p.Ping <= 0 {
 		p.Ping = 25 * time.Second
+	}
+	if p.PresenceGrace == 0 {
+		p.PresenceGrace = 15 * time.Second
 	}
 	s.policy.Store(&p)
 }

@@ -47,6 +47,7 @@ type sub struct {
 	member  int32
 	track   int16 // of a stream: see request.track
 	partial bool  // of a stream: the state was not given to its end
+	present bool  // the connection is a member of the channel's presence
 }
 
 // Open begins a session on a link, on the link's loop. It sends the welcome, or
@@ -93,6 +94,7 @@ func (x *Session) Closed(err error) {
 	}
 	x.closed = true
 	x.hub.loop.Disarm(&x.timer)
+	x.departAll(x.hub.server.policy.Load().PresenceGrace)
 	for len(x.subs) > 0 {
 		x.subs[len(x.subs)-1].group.remove(x, len(x.subs)-1)
 	}
@@ -252,13 +254,14 @@ func (x *Session) fail(id []byte, channel string, err error) {
 // kick ends the connection on somebody's word.
 func (x *Session) kick(code protocol.CloseCode, reason string) {
 	if !x.closed {
+		x.departAll(0) // not to be waited for
 		x.link.Close(code, reason)
 	}
 }
 
 func (x *Session) find(name string) int {
 	for i := range x.subs {
-		if x.subs[i].group.name == name {
+		if x.subs[i].group.name == name && !x.subs[i].group.watch() {
 			return i
 		}
 	}

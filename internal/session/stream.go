@@ -130,7 +130,7 @@ func (x *Session) whole(name string, yes bool) {
 func (x *Session) Busy() bool {
 	return x.suspended != nil || slices.ContainsFunc(x.subs, func(s sub) bool {
 		st := s.group.members[s.member].state
-		return st == lagging || st == catching || st == walking
+		return st == lagging || st == catching || st == walking || st == held
 	})
 }
 

@@ -127,7 +127,7 @@ func (x *Session) mayFollow(r *request) (node.Target, error) {
 	if x.find(r.channel) >= 0 {
 		return t, protocol.Errorf(protocol.CodeConflict, "this connection is subscribed to %q already", r.channel)
 	}
-	if limit := x.hub.server.Limits().Subscriptions; len(x.subs) >= limit {
+	if limit := x.hub.server.Limits().Subscriptions; x.subscriptions() >= limit {
 		return t, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has its limit of %d subscriptions (limits.subscriptions)", limit)
 	}
 	return t, x.permit(channel.OpSubscribe, r.channel, "", t)
@@ -310,6 +310,7 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 	case p.state == lagging:
 		x.schedule()
 	}
+	x.watchPresence(g.name, g.channel.Target(), true)
 }
 
 // unsubscribe ends a subscription.
@@ -319,13 +320,16 @@ func (x *Session) unsubscribe(m *protocol.Message) {
 		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeNotSubscribed, "this connection is not subscribed to %q", m.Channel))
 		return
 	}
-	x.subs[i].group.remove(x, i)
+	x.drop(i)
 	x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, m.Channel, m.ID))
 }
 
 // recheck ends the subscriptions that the rules no longer allow.
 func (x *Session) recheck() {
 	for i := len(x.subs) - 1; i >= 0 && !x.closed; i-- {
+		if i >= len(x.subs) || x.subs[i].group.watch() {
+			continue // it went with its channel, or does
+		}
 		name := x.subs[i].group.name
 		t, err := x.hub.server.node.Redeclared(name)
 		if err == nil {
@@ -335,9 +339,10 @@ func (x *Session) recheck() {
 			err = protocol.Errorf(protocol.CodeConflict, "what channel %q keeps has changed; subscribe again", name)
 		}
 		if err == nil {
+			x.recheckPresence(name, t)
 			continue
 		}
-		x.subs[i].group.remove(x, i)
+		x.drop(i)
 		x.fail(nil, name, err)
 		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, name, nil))
 	}

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/internal/node"
+	"ringdown/internal/session"
+	"ringdown/protocol"
+)
+
+// listMembers answers who is present in a channel: to a server, and to a user
+// who may see it there.
+func (h *Handler) listMembers(w http.ResponseWriter, r *http.Request) error {
+	who, err := h.who(r)
+	if err != nil {
+		return err
+	}
+	n := h.opts.Load().Sessions.Node()
+	name := r.PathValue("channel")
+	t, err := n.Resolve(name)
+	if err != nil {
+		return err
+	}
+	if err := node.HasPresence(t, name); err != nil {
+		return err
+	}
+	if !who.server {
+		if err := permit(who, channel.OpPresence, name, "", t); err != nil {
+			return err
+		}
+	}
+	q := r.URL.Query()
+	limit, after := defaultPage, q.Get("cursor")
+	if s := q.Get("limit"); s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 0 || limit > session.MaxMembers {
+			return protocol.Errorf(protocol.CodeBadRequest, "limit must be from 0 (only the total) to %d", session.MaxMembers)
+		}
+	}
+	if len(after) > protocol.MaxChannel {
+		return protocol.Errorf(protocol.CodeBadRequest, "cursor is not one that this server gave out")
+	}
+	page, err := n.Members(r.Context(), name, broker.MemberRange{After: after, Limit: limit})
+	if err != nil {
+		return err
+	}
+	answer := map[string]any{"channel": name, "members": append([]broker.Member{}, page.Members...), "total": page.Total}
+	if page.More && len(page.Members) > 0 {
+		answer["cursor"] = page.Members[len(page.Members)-1].ID
+	}
+	return h.answer(w, http.StatusOK, answer)
+}

@@ -1,0 +1,301 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/presence"
+	"ringdown/protocol"
+)
+
+// The bounds of the work on members.
+const (
+	// rosterTimeout is how long a change of the roster may take. Enter fails after
+	// it, and a member that cannot be taken out is tried again.
+	rosterTimeout = 5 * time.Second
+	rosterRetry   = 5 * time.Second
+	// rosterLanes is how many changes are under way at a time. Those of one member
+	// go through one lane, one after the other.
+	rosterLanes = 64
+	// maxLingering is how many members of this node may linger; past it, whoever
+	// loses the connection is out at once.
+	maxLingering = 200_000
+)
+
+// attendance is the members that this node put into rosters.
+//
+// A node that stops takes nobody out. Its clients are about to come back to
+// other nodes, and the broker's lease is their grace: watchers see them enter
+// there, and for who does not come back the node that is told of the loss tells
+// the watchers.
+type attendance struct {
+	node *Node
+
+	shard [shards]struct {
+		mu    sync.Mutex
+		rooms map[string]*room
+	}
+	lanes [rosterLanes]lane
+
+	members   atomic.Int64 // in all rooms
+	lingering atomic.Int64
+
+	ctx     context.Context // of the calls of the roster
+	cancel  context.CancelFunc
+	mu      sync.Mutex // guards stopped, and work's growth from nothing
+	stopped bool
+	work    sync.WaitGroup
+}
+
+// room is a channel with members of this node, or with something to tell.
+type room struct {
+	name string
+
+	mu sync.Mutex
+	presence.Room
+	timer     *time.Timer // nil: never needed yet
+	due       time.Time   // what the timer is set to; zero: it is not set
+	busy      int         // calls of the roster under way, which hold the room
+	size      int         // as counted in attendance.members
+	lingering int         // as counted in attendance.lingering
+	gone      bool        // no longer in the map
+}
+
+func (a *attendance) open(n *Node) {
+	a.node = n
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	for i := range a.shard {
+		a.shard[i].rooms = make(map[string]*room)
+	}
+}
+
+// stop waits for the calls under way, and ends them when ctx does.
+func (a *attendance) stop(ctx context.Context) error {
+	a.mu.Lock()
+	a.stopped = true
+	a.mu.Unlock()
+	for i := range a.shard {
+		s := &a.shard[i]
+		s.mu.Lock()
+		rooms := slices.Collect(maps.Values(s.rooms))
+		s.mu.Unlock()
+		for _, r := range rooms {
+			r.mu.Lock()
+			if r.timer != nil {
+				r.timer.Stop()
+			}
+			r.mu.Unlock()
+		}
+	}
+	ended := context.AfterFunc(ctx, a.cancel)
+	a.work.Wait()
+	a.cancel()
+	if !ended() {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// begin counts a goroutine in, unless the node has stopped.
+func (a *attendance) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopped {
+		return false
+	}
+	a.work.Add(1)
+	return true
+}
+
+// room returns the room of that name, made if need be, locked.
+func (a *attendance) room(name string) *room {
+	s := &a.shard[a.node.shardIndex(name)]
+	for {
+		s.mu.Lock()
+		r := s.rooms[name]
+		if r == nil {
+			r = &room{name: name}
+			s.rooms[name] = r
+		}
+		s.mu.Unlock()
+		r.mu.Lock()
+		if !r.gone {
+			return r
+		}
+		r.mu.Unlock() // it went between the look-up and the lock
+	}
+}
+
+// find returns the room of that name, locked, or nil.
+func (a *attendance) find(name string) *room {
+	s := &a.shard[a.node.shardIndex(name)]
+	s.mu.Lock()
+	r := s.rooms[name]
+	s.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	if r.gone {
+		r.mu.Unlock()
+		return nil
+	}
+	return r
+}
+
+// release tells what is due, sets the timer for what is not, and unlocks r. The
+// room goes when nothing is left of it.
+func (a *attendance) release(r *room) {
+	defer r.mu.Unlock()
+	now := time.Now()
+	if at, ok := r.Due(r.Size()); ok && !at.After(now) {
+		a.tell(r, r.Take(now))
+	}
+	a.members.Add(int64(r.Size() - r.size))
+	a.lingering.Add(int64(r.Lingering() - r.lingering))
+	r.size, r.lingering = r.Size(), r.Lingering()
+	if r.Empty() && r.busy == 0 {
+		r.gone = true
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+		s := &a.shard[a.node.shardIndex(r.name)]
+		s.mu.Lock() // the only place where it is taken under a room's lock
+		delete(s.rooms, r.name)
+		s.mu.Unlock()
+		return
+	}
+	at, ok := r.Next()
+	if !ok || !r.due.IsZero() && !at.Before(r.due) {
+		return // nothing to come, or the timer goes off before it
+	}
+	r.due = at
+	if r.timer == nil {
+		r.timer = time.AfterFunc(at.Sub(now), func() { a.fire(r) })
+	} else {
+		r.timer.Reset(at.Sub(now))
+	}
+}
+
+// fire does what a room's timer was set for.
+func (a *attendance) fire(r *room) {
+	if !a.begin() {
+		return
+	}
+	defer a.work.Done()
+	r.mu.Lock()
+	if r.gone {
+		r.mu.Unlock()
+		return
+	}
+	r.due = time.Time{}
+	expired := r.Expired(time.Now())
+	r.busy += len(expired)
+	a.release(r)
+	for _, m := range expired {
+		a.remove(r, m, ignore)
+	}
+}
+
+// put is Node.Enter.
+func (a *attendance) put(name string, m presence.Member, done func(error)) {
+	r := a.room(name)
+	_, here := r.Here(m.ID)
+	if !here {
+		r.Put(m) // at once, so that it lingers if its connection is lost meanwhile
+	}
+	r.busy++
+	a.release(r)
+	a.change(m.ID, func(ctx context.Context, err error) {
+		entered := false
+		if err == nil {
+			entered, err = a.node.broker.Put(ctx, name, broker.Member(m))
+		}
+		r.mu.Lock()
+		r.busy--
+		var old presence.Member
+		replaces := false
+		switch {
+		case err == nil:
+			action := presence.Update
+			if entered {
+				action = presence.Enter
+				if old, replaces = r.Return(m.User); replaces {
+					r.busy++
+				}
+			}
+			if _, still := r.Here(m.ID); still {
+				r.Put(m)
+			}
+			r.Note(action, m)
+		case !here:
+			// It may be in the roster or not: it is taken out to be sure.
+			r.Linger(m.ID, time.Now())
+		}
+		a.release(r)
+		done(rosterError(err))
+		if replaces {
+			a.remove(r, old, ignore)
+		}
+	})
+}
+
+// out is Node.Exit.
+func (a *attendance) out(name, id string, grace time.Duration, done func(error)) {
+	r := a.find(name)
+	if r == nil {
+		done(nil)
+		return
+	}
+	m, here := r.Here(id)
+	if here && grace > 0 && m.User != "" && a.lingering.Load() < maxLingering {
+		r.Linger(id, time.Now().Add(grace))
+		here = false
+	}
+	if !here {
+		a.release(r)
+		done(nil)
+		return
+	}
+	r.Drop(id)
+	r.busy++
+	a.release(r)
+	a.remove(r, m, done)
+}
+
+// remove takes m, whom the room knows no longer, out of the roster. The caller
+// has counted it in r.busy.
+func (a *attendance) remove(r *room, m presence.Member, done func(error)) {
+	a.change(m.ID, func(ctx context.Context, err error) {
+		left := false
+		if err == nil {
+			left, err = a.node.broker.Remove(ctx, r.name, m.ID)
+		}
+		r.mu.Lock()
+		r.busy--
+		if err != nil {
+			r.Put(m)
+			r.Linger(m.ID, time.Now().Add(rosterRetry))
+		} else if left {
+			r.Note(presence.Leave, m)
+		}
+		a.release(r)
+		done(rosterError(err))
+	})
+}
+
+// rosterError is what a client is told.
+func rosterError(err error) error {
+	var e *protocol.Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: rosterRetry,
+		Message: "who is present cannot be changed just now; try again"}
+}

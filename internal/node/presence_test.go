@@ -1,0 +1,642 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/broker/memory"
+	"ringdown/internal/channel"
+	"ringdown/internal/presence"
+	"ringdown/protocol"
+)
+
+// hall is a roster and the logs of presence that several nodes share. Each node
+// has a door to it, which is its broker.
+type hall struct {
+	mu     sync.Mutex
+	roster broker.Alone
+	owner  map[string]*door // by channel and member
+	doors  []*door
+}
+
+type door struct {
+	*memory.Broker
+	hall *hall
+	feed broker.Feed
+
+	mu    sync.Mutex
+	err   error         // what changes of the roster fail with
+	slow  time.Duration // how long they take
+	under int           // changes under way, and the most that there were
+	most  int
+	deaf  bool // hears nothing of the others
+}
+
+func (d *door) Immediate() bool { return false }
+
+func (d *door) Start(_ context.Context, _ string, feed broker.Feed) error {
+	d.feed = feed
+	return nil
+}
+
+func (d *door) Stop(context.Context) error { return nil }
+
+func (d *door) Follow(_ string, _ *channel.Declaration, ready func(protocol.Position, error)) {
+	ready(protocol.Position{}, nil)
+}
+
+func (d *door) Unfollow(string) {}
+
+// Append delivers to every node before it returns, which is the hardest of what
+// a driver may do.
+func (d *door) Append(p *broker.Publication, done broker.Done) {
+	e := channel.NewEntry(&p.Message, p.Ephemeral)
+	d.hall.mu.Lock()
+	for _, o := range d.hall.doors {
+		if o.mu.Lock(); !o.deaf {
+			o.feed.Entry(p.Name(), "", e)
+		}
+		o.mu.Unlock()
+	}
+	d.hall.mu.Unlock()
+	done.Appended(p, broker.Receipt{}, nil)
+}
+
+func (d *door) pass(ctx context.Context) error {
+	d.mu.Lock()
+	err, slow := d.err, d.slow
+	d.under++
+	d.most = max(d.most, d.under)
+	d.mu.Unlock()
+	defer func() { d.mu.Lock(); d.under--; d.mu.Unlock() }()
+	if slow > 0 {
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+func (d *door) set(err error, slow time.Duration) {
+	d.mu.Lock()
+	d.err, d.slow = err, slow
+	d.mu.Unlock()
+}
+
+func (d *door) Put(ctx context.Context, name string, m broker.Member) (bool, error) {
+	if err := d.pass(ctx); err != nil {
+		return false, err
+	}
+	d.hall.mu.Lock()
+	d.hall.owner[name+" "+m.ID] = d
+	d.hall.mu.Unlock()
+	return d.hall.roster.Put(ctx, name, m)
+}
+
+func (d *door) Remove(ctx context.Context, name, id string) (bool, error) {
+	if err := d.pass(ctx); err != nil {
+		return false, err
+	}
+	return d.hall.roster.Remove(ctx, name, id)
+}
+
+func (d *door) Members(ctx context.Context, name string, r broker.MemberRange) (broker.MemberPage, error) {
+	return d.hall.roster.Members(ctx, name, r)
+}
+
+// expire ends the lease of a node: the roster drops its members and another node
+// is told.
+func (h *hall) expire(t *testing.T, name string, gone, other *door) {
+	t.Helper()
+	page, _ := h.roster.Members(t.Context(), name, broker.MemberRange{Limit: 1000})
+	var lost []broker.Member
+	for _, m := range page.Members {
+		if h.owner[name+" "+m.ID] == gone {
+			lost = append(lost, m)
+			if _, err := h.roster.Remove(t.Context(), name, m.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	other.feed.Lost(name, lost)
+}
+
+// watcher is who follows the log of a channel's members: it keeps what it was
+// told, and the table that follows from it.
+type watcher struct {
+	c *Channel
+
+	mu   sync.Mutex
+	at   channel.Cursor
+	told []string
+	view map[string]bool
+}
+
+func (w *watcher) Nudge() {}
+
+func watch(t *testing.T, n *Node, name string) *watcher {
+	t.Helper()
+	w := &watcher{view: map[string]bool{}}
+	log, target := PresenceLog(name)
+	n.Follow(log, target, w, func(c *Channel, err error) {
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		w.c = c
+	})
+	synctest.Wait()
+	_, w.at = w.c.Position()
+	t.Cleanup(func() { w.c.Leave(w) })
+	return w
+}
+
+// read returns what it was told since the last time, such as "enter ann/1".
+func (w *watcher) read(t *testing.T) string {
+	t.Helper()
+	synctest.Wait()
+	var b channel.Batch
+	if gap := w.c.Fill(&b, w.at, 1<<30, true); gap != nil {
+		t.Fatalf("a gap of %d", gap.Missed)
+	}
+	text := string(b.Bytes(channel.FormText, w.at))
+	w.at = b.To
+	var out []string
+	for _, part := range strings.Split(text, `{"type":"presence"`)[1:] {
+		part = part[:strings.LastIndex(part, "}")+1]
+		var m struct {
+			Channel string
+			Data    struct {
+				Action string
+				Member broker.Member
+			}
+		}
+		if err := json.Unmarshal([]byte(`{"type":"presence"`+part), &m); err != nil {
+			t.Fatalf("%v: %s", err, part)
+		}
+		id := m.Data.Member.ID
+		if m.Data.Action == "leave" {
+			delete(w.view, id)
+		} else {
+			w.view[id] = true
+		}
+		out = append(out, strings.TrimRight(m.Data.Action+" "+id+" "+string(m.Data.Member.Data), " "))
+	}
+	return strings.Join(out, ", ")
+}
+
+func newNode(t *testing.T, b broker.Broker) *Node {
+	t.Helper()
+	table, err := channel.NewTable([]*channel.Declaration{{Name: "room", Presence: true}, {Name: "bare"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := New(Options{Broker: b, Table: table, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// halls starts nodes that share a hall.
+func halls(t *testing.T, size int) (*hall, []*Node, []*door) {
+	t.Helper()
+	h := &hall{owner: map[string]*door{}}
+	var nodes []*Node
+	for range size {
+		d := &door{Broker: memory.New(memory.Options{}), hall: h}
+		h.doors = append(h.doors, d)
+		nodes = append(nodes, newNode(t, d))
+	}
+	return h, nodes, h.doors
+}
+
+func member(id, user string) broker.Member { return broker.Member{ID: id, User: user} }
+
+func enter(t *testing.T, n *Node, m broker.Member) error {
+	t.Helper()
+	done := make(chan error, 1)
+	n.Enter("room", m, func(err error) { done <- err })
+	return <-done
+}
+
+func exit(t *testing.T, n *Node, id string, grace time.Duration) error {
+	t.Helper()
+	done := make(chan error, 1)
+	n.Exit("room", id, grace, func(err error) { done <- err })
+	return <-done
+}
+
+func ids(t *testing.T, n *Node) string {
+	t.Helper()
+	page, err := n.Members(t.Context(), "room", broker.MemberRange{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, m := range page.Members {
+		out = append(out, m.ID)
+	}
+	return strings.Join(out, " ")
+}
+
+func expect(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+// both runs a test with a broker that answers at once and one that does not.
+func both(t *testing.T, fn func(t *testing.T, n *Node)) {
+	t.Run("immediate", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { fn(t, newNode(t, memory.New(memory.Options{}))) })
+	})
+	t.Run("blocking", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { _, nodes, _ := halls(t, 1); fn(t, nodes[0]) })
+	})
+}
+
+func TestPresenceIsTold(t *testing.T) {
+	both(t, func(t *testing.T, n *Node) {
+		w := watch(t, n, "room")
+		m := member("a", "ann")
+		for i, step := range []struct {
+			do   func() error
+			want string
+		}{
+			{func() error { return enter(t, n, m) }, "enter a"},
+			{func() error { m.Data = []byte("1"); return enter(t, n, m) }, "update a 1"},
+			{func() error { return exit(t, n, "b", 0) }, ""},
+			{func() error { return exit(t, n, "a", 0) }, "leave a"},
+			{func() error { return exit(t, n, "a", 0) }, ""},
+			{func() error { return enter(t, n, m) }, "enter a 1"},
+		} {
+			if err := step.do(); err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+			expect(t, fmt.Sprint(i), w.read(t), step.want)
+		}
+		if n.Present() != 1 {
+			t.Errorf("%d present", n.Present())
+		}
+	})
+}
+
+func TestGraceIsWaitedFor(t *testing.T) {
+	both(t, func(t *testing.T, n *Node) {
+		w := watch(t, n, "room")
+		for _, m := range []broker.Member{member("a", "ann"), member("b", "ben"), member("g", "")} {
+			if err := enter(t, n, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.read(t)
+		for _, id := range []string{"a", "b", "g"} {
+			if err := exit(t, n, id, 15*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect(t, "who is not signed in is not waited for", w.read(t), "leave g")
+		expect(t, "still in", ids(t, n), "a b")
+		time.Sleep(10 * time.Second)
+		if err := enter(t, n, member("a2", "ann")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "ann comes back", w.read(t), "enter a2, leave a")
+		time.Sleep(5*time.Second - time.Millisecond)
+		expect(t, "before the end", w.read(t), "")
+		time.Sleep(time.Millisecond)
+		expect(t, "ben does not", w.read(t), "leave b")
+		expect(t, "in", ids(t, n), "a2")
+		if n.Present() != 1 || n.present.lingering.Load() != 0 {
+			t.Errorf("%d present, %d linger", n.Present(), n.present.lingering.Load())
+		}
+	})
+}
+
+// In a large room changes are told together, and who comes and goes in between
+// is told of once.
+func TestLargeRoomIsToldInBatches(t *testing.T) {
+	both(t, func(t *testing.T, n *Node) {
+		for i := range 200 {
+			if err := enter(t, n, member(fmt.Sprintf("m%03d", i), "u")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		w := watch(t, n, "room")
+		for _, id := range []string{"a", "b", "c"} {
+			if err := enter(t, n, member(id, id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect(t, "the first after a quiet time", w.read(t), "enter a")
+		if err := exit(t, n, "b", 0); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "the others wait", w.read(t), "")
+		time.Sleep(presence.Window(n.Present()) - time.Millisecond)
+		expect(t, "for as long as the room is large", w.read(t), "")
+		time.Sleep(2 * time.Millisecond)
+		expect(t, "and are told together", w.read(t), "enter c, leave b")
+	})
+}
+
+// Members whose node is gone are told to have left by the one that hears of it.
+func TestLostMembersAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, nodes, doors := halls(t, 3)
+		w := watch(t, nodes[2], "room")
+		for i, n := range nodes {
+			if err := enter(t, n, member(fmt.Sprint("m", i), "")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.read(t)
+		doors[0].deaf = true // it is gone
+		h.expire(t, "room", doors[0], doors[1])
+		expect(t, "told", w.read(t), "leave m0")
+		expect(t, "in", ids(t, nodes[1]), "m1 m2")
+		if nodes[1].Present() != 1 {
+			t.Errorf("%d present", nodes[1].Present())
+		}
+	})
+}
+
+// A node that was taken for gone, and is not, puts its members back when it hears
+// of it: from what the other tells, or from its own driver.
+func TestMembersOfASplitNodeComeBack(t *testing.T) {
+	for name, heal := range map[string]func(h *hall, doors []*door){
+		"overheard": nil,
+		"told by the driver": func(_ *hall, doors []*door) {
+			doors[0].feed.Lost("room", []broker.Member{member("m0", "ann"), member("gone", "x")})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, nodes, doors := halls(t, 2)
+				w := watch(t, nodes[1], "room")
+				for i, n := range nodes {
+					if err := enter(t, n, member(fmt.Sprint("m", i), "ann")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.read(t)
+				doors[0].deaf = heal != nil
+				h.expire(t, "room", doors[0], doors[1])
+				if heal != nil {
+					expect(t, "told while it is away", w.read(t), "leave m0")
+					doors[0].deaf = false
+					heal(h, doors)
+					expect(t, "told when it is back", w.read(t), "leave gone, enter m0")
+				} else {
+					expect(t, "told", w.read(t), "leave m0, enter m0")
+				}
+				expect(t, "in", ids(t, nodes[1]), "m0 m1")
+				// Whoever has left for good stays out.
+				if err := exit(t, nodes[0], "m0", 0); err != nil {
+					t.Fatal(err)
+				}
+				expect(t, "told of the leave", w.read(t), "leave m0")
+				expect(t, "in at the end", ids(t, nodes[1]), "m1")
+			})
+		})
+	}
+}
+
+// While the roster does not answer nobody can enter; who has left is out as soon
+// as it does answer.
+func TestRosterThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes, doors := halls(t, 1)
+		n, d := nodes[0], doors[0]
+		w := watch(t, n, "room")
+		for _, id := range []string{"a", "b"} {
+			if err := enter(t, n, member(id, id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.read(t)
+		d.set(errors.New("a secret of the machine"), 0)
+		err := enter(t, n, member("c", "c"))
+		var e *protocol.Error
+		if !errors.As(err, &e) || e.Code != protocol.CodeUnavailable || !e.Retryable || strings.Contains(e.Message, "secret") {
+			t.Errorf("entering: %v", err)
+		}
+		m := member("a", "a")
+		m.Data = []byte("1")
+		if err := enter(t, n, m); err == nil {
+			t.Error("changed")
+		}
+		if err := exit(t, n, "b", 0); err == nil {
+			t.Error("left")
+		}
+		d.set(nil, 0)
+		expect(t, "meanwhile", w.read(t), "")
+		time.Sleep(rosterRetry)
+		expect(t, "told", w.read(t), "leave b")
+		expect(t, "in", ids(t, n), "a")
+		if n.Present() != 1 {
+			t.Errorf("%d present", n.Present())
+		}
+	})
+}
+
+// A roster that hangs holds nobody up for longer than its time, and the changes
+// that wait behind fail with it.
+func TestRosterThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes, doors := halls(t, 1)
+		n, d := nodes[0], doors[0]
+		d.set(nil, time.Hour)
+		const people = 1000
+		results := make(chan error, people)
+		began := time.Now()
+		for i := range people {
+			n.Enter("room", member(fmt.Sprint(i), "u"), func(err error) { results <- err })
+		}
+		for range people {
+			if err := <-results; err == nil {
+				t.Fatal("entered")
+			}
+		}
+		if took := time.Since(began); took > rosterTimeout+time.Second {
+			t.Errorf("the last heard of it after %v", took)
+		}
+		d.set(nil, 0)
+		d.mu.Lock()
+		if d.most > rosterLanes {
+			t.Errorf("%d changes at a time", d.most)
+		}
+		d.mu.Unlock()
+		time.Sleep(time.Minute)
+		if got := ids(t, n); got != "" || n.Present() != 0 || n.present.lingering.Load() != 0 {
+			t.Errorf("left behind: %q, %d", got, n.Present())
+		}
+		for i := range n.present.shard {
+			s := &n.present.shard[i]
+			s.mu.Lock()
+			if len(s.rooms) > 0 {
+				t.Error("a room is left")
+			}
+			s.mu.Unlock()
+		}
+	})
+}
+
+// The changes of one member are made in the order in which they were asked for.
+func TestChangesOfAMemberAreInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes, doors := halls(t, 1)
+		n := nodes[0]
+		doors[0].set(nil, time.Millisecond)
+		var order []int
+		var mu sync.Mutex
+		for i := range 100 {
+			note := func(error) { mu.Lock(); order = append(order, i); mu.Unlock() }
+			if i%3 == 2 {
+				n.Exit("room", "a", 0, note)
+			} else {
+				n.Enter("room", member("a", "ann"), note)
+			}
+		}
+		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(order) != 100 || !slices.IsSorted(order) {
+			t.Errorf("order %v", order)
+		}
+		expect(t, "in", ids(t, n), "a")
+	})
+}
+
+// Stop waits for what is under way, takes nobody out, and leaves nothing running.
+func TestStopTakesNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes, doors := halls(t, 2)
+		n := nodes[0]
+		if err := errors.Join(enter(t, n, member("a", "ann")), enter(t, n, member("b", "ben"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := exit(t, n, "b", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		doors[0].set(nil, time.Second)
+		under := make(chan error, 1)
+		n.Enter("room", member("c", "cleo"), func(err error) { under <- err })
+		if err := n.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-under; err != nil {
+			t.Error(err)
+		}
+		expect(t, "in", ids(t, nodes[1]), "a b c")
+		if err := enter(t, n, member("d", "dora")); err == nil {
+			t.Error("entered by a node that has stopped")
+		}
+		time.Sleep(2 * time.Hour)
+		expect(t, "later", ids(t, nodes[1]), "a b c")
+	})
+}
+
+func TestStopDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes, doors := halls(t, 1)
+		doors[0].set(nil, time.Hour)
+		done := make(chan error, 1)
+		nodes[0].Enter("room", member("c", "cleo"), func(err error) { done <- err })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := nodes[0].Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("stopped with %v", err)
+		}
+		if err := <-done; err == nil {
+			t.Error("entered")
+		}
+	})
+}
+
+// The logs of presence are the server's own, also while they are followed, and a
+// reload does not make them a channel that a pattern matches.
+func TestPresenceLogIsNobodysChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, memory.New(memory.Options{}))
+		w := watch(t, n, "room")
+		w.c.AddSubscribers(1)
+		log, _ := PresenceLog("room")
+		if of, ok := PresenceOf(log); !ok || of != "room" {
+			t.Errorf("the log of %q, %v", of, ok)
+		}
+		if _, err := n.Resolve(log); protocol.AsError(err).Code != protocol.CodeForbidden {
+			t.Errorf("resolved: %v", err)
+		}
+		if list, _, _ := n.List(t.Context(), "", "", 10); len(list) != 0 {
+			t.Errorf("listed: %v", list)
+		}
+		any, err := channel.NewTable([]*channel.Declaration{{Name: channel.CatchAll, History: &channel.History{Messages: 1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.SetTable(any)
+		if w.c.Target().Declaration != presenceLog {
+			t.Error("redeclared")
+		}
+		for name, ok := range map[string]bool{"room": true, "bare": false} {
+			d := &channel.Declaration{Name: name, Presence: ok}
+			if err := HasPresence(Target{Declaration: d}, name); (err == nil) != ok {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// BenchmarkEnter is one member who enters and leaves a room of that many, beside
+// the same number of others: what it costs does not grow with the room.
+func BenchmarkEnter(b *testing.B) {
+	for _, size := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			br := memory.New(memory.Options{})
+			n := New(Options{Broker: br, Table: &channel.Table{}, Logger: slog.New(slog.DiscardHandler)})
+			if err := n.Start(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			defer n.Stop(context.Background())
+			for i := range size {
+				n.Enter("room", member(fmt.Sprintf("node%08d", i), "u"), ignore)
+			}
+			w := &watcher{}
+			log, target := PresenceLog("room")
+			n.Follow(log, target, w, func(c *Channel, _ error) { w.c = c })
+			defer w.c.Leave(w)
+			told := n.metrics.PresenceTold.Load()
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				id := fmt.Sprintf("node%08dx", i%size)
+				n.Enter("room", member(id, "x"), ignore)
+				n.Exit("room", id, 0, ignore)
+				i++
+			}
+			b.ReportMetric(float64(n.metrics.PresenceTold.Load()-told)/float64(b.N), "told/op")
+		})
+	}
+}

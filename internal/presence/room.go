@@ -1,0 +1,135 @@
+package presence
+
+import (
+	"slices"
+	"sort"
+	"time"
+)
+
+// Room is the members of one channel whom one node put in, and what is to be
+// told of them. The zero value is empty. It is not safe for concurrent use.
+type Room struct {
+	Changes
+	members map[string]*member
+	queue   []*member            // lingering, by the ends of their grace
+	away    map[string][]*member // lingering, by user; the longest gone first
+}
+
+type member struct {
+	Member
+	until time.Time // the end of its grace; zero: it is here
+}
+
+// Put makes m a member that is here, or changes the one of that ID. If it was
+// lingering it no longer is. fresh reports that it was not here.
+func (r *Room) Put(m Member) (fresh bool) {
+	if at := r.members[m.ID]; at != nil {
+		fresh = !at.until.IsZero()
+		r.back(at)
+		at.Member = m
+		return fresh
+	}
+	if r.members == nil {
+		r.members = make(map[string]*member)
+	}
+	r.members[m.ID] = &member{Member: m}
+	return true
+}
+
+// Here returns the member of that ID if it is here, not lingering.
+func (r *Room) Here(id string) (Member, bool) {
+	at := r.members[id]
+	if at == nil || !at.until.IsZero() {
+		return Member{}, false
+	}
+	return at.Member, true
+}
+
+// Linger gives a member until then to come back, and reports whether there is
+// such a member. A member that lingers already is given the new time.
+func (r *Room) Linger(id string, until time.Time) bool {
+	at := r.members[id]
+	if at == nil {
+		return false
+	}
+	r.back(at)
+	at.until = until
+	i := sort.Search(len(r.queue), func(i int) bool { return r.queue[i].until.After(until) })
+	r.queue = slices.Insert(r.queue, i, at)
+	if at.User != "" {
+		if r.away == nil {
+			r.away = make(map[string][]*member)
+		}
+		r.away[at.User] = append(r.away[at.User], at)
+	}
+	return true
+}
+
+// back ends a member's grace.
+func (r *Room) back(at *member) {
+	if at.until.IsZero() {
+		return
+	}
+	i := sort.Search(len(r.queue), func(i int) bool { return !r.queue[i].until.Before(at.until) })
+	for r.queue[i] != at { // others may end at the same moment
+		i++
+	}
+	r.queue = slices.Delete(r.queue, i, i+1)
+	if at.User != "" {
+		left := slices.DeleteFunc(r.away[at.User], func(m *member) bool { return m == at })
+		if r.away[at.User] = left; len(left) == 0 {
+			delete(r.away, at.User)
+		}
+	}
+	at.until = time.Time{}
+}
+
+// Drop takes a member out, lingering or not.
+func (r *Room) Drop(id string) (Member, bool) {
+	at := r.members[id]
+	if at == nil {
+		return Member{}, false
+	}
+	r.back(at)
+	delete(r.members, id)
+	return at.Member, true
+}
+
+// Return takes out the member whose place one takes who has come back: of the
+// lingering ones of that user, the one that is gone the longest. Who is not
+// signed in cannot be known again.
+func (r *Room) Return(user string) (Member, bool) {
+	if away := r.away[user]; user != "" && len(away) > 0 {
+		return r.Drop(away[0].ID)
+	}
+	return Member{}, false
+}
+
+// Expired takes out the members whose grace has ended by now and returns them,
+// the first to end first.
+func (r *Room) Expired(now time.Time) (out []Member) {
+	for len(r.queue) > 0 && !r.queue[0].until.After(now) {
+		m, _ := r.Drop(r.queue[0].ID)
+		out = append(out, m)
+	}
+	return out
+}
+
+// Next returns when the room has something to do: a grace that ends, or changes
+// to tell.
+func (r *Room) Next() (at time.Time, ok bool) {
+	at, ok = r.Due(len(r.members))
+	if len(r.queue) > 0 && (!ok || r.queue[0].until.Before(at)) {
+		return r.queue[0].until, true
+	}
+	return at, ok
+}
+
+// Size returns how many members there are, the lingering ones among them.
+func (r *Room) Size() int { return len(r.members) }
+
+// Lingering returns how many members linger.
+func (r *Room) Lingering() int { return len(r.queue) }
+
+// Empty reports that there is nobody in and nothing to tell.
+func (r *Room) Empty() bool { return len(r.members) == 0 && r.Len() == 0 }

@@ -1,0 +1,259 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/internal/node"
+	"ringdown/internal/presence"
+	"ringdown/internal/reactor"
+	"ringdown/protocol"
+)
+
+// How much one answer lists of who is there. Who wants more asks on.
+const (
+	// MaxMembers is the most members that one answer has.
+	MaxMembers   = 1000
+	membersBytes = 256 << 10
+	// What a watcher is given who was too slow for the changes.
+	relistMembers = 100
+	relistBytes   = 32 << 10
+)
+
+// presenceRequest is the data of a presence message. It owns its memory.
+type presenceRequest struct {
+	Action string          `json:"action"`
+	Data   json.RawMessage `json:"data"`
+	Limit  *int            `json:"limit"`
+	After  string          `json:"after"`
+
+	id      []byte
+	channel string
+}
+
+func newPresenceRequest(m *protocol.Message) (*presenceRequest, error) {
+	r := &presenceRequest{id: append([]byte(nil), m.ID...), channel: string([]byte(m.Channel))}
+	if m.Channel == "" {
+		return r, protocol.Errorf(protocol.CodeBadRequest, "presence needs the field channel")
+	}
+	if m.Binary || len(m.Data) == 0 || json.Unmarshal(m.Data, r) != nil {
+		return r, protocol.Errorf(protocol.CodeBadRequest, "data of presence must be an object with action: enter, update, leave or get; enter and update take data, get takes limit (a whole number) and after (the id of a member)")
+	}
+	if string(r.Data) == "null" {
+		r.Data = nil
+	}
+	return r, nil
+}
+
+// presence takes a presence message.
+func (x *Session) presence(m *protocol.Message) {
+	r, err := newPresenceRequest(m)
+	if err == nil {
+		switch r.Action {
+		case "enter", "update":
+			err = x.enter(r)
+		case "leave":
+			err = x.exit(r)
+		case "get":
+			err = x.members(r)
+		default:
+			err = protocol.Errorf(protocol.CodeBadRequest, "the action of presence is enter, update, leave or get, not %.64q", r.Action)
+		}
+	}
+	if err != nil {
+		x.fail(r.id, r.channel, err)
+	}
+}
+
+// mayPresence says whether x may enter the channel and see who is there.
+func (x *Session) mayPresence(name string, t node.Target) error {
+	if err := node.HasPresence(t, name); err != nil {
+		return err
+	}
+	return x.permit(channel.OpPresence, name, "", t)
+}
+
+// enter makes the connection a member, or changes what it says of itself. A
+// member is a subscriber: so its node hears what is told of it, and it is out
+// when it unsubscribes.
+func (x *Session) enter(r *presenceRequest) error {
+	t, err := x.hub.server.node.Resolve(r.channel)
+	if err == nil {
+		err = x.mayPresence(r.channel, t)
+	}
+	if err != nil {
+		return err
+	}
+	l := x.hub.server.Limits()
+	i := x.find(r.channel)
+	switch {
+	case i < 0:
+		return protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
+	case len(r.Data) > l.PresenceData:
+		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.presence_data), not %d", l.PresenceData, len(r.Data))
+	case x.subs[i].present:
+	case r.Action == "update":
+		return protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
+	case x.presences() >= l.Presences:
+		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.presences)", l.Presences)
+	}
+	fresh := !x.subs[i].present
+	x.subs[i].present = true
+	m := broker.Member{ID: x.ID(), User: x.user(), Data: r.Data}
+	x.whenDone(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
+		if i := x.find(r.channel); err != nil && fresh && i >= 0 {
+			x.subs[i].present = false
+		}
+		x.ackPresence(r, err)
+	})
+	return nil
+}
+
+// exit makes the connection no member any more.
+func (x *Session) exit(r *presenceRequest) error {
+	if _, err := x.hub.server.node.Resolve(r.channel); err != nil {
+		return err
+	}
+	i := x.find(r.channel)
+	if i < 0 || !x.subs[i].present {
+		x.ackPresence(r, nil) // it is as was asked
+		return nil
+	}
+	x.subs[i].present = false
+	x.whenDone(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.ID(), 0, done) }, func(err error) {
+		x.ackPresence(r, err)
+	})
+	return nil
+}
+
+// whenDone calls do, whose done is called on any goroutine or at once, and then
+// done on the loop. The session waits meanwhile.
+func (x *Session) whenDone(do func(done func(error)), done func(error)) {
+	if x.hub.server.node.Immediate() {
+		var result error
+		do(func(err error) { result = err })
+		done(result)
+		return
+	}
+	resume := x.suspend()
+	do(func(err error) {
+		x.hub.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { resume(func() { done(err) }) }))
+	})
+}
+
+func (x *Session) ackPresence(r *presenceRequest, err error) {
+	switch {
+	case err != nil:
+		x.fail(r.id, r.channel, err)
+	case len(r.id) > 0:
+		x.link.Send(x.hub.reply(protocol.TypeAck, r.channel, r.id))
+	}
+}
+
+// members answers who is there.
+func (x *Session) members(r *presenceRequest) error {
+	s := x.hub.server
+	t, err := s.node.Resolve(r.channel)
+	if err == nil {
+		err = x.mayPresence(r.channel, t)
+	}
+	if err != nil {
+		return err
+	}
+	limit := MaxMembers
+	if r.Limit != nil {
+		limit = *r.Limit
+	}
+	if limit < 0 || limit > MaxMembers || len(r.After) > protocol.MaxChannel {
+		return protocol.Errorf(protocol.CodeBadRequest, "limit is from 0 (only the total) to %d, and after is the id of the last member of the page before", MaxMembers)
+	}
+	var page broker.MemberPage
+	read := func() (err error) {
+		page, err = s.node.Members(s.ctx, r.channel, broker.MemberRange{After: r.After, Limit: limit})
+		return err
+	}
+	answer := func(err error) {
+		if err != nil {
+			x.fail(r.id, r.channel, err)
+			return
+		}
+		x.sendMembers(r.id, r.channel, page, membersBytes)
+	}
+	if s.node.Immediate() {
+		answer(read())
+		return nil
+	}
+	// What is told while the list is on its way comes behind it: a client that
+	// heard of a leave first would put the member back in.
+	x.holdWatch(r.channel, true)
+	x.await(read, func(err error) {
+		answer(err)
+		x.holdWatch(r.channel, false)
+	})
+	return nil
+}
+
+// sendMembers sends a page, cut after about so many bytes.
+func (x *Session) sendMembers(id []byte, name string, page broker.MemberPage, bytes int) {
+	h := x.hub
+	d := append(h.data[:0], `{"action":"members","members":[`...)
+	for i, m := range page.Members {
+		if i > 0 && len(d) > bytes {
+			page.More = true
+			break
+		}
+		if i > 0 {
+			d = append(d, ',')
+		}
+		d = presence.AppendMember(d, presence.Member(m))
+	}
+	d = append(d, `],"total":`...)
+	d = strconv.AppendInt(d, int64(page.Total), 10)
+	if page.More {
+		d = append(d, `,"more":true`...)
+	}
+	d = append(d, '}')
+	m := h.reply(protocol.TypePresence, name, id)
+	m.Data = d
+	x.link.Send(m)
+	if h.data = d; cap(d) > keepBatch {
+		h.data = nil
+	}
+}
+
+// relist gives a watcher, who lost changes, the beginning of the list instead,
+// and reports whether there may be more to pull now.
+func (g *group) relist(at int) bool {
+	m := &g.members[at]
+	x, s := m.session, g.hub.server
+	name, _ := node.PresenceOf(g.name)
+	// From before the reading: what is told meanwhile is told again behind it.
+	_, m.cursor = g.channel.Position()
+	m.state = held
+	var page broker.MemberPage
+	read := func(ctx context.Context) (err error) {
+		page, err = s.node.Members(ctx, name, broker.MemberRange{Limit: relistMembers})
+		return err
+	}
+	done := func(err error) {
+		if x.closed || x.watching(name) < 0 {
+			return
+		}
+		if err != nil {
+			x.fail(nil, name, err)
+		} else {
+			s.metrics.Relists.Add(1)
+			x.sendMembers(nil, name, page, relistBytes)
+		}
+		x.holdWatch(name, false)
+	}
+	if s.node.Immediate() {
+		done(read(s.ctx))
+		return !x.closed
+	}
+	s.background(x.hub.loop, read, done)
+	return false
+}

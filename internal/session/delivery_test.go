@@ -121,6 +121,39 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// TestSlowReaderOfMany: whose socket takes a little at a time gets something of
+// each channel, though the first one alone is more than it can take.
+func TestSlowReaderOfMany(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.subscribed("ann", "kept")
+	c.sendf(`{"type":"subscribe","channel":"short","id":2}`)
+	if m := c.next(); m.Type != protocol.TypeSubscribed {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+	c.fill(0)
+	const each = 100
+	for range each {
+		h.publish("kept", "e", "", `"a"`)
+		h.publish("short", "e", "", `"b"`)
+	}
+	h.settle()
+	got := map[string]int{}
+	for got["kept"]+got["short"] < each {
+		before := got["kept"] + got["short"]
+		c.drain(150) // two messages or three
+		h.settle()
+		for _, m := range c.messages() {
+			got[m.Channel]++
+		}
+		if got["kept"]+got["short"] == before {
+			t.Fatalf("it stopped at %v", got)
+		}
+	}
+	if got["kept"] < each/4 || got["short"] < each/4 {
+		t.Errorf("of the first messages came %v", got)
+	}
+}
+
 // TestTrimmed: what history no longer has is named in a gap.
 func TestTrimmed(t *testing.T) {
 	h := newHouse(t, houseOptions{})

@@ -87,8 +87,10 @@ func (x *Session) pull() (more bool) {
 			more = g.readPage(at) || more
 		case live, resting, ahead, held:
 		}
-		if p.given >= most {
-			x.turn = int32(i + 1) // the others come first next time
+		if p.given >= most || x.link.Blocked() {
+			// The others come first next time, also when it was the socket that had
+			// enough: else a reader who lags always lags in the same channels.
+			x.turn = int32(i + 1)
 			more = true
 			break
 		}

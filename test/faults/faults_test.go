@@ -1,0 +1,185 @@
+package faults
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ringdown/test/history"
+)
+
+// memory is what the store in memory promises: nothing outlives the process.
+func memory() history.Policy {
+	return history.Policy{Store: "memory", Kept: kept, Ends: []string{"kill", "term"}}
+}
+
+// TestLines: connections are cut, held up and left half-open all the time, and
+// nobody misses anything.
+func TestLines(t *testing.T) {
+	s := tell(t, memory(), usual, newServer(t, "server", ""))
+	for end := time.Now().Add(either(8*time.Second, 2*time.Minute)); time.Now().Before(end); {
+		s.breakLines()
+		s.sleep(100*time.Millisecond, 400*time.Millisecond)
+	}
+	s.atLeast(history.CountMetTraffic, 10)
+	s.atLeast(history.CountRecovered, 50)
+	s.atLeast(history.CountUnknown, 1)
+	s.atLeast(history.CountRetried, 1)
+	s.atMost(history.CountUnrecovered, 0)
+	s.atMost(history.CountGaps, 0)
+	s.atMost(history.CountEpochs, 0)
+	s.judge()
+}
+
+// breakLines does something to some of the lines.
+func (s *story) breakLines() {
+	p := s.lines[s.rng.IntN(len(s.lines))]
+	switch s.rng.IntN(4) {
+	case 0, 1:
+		s.during("lines", "cut", func() {
+			for _, l := range p.some(s.rng, 0.3) {
+				l.cut()
+			}
+		})
+	case 2:
+		s.during("lines", "hold", func() {
+			held := p.some(s.rng, 0.4)
+			for _, l := range held {
+				l.hold()
+			}
+			s.sleep(300*time.Millisecond, 1200*time.Millisecond)
+			for _, l := range held {
+				l.release()
+			}
+		})
+	case 3:
+		s.during("lines", "deaf", func() {
+			for _, l := range p.some(s.rng, 0.1) {
+				l.deafen()
+			}
+		})
+	}
+}
+
+// TestReadersStop: clients read nothing for a while, which fills their sockets.
+// Whoever reads again within what the log keeps gets all of it; where the log is
+// short, the rest is told of.
+func TestReadersStop(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		kept int
+	}{{"long log", kept}, {"short log", 50}} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := newServer(t, "server", "")
+			srv.configure(fmt.Sprintf(configuration, c.kept))
+			p := memory()
+			p.Kept = c.kept
+			slow := cast{channels: 2, subscribers: 5, publishers: 4, every: 5 * time.Millisecond, pad: 30_000, direct: true}
+			s := tell(t, p, slow, srv)
+			for range either(1, 10) {
+				s.during("lines", "hold", func() {
+					held := s.lines[0].some(s.rng, 0.6)
+					for _, l := range held {
+						l.hold()
+					}
+					s.until(400) // 12 MB: more than the sockets take
+					for _, l := range held {
+						l.release()
+					}
+				})
+				s.sleep(300*time.Millisecond, 800*time.Millisecond)
+			}
+			if c.kept == kept {
+				s.atMost(history.CountUnrecovered, 0)
+				s.atMost(history.CountGaps, 0)
+			} else {
+				s.atLeast(history.CountGaps, 1)
+			}
+			s.judge()
+		})
+	}
+}
+
+// TestRestart: the server is told to end, and started again.
+func TestRestart(t *testing.T) {
+	srv := newServer(t, "server", "")
+	s := tell(t, memory(), usual, srv)
+	for range either(2, 10) {
+		s.sleep(500*time.Millisecond, 1500*time.Millisecond)
+		s.during(srv.name, "term", func() { srv.terminate(); srv.start() })
+	}
+	s.sleep(500*time.Millisecond, time.Second)
+	s.atLeast(history.CountEpochs, 2)
+	s.atLeast(history.CountUnrecovered, 10)
+	s.judge()
+}
+
+// TestKill: the server is killed at any moment, and started again.
+func TestKill(t *testing.T) {
+	srv := newServer(t, "server", "")
+	s := tell(t, memory(), usual, srv)
+	s.kills(srv, either(3, 40))
+	s.atLeast(history.CountEpochs, 2)
+	s.atLeast(history.CountUnknown, 1)
+	s.atLeast(history.CountUnrecovered, 10)
+	s.judge()
+}
+
+// kills kills srv n times, each time with publications under way.
+func (s *story) kills(srv *server, n int) {
+	for range n {
+		s.sleep(200*time.Millisecond, 800*time.Millisecond)
+		s.during(srv.name, "kill", func() { srv.kill(); srv.start() })
+	}
+	s.sleep(300*time.Millisecond, 600*time.Millisecond)
+}
+
+// TestPause: the process stands still for a while, as one whose machine is
+// suspended or out of memory does.
+func TestPause(t *testing.T) {
+	srv := newServer(t, "server", "")
+	s := tell(t, memory(), usual, srv)
+	for range either(2, 3) {
+		s.during(srv.name, "pause", func() {
+			srv.signal(syscall.SIGSTOP)
+			s.sleep(either(2*time.Second, 30*time.Second), either(3*time.Second, 31*time.Second))
+			srv.signal(syscall.SIGCONT)
+		})
+		s.sleep(500*time.Millisecond, time.Second)
+	}
+	s.atMost(history.CountUnrecovered, 0)
+	s.atMost(history.CountEpochs, 0)
+	s.judge()
+}
+
+// TestReload: the configuration is changed again and again, now and then to one
+// that is wrong, and nobody notices.
+func TestReload(t *testing.T) {
+	srv := newServer(t, "server", "")
+	s := tell(t, memory(), usual, srv)
+	good := fmt.Sprintf(configuration, kept)
+	for i := range either(12, 100) {
+		s.during(srv.name, "reload", func() {
+			switch i % 3 {
+			case 0:
+				srv.configure(strings.Replace(good, "100000, messages_burst", "90000, messages_burst", 1))
+			case 1:
+				srv.configure(good + "nonsense: [")
+			default:
+				srv.configure(good + "  - name: other:{n}\n    allow: {subscribe: 'user == params.n'}\n")
+			}
+			srv.signal(syscall.SIGHUP)
+			s.sleep(100*time.Millisecond, 300*time.Millisecond)
+		})
+	}
+	log := srv.log.String()
+	if !strings.Contains(log, "nonsense") {
+		t.Error("the log says nothing of the bad file")
+	}
+	s.atMost(history.CountAway, 0)
+	s.atMost(history.CountUnknown, 0)
+	s.atMost(history.CountGaps, 0)
+	s.judge()
+}

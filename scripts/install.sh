@@ -3,7 +3,7 @@
 # apt, otherwise it names what is missing. What is there already stays as it is.
 set -euo pipefail
 declare -A package=(
-	[chromium]=chromium [python3]=python3 [cc]=gcc [git]=git
+	[chromium]=chromium [python3]=python3 [cc]=gcc [git]=git [redis-server]=redis-server [redis-sentinel]=redis-sentinel
 )
 missing=()
 for program in "${!package[@]}"; do

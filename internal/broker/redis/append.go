@@ -1,0 +1,260 @@
+package redis
+
+import (
+	"context"
+	"hash/maphash"
+	"strconv"
+	"sync"
+	"time"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// Publications go through lanes: those of one channel through the same one, in
+// their order. A lane has one batch on its way at a time; what comes meanwhile
+// makes the next. So one connection carries many messages in each round trip,
+// at low load without waiting, and no goroutine belongs to a publication.
+const (
+	lanes      = 8
+	batchCount = 256
+	batchBytes = 1 << 20
+)
+
+type lane struct {
+	mu    sync.Mutex
+	queue []*publication
+	ended bool // nothing is taken any more
+	wake  chan struct{}
+}
+
+// publication is one that is on its way.
+type publication struct {
+	p       *broker.Publication
+	done    broker.Done
+	name    string
+	message string
+	expires time.Time
+	told    []point // what the script was told this node has seen
+}
+
+var laneSeed = maphash.MakeSeed()
+
+// Append accepts a publication.
+func (b *Broker) Append(p *broker.Publication, d broker.Done) {
+	if err := b.admit(p, d); err != nil {
+		d.Appended(p, broker.Receipt{}, err)
+	}
+}
+
+func (b *Broker) admit(p *broker.Publication, d broker.Done) error {
+	if b.closing.Load() || b.server.down.Load() {
+		return b.failure(errDown)
+	}
+	q := &publication{p: p, done: d, name: string([]byte(p.Name())), message: encode(p), expires: time.Now().Add(b.opts.Timeout)}
+	waiting, bytes := b.pending.Add(1), b.bytes.Add(int64(len(q.message)))
+	if waiting > int64(b.opts.Pending) || bytes > int64(b.opts.PendingBytes) {
+		b.settle(q)
+		return &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: time.Second,
+			Message: "too many publications wait for the message broker; nothing was done, try again"}
+	}
+	l := &b.lanes[maphash.String(laneSeed, q.name)%lanes]
+	l.mu.Lock()
+	ended := l.ended
+	if !ended {
+		l.queue = append(l.queue, q)
+	}
+	l.mu.Unlock()
+	if ended {
+		b.settle(q)
+		return b.failure(errDown)
+	}
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// settle gives back the room that q took.
+func (b *Broker) settle(q *publication) {
+	b.pending.Add(-1)
+	b.bytes.Add(-int64(len(q.message)))
+}
+
+func (b *Broker) answer(q *publication, r broker.Receipt, err error) {
+	b.settle(q)
+	if err != nil {
+		r, err = broker.Receipt{}, b.failure(err)
+	}
+	q.done.Appended(q.p, r, err)
+}
+
+// take returns the next batch of a lane.
+func (l *lane) take() []*publication {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, size := 0, 0
+	for n < len(l.queue) && n < batchCount && (n == 0 || size < batchBytes) {
+		size += len(l.queue[n].message)
+		n++
+	}
+	batch := l.queue[:n:n]
+	if l.queue = l.queue[n:]; len(l.queue) == 0 {
+		l.queue = nil
+	}
+	return batch
+}
+
+// drive sends a lane's batches.
+func (b *Broker) drive(l *lane) {
+	for {
+		batch := l.take()
+		if len(batch) > 0 {
+			b.send(batch)
+			continue
+		}
+		l.mu.Lock()
+		end := l.ended && len(l.queue) == 0
+		l.mu.Unlock()
+		if end {
+			return
+		}
+		select {
+		case <-l.wake:
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
+// drain answers everything that waits and takes nothing more.
+func (b *Broker) drain(ctx context.Context) {
+	for i := range b.lanes {
+		l := &b.lanes[i]
+		l.mu.Lock()
+		l.ended = true
+		l.mu.Unlock()
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+	t := time.NewTicker(5 * time.Millisecond)
+	defer t.Stop()
+	for b.pending.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// abandon answers what drain had no time for. The lanes have ended.
+func (b *Broker) abandon() {
+	for i := range b.lanes {
+		for batch := b.lanes[i].take(); len(batch) > 0; batch = b.lanes[i].take() {
+			for _, q := range batch {
+				b.answer(q, broker.Receipt{}, errDown)
+			}
+		}
+	}
+}
+
+// send runs a batch and answers it.
+func (b *Broker) send(batch []*publication) {
+	now := time.Now()
+	calls := make([]call, 0, len(batch))
+	sent := batch[:0:0]
+	for _, q := range batch {
+		if b.server.down.Load() || now.After(q.expires) {
+			b.answer(q, broker.Receipt{}, errDown) // it was never asked
+			continue
+		}
+		sent = append(sent, q)
+		calls = append(calls, b.publishCall(q))
+	}
+	if len(calls) == 0 {
+		return
+	}
+	replies := b.run(b.ctx, calls...)
+	told := map[string][]point{} // what this batch showed already, in the order of its channel
+	for i, q := range sent {
+		r, err := b.receipt(q, replies[i], told)
+		b.answer(q, r, err)
+	}
+}
+
+func (b *Broker) publishCall(q *publication) call {
+	p := q.p
+	base := b.base(q.name)
+	window := number(broker.DedupeWindow.Milliseconds())
+	if p.Ephemeral || !p.Declaration.Kept() {
+		ephemeral := "0"
+		if p.Ephemeral {
+			ephemeral = "1"
+		}
+		c := call{announceScript, []string{base + metaKey}, []string{base, b.publish, b.clock(), q.message, ephemeral, window}}
+		if p.Dedupe != "" {
+			c.keys = append(c.keys, base+dedupeKey+p.Dedupe)
+		}
+		return c
+	}
+	messages, bytes, age := limits(p.Declaration)
+	key, deleted := "", "0"
+	if p.Declaration.State != nil {
+		key = p.Message.Key
+		if !p.Message.Binary && string(p.Message.Data) == "null" {
+			deleted = "1"
+		}
+	}
+	q.told = b.evidence.seen(q.name)
+	c := b.logCall(publishScript, q.name, p.Declaration, q.told,
+		q.message, newRandom(), window, messages, bytes, age, key, deleted, stateAge(p.Declaration), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
+	if p.Dedupe != "" {
+		c.keys = append(c.keys, base+dedupeKey+p.Dedupe)
+	}
+	return c
+}
+
+// receipt reads what the script answered.
+func (b *Broker) receipt(q *publication, r reply, told map[string][]point) (broker.Receipt, error) {
+	if r.err != nil {
+		return broker.Receipt{}, r.err
+	}
+	if q.p.Ephemeral || !q.p.Declaration.Kept() {
+		f, err := r.texts(2)
+		if err != nil {
+			return broker.Receipt{}, err
+		}
+		time, ok := parseTime(f[1])
+		if !ok {
+			return broker.Receipt{}, errGarbled
+		}
+		return broker.Receipt{Time: time, Duplicate: f[0] == "again"}, nil
+	}
+	f, err := r.texts(5)
+	if err != nil {
+		return broker.Receipt{}, err
+	}
+	if f[0] == "keys" {
+		return broker.Receipt{}, protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", q.name, b.opts.StateKeys)
+	}
+	offset, ok := parseOffset(f[2])
+	time, right := parseTime(f[3])
+	if !ok || !right {
+		return broker.Receipt{}, errGarbled
+	}
+	if f[0] == "again" && f[1] == "-" {
+		// It was accepted when the channel kept nothing.
+		return broker.Receipt{Time: time, Duplicate: true}, nil
+	}
+	if f[0] == "ok" {
+		p := point{f[1], offset, f[4], b.lineage()}
+		b.evidence.add(q.name, append(told[q.name], q.told...), p)
+		told[q.name] = append(told[q.name], p)
+	}
+	return broker.Receipt{Position: protocol.Position{Epoch: f[1], Offset: offset}, Time: time, Duplicate: f[0] == "again"}, nil
+}

@@ -1,0 +1,46 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"ringdown/protocol"
+)
+
+var errDown = errors.New("redis: there is no connection")
+
+// known reports whether err says that nothing was done: Redis refused, or was
+// never asked.
+func known(err error) bool {
+	_, refused := rueidis.IsRedisErr(err)
+	return refused || errors.Is(err, errDown)
+}
+
+// failure is what a client is told of an error.
+func (b *Broker) failure(err error) *protocol.Error {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	retry := func(code protocol.Code, format string, args ...any) *protocol.Error {
+		return &protocol.Error{Code: code, Message: fmt.Sprintf(format, args...), Retryable: true, RetryAfter: time.Second}
+	}
+	if r, ok := rueidis.IsRedisErr(err); ok {
+		// Redis' own words may tell of addresses and passwords: the log has them.
+		return retry(protocol.CodeUnavailable, "the message broker refused (%s); nothing was done, try again", word(r.Error()))
+	}
+	switch {
+	case errors.Is(err, errDown):
+		return retry(protocol.CodeUnavailable, "the message broker is not reachable; nothing was done, try again")
+	case errors.Is(err, errGarbled):
+		return retry(protocol.CodeUnavailable, "the message broker gave an answer that cannot be read")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return retry(protocol.CodeTimeout, "the message broker did not answer within %v; it is not known whether it did as asked, so try again with the same dedupe key", b.opts.Timeout)
+	}
+	return retry(protocol.CodeUnavailable, "the connection to the message broker broke; it is not known whether it did as asked, so try again with the same dedupe key")
+}

@@ -1,0 +1,124 @@
+-- What every script about a channel's log begins with.
+--
+-- KEYS: meta, log, state, order, graves.
+-- ARGV: an epoch in case a new one is needed, the topic that followers listen
+-- to, PUBLISH or SPUBLISH, the time in ms (empty: the server's), how long the
+-- keys live without being used in ms (0: for ever), how many points the caller
+-- has seen, and for each of these its epoch, offset, fingerprint and whether it
+-- must be proven. What follows is the script's own.
+local META, LOG, STATE, ORDER, GRAVES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local SEEN = tonumber(ARGV[6])
+local DAY = 86400000
+
+local function own(i) return ARGV[6 + SEEN * 4 + i] end
+
+local function whole(n) return string.format('%.0f', n) end
+
+local function clock()
+  if ARGV[4] ~= '' then return tonumber(ARGV[4]) end
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- An entry of the log is {id, {'f', fingerprint, 't', time, 'm', message}}.
+local function offset(entry) return tonumber(string.match(entry[1], '^%d+')) end
+
+-- The fingerprint that the log has at an offset; nil where it no longer holds it.
+local function mark(m, at)
+  if at == tonumber(m[2]) then return m[3] end
+  if at == tonumber(m[4]) then return m[5] end
+  local r = redis.call('XRANGE', LOG, whole(at), whole(at))
+  if r[1] then return r[1][2][2] end
+  return nil
+end
+
+-- Whether somebody who has seen that fingerprint at that offset, in this epoch,
+-- has seen another history than this one.
+local function contradicts(m, at, print, strict)
+  if at > tonumber(m[2]) then return true end
+  local p = mark(m, at)
+  if p then return p ~= print end
+  return strict == '1'
+end
+
+-- meta is the epoch, the head's offset and fingerprint, and those of the place
+-- where the epoch began. What the caller has seen is held against it: where that
+-- is not the same history, the log goes on in a new epoch.
+local function open(create)
+  local m = redis.call('HMGET', META, 'e', 'o', 'f', 'b', 'g')
+  if not m[1] then
+    if not create then return nil end
+    redis.call('DEL', LOG, STATE, ORDER, GRAVES)
+    m = {ARGV[1], '0', '0', '0', '0'}
+    redis.call('HSET', META, 'e', m[1], 'o', '0', 'f', '0', 'b', '0', 'g', '0')
+    return m
+  end
+  for i = 7, 6 + SEEN * 4, 4 do
+    if ARGV[i] == m[1] and contradicts(m, tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3]) then
+      m[1], m[4], m[5] = ARGV[1], m[2], m[3]
+      redis.call('HSET', META, 'e', m[1], 'b', m[4], 'g', m[5])
+      redis.call(ARGV[3], ARGV[2], 'R1n ' .. m[1])
+      break
+    end
+  end
+  return m
+end
+
+-- Lets the keys live on. Of a channel that nobody ever published to, nothing is
+-- left a day after it was last looked at.
+local function touch(m)
+  local ttl = tonumber(ARGV[5])
+  if tonumber(m[2]) == 0 and (ttl == 0 or ttl > DAY) then ttl = DAY end
+  if ttl == 0 and redis.call('PTTL', META) == -1 then return end
+  for _, key in ipairs({META, LOG, STATE, ORDER, GRAVES}) do
+    if ttl > 0 then redis.call('PEXPIRE', key, whole(ttl)) else redis.call('PERSIST', key) end
+  end
+end
+
+-- Drops the oldest entries past the limits, 0 being none, and not more than a
+-- thousand or so at a time, so that nobody waits long.
+local function trim(now, messages, bytes, age, added)
+  local len = redis.call('XLEN', LOG)
+  local held = 0
+  if bytes > 0 then
+    -- A log that had no such limit before is taken for one of equal messages.
+    local n = redis.call('HGET', META, 'n')
+    if n then held = tonumber(n) + added elseif added > 0 then held = len * added else bytes = 0 end
+  end
+  for _ = 1, 64 do
+    local cut
+    local done = true
+    for _, e in ipairs(redis.call('XRANGE', LOG, '-', '+', 'COUNT', 16)) do
+      if messages > 0 and len > messages or bytes > 0 and held > bytes and len > 1
+        or age > 0 and now - tonumber(e[2][4]) > age then
+        cut, len, held, done = offset(e), len - 1, held - #e[2][6] - 128, false
+      else
+        done = true
+        break
+      end
+    end
+    if cut then redis.call('XTRIM', LOG, 'MINID', '=', whole(cut + 1)) end
+    if done then break end
+  end
+  if bytes > 0 then
+    if len == 0 then held = 0 end
+    redis.call('HSET', META, 'n', whole(held))
+  end
+end
+
+-- Drops the keys of a state that nobody wrote to for too long.
+local function expire(now, age)
+  if age == 0 then return end
+  for _ = 1, 64 do
+    local keys = redis.call('ZRANGE', ORDER, 0, 15)
+    for _, key in ipairs(keys) do
+      local v = redis.call('HGET', STATE, key)
+      local t = v and tonumber(string.match(v, '^%d+ (%d+) '))
+      if t and now - t <= age then return end
+      redis.call('HDEL', STATE, key)
+      redis.call('ZREM', ORDER, key)
+      redis.call('ZREM', GRAVES, key)
+    end
+    if #keys == 0 then return end
+  end
+end

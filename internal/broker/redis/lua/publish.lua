@@ -1,0 +1,53 @@
+-- Accepts a message of a channel that keeps a log. Own arguments: the message, a
+-- random text, the dedupe window in ms, the limits of the log (messages, bytes,
+-- age in ms), the message's key, '1' if it deletes the key, the age of state
+-- keys in ms, how many keys and how many deletions there may be. KEYS[6] is
+-- where the dedupe key is remembered, if there is one.
+-- Answers {'ok' | 'again' | 'keys', epoch, offset, time, fingerprint}.
+local message, key = own(1), own(7)
+local now = clock()
+local m = open(true)
+if KEYS[6] then
+  local was = redis.call('GET', KEYS[6])
+  if was then
+    local t, e, o, f = string.match(was, '^(%d+) (%S+) (%d+) (%S+)$')
+    if t and now - tonumber(t) < tonumber(own(3)) then return {'again', e, o, t, f} end
+  end
+end
+if key ~= '' and redis.call('ZCARD', ORDER) >= tonumber(own(10)) and not redis.call('ZSCORE', ORDER, key) then
+  return {'keys', m[1], '0', whole(now), '0'}
+end
+local at = tonumber(m[2]) + 1
+local id, time = whole(at), whole(now)
+-- Each fingerprint is chained to the one before it, so that two histories that
+-- parted anywhere never have the same one again.
+local before = m[3]
+local print = string.sub(redis.sha1hex(before .. own(2)), 1, 16)
+local messages, bytes, age = tonumber(own(4)), tonumber(own(5)), tonumber(own(6))
+-- The first write, which is the one that a server without memory refuses.
+if messages > 0 and bytes == 0 then
+  redis.call('XADD', LOG, 'MAXLEN', '=', own(4), id .. '-0', 'f', print, 't', time, 'm', message)
+else
+  redis.call('XADD', LOG, id .. '-0', 'f', print, 't', time, 'm', message)
+end
+redis.call('HSET', META, 'o', id, 'f', print)
+m[2], m[3] = id, print
+if bytes > 0 or age > 0 then trim(now, messages, bytes, age, #message + 128) end
+if key ~= '' then
+  redis.call('HSET', STATE, key, id .. ' ' .. time .. ' ' .. message)
+  redis.call('ZADD', ORDER, id, key)
+  if own(8) == '1' then redis.call('ZADD', GRAVES, id, key) else redis.call('ZREM', GRAVES, key) end
+  while redis.call('ZCARD', GRAVES) > tonumber(own(11)) do
+    local grave = redis.call('ZPOPMIN', GRAVES)
+    redis.call('HDEL', STATE, grave[1])
+    redis.call('ZREM', ORDER, grave[1])
+    redis.call('HSET', META, 'x', grave[2])
+  end
+end
+expire(now, tonumber(own(9)))
+touch(m)
+if KEYS[6] then
+  redis.call('SET', KEYS[6], time .. ' ' .. m[1] .. ' ' .. id .. ' ' .. print, 'PX', whole(own(3) + 10000))
+end
+redis.call(ARGV[3], ARGV[2], 'R1k ' .. m[1] .. ' ' .. id .. ' ' .. time .. ' ' .. before .. ' ' .. print .. '\n' .. message)
+return {'ok', m[1], id, time, print}

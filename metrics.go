@@ -8,6 +8,8 @@ type collector struct{ s *Server }
 
 var (
 	connectionsDesc   = desc("connections", "Open connections.")
+	transportDesc     = desc("transport_connections", "Open connections, by transport; of long-poll the requests that wait.", "transport")
+	transportedDesc   = desc("transport_connections_opened_total", "Connections opened since the start, by transport.", "transport")
 	openedDesc        = desc("connections_opened_total", "Connections opened since the start.")
 	refusedDesc       = desc("connections_refused_total", "Connections refused before the upgrade, because of a limit or a drain.")
 	tokensRefusedDesc = desc("tokens_refused_total", "Tokens that were not accepted.")
@@ -32,6 +34,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(c, ch)
 	ch <- errorsDesc
+	ch <- transportDesc
+	ch <- transportedDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -44,6 +48,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	s, n, m := c.s.sessions.Metrics(), c.s.node.Metrics(), c.s
 	gauge(connectionsDesc, float64(m.sessions.Sessions()))
+	s.Transports(func(name string, open int64, opened uint64) {
+		ch <- prometheus.MustNewConstMetric(transportDesc, prometheus.GaugeValue, float64(open), name)
+		count(transportedDesc, opened, name)
+	})
 	gauge(channelsDesc, float64(m.node.Channels()))
 	gauge(ringBytesDesc, float64(m.node.RingBytes()))
 	gauge(membersDesc, float64(m.node.Present()))

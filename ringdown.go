@@ -38,6 +38,8 @@ import (
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
+	"ringdown/internal/transport/poll"
+	"ringdown/internal/transport/sse"
 	"ringdown/internal/transport/websocket"
 )
 
@@ -87,6 +89,8 @@ type Server struct {
 	node     *node.Node
 	sessions *session.Server
 	sockets  *websocket.Handler
+	events   *sse.Handler
+	polls    *poll.Handler
 	rest     *api.Handler
 	handler  http.Handler
 	registry *prometheus.Registry
@@ -172,6 +176,8 @@ func (s *Server) build(conf *config.Config) (err error) {
 		Descriptors: int(min(descriptors, 1<<30)), Name: "ringdown " + Version, Logger: s.log,
 	})
 	s.sockets = websocket.New(s.engine, s.sessions, s.socketOptions(conf))
+	s.events = sse.New(s.engine, s.sessions, s.eventOptions(conf))
+	s.polls = poll.New(s.engine, s.sessions, poll.Options{Origins: s.origins(conf)})
 	if s.rest, err = api.New(s.apiOptions(conf)); err != nil {
 		return err
 	}
@@ -195,8 +201,15 @@ func (s *Server) policy(conf *config.Config) session.Policy {
 func (s *Server) routes(conf *config.Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.rest)
-	for _, path := range append([]string{"/v1/ws"}, conf.Paths...) {
-		mux.Handle(path, s.sockets)
+	for _, t := range []struct {
+		path    string
+		aliases []string
+		handler http.Handler
+	}{{"/v1/ws", conf.Paths, s.sockets}, {"/v1/sse", conf.SSE.Paths, s.events}, {"/v1/poll", conf.Poll.Paths, s.polls}} {
+		mux.Handle(t.path, t.handler)
+		for _, path := range t.aliases {
+			mux.Handle(path, t.handler)
+		}
 	}
 	return mux
 }
@@ -358,9 +371,12 @@ func (s *Server) Reload() error {
 	s.node.SetTable(conf.Table())
 	s.sessions.SetPolicy(s.policy(conf))
 	s.sockets.Reload(s.socketOptions(conf))
+	s.events.Reload(s.eventOptions(conf))
+	s.polls.Reload(poll.Options{Origins: s.origins(conf)})
 	s.rest.Reload(s.apiOptions(conf))
 	s.sessions.Recheck()
-	if old.Listen != conf.Listen || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) {
+	if old.Listen != conf.Listen || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
+		!slices.Equal(old.SSE.Paths, conf.SSE.Paths) || !slices.Equal(old.Poll.Paths, conf.Poll.Paths) {
 		s.log.Warn("listen, paths and engine changed in the configuration; they take effect at the next start")
 	}
 	return nil

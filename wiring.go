@@ -7,6 +7,7 @@ import (
 	"ringdown/internal/asyncapi"
 	"ringdown/internal/auth"
 	"ringdown/internal/config"
+	"ringdown/internal/transport/sse"
 	"ringdown/internal/transport/websocket"
 )
 
@@ -27,6 +28,14 @@ func (s *Server) origins(conf *config.Config) auth.Origins {
 // socketOptions is what the WebSocket transport takes from the configuration.
 func (s *Server) socketOptions(conf *config.Config) websocket.Options {
 	o := conf.WebSocket
+	o.Origins = s.origins(conf)
+	o.Logger = s.log
+	return o
+}
+
+// eventOptions is what Server-Sent Events take from the configuration.
+func (s *Server) eventOptions(conf *config.Config) sse.Options {
+	o := conf.SSE
 	o.Origins = s.origins(conf)
 	o.Logger = s.log
 	return o

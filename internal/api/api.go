@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/problem"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
@@ -58,6 +59,8 @@ var routes = []route{
 	{"GET", "/v1/connections", false, (*Handler).listConnections},
 	{"GET", "/v1/connections/{connection}", false, (*Handler).getConnection},
 	{"DELETE", "/v1/connections/{connection}", false, (*Handler).deleteConnection},
+	{"POST", "/v1/connections/{connection}/messages", false, (*Handler).postMessage},
+	{"POST", "/v1/tickets", false, (*Handler).issueTicket},
 	{"DELETE", "/v1/users/{user}/connections", false, (*Handler).deleteUser},
 	{"GET", "/v1/openapi.json", true, (*Handler).openAPI},
 	{"GET", "/v1/asyncapi.json", true, (*Handler).asyncAPI},
@@ -113,7 +116,7 @@ func (h *Handler) otherMethod(w http.ResponseWriter, r *http.Request, methods []
 	}
 	w.Header().Set("Allow", strings.Join(append(methods, "OPTIONS"), ", "))
 	if r.Method != http.MethodOptions {
-		h.problem(w, http.StatusMethodNotAllowed, protocol.Errorf(protocol.CodeBadRequest, "%s is not done here", r.Method))
+		problem.Write(w, http.StatusMethodNotAllowed, protocol.Errorf(protocol.CodeBadRequest, "%s is not done here", r.Method))
 		return
 	}
 	if r.Header.Get("Origin") != "" {

@@ -3,25 +3,12 @@ package api
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
-	"time"
 
+	"ringdown/internal/problem"
 	"ringdown/protocol"
 )
 
-// problem is RFC 9457 with the protocol's code.
-type problem struct {
-	Type      string        `json:"type"`
-	Title     string        `json:"title"`
-	Status    int           `json:"status"`
-	Detail    string        `json:"detail"`
-	Code      protocol.Code `json:"code"`
-	Retryable bool          `json:"retryable"`
-}
-
-func problemOf(status int, e *protocol.Error) problem {
-	return problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: e.Message, Code: e.Code, Retryable: e.Retryable}
-}
+func problemOf(status int, e *protocol.Error) problem.Document { return problem.Of(status, e) }
 
 // fail answers with an error. What is not the protocol's is logged and not told.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -29,18 +16,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Code == protocol.CodeInternal && r.Context().Err() == nil {
 		h.opts.Load().Logger.Error("a request failed", "method", r.Method, "pattern", r.Pattern, "error", err)
 	}
-	if e.Code == protocol.CodeUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	}
-	h.problem(w, e.Code.HTTPStatus(), e)
-}
-
-func (h *Handler) problem(w http.ResponseWriter, status int, e *protocol.Error) {
-	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	h.write(w, status, problemOf(status, e))
+	problem.Write(w, e.Code.HTTPStatus(), e)
 }
 
 // answer writes a JSON document.

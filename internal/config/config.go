@@ -17,6 +17,8 @@ import (
 	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
+	"ringdown/internal/transport/poll"
+	"ringdown/internal/transport/sse"
 	"ringdown/internal/transport/websocket"
 )
 
@@ -34,6 +36,8 @@ type Config struct {
 	// PresenceGrace is as session.Policy has it.
 	PresenceGrace time.Duration
 	WebSocket     websocket.Options
+	SSE           sse.Options
+	Poll          poll.Options
 	Engine        reactor.Options
 
 	Files    []string // all files that were read, sorted
@@ -152,7 +156,8 @@ func (l *loader) file(f fields) {
 	c := l.conf
 	c.Listen = f.listen()
 	c.Origins = f.origins()
-	c.Paths = f.paths()
+	seen := map[string]bool{}
+	c.Paths = f.paths("/v1/ws", seen)
 	c.Engine.Engine = f.text("engine")
 	c.WebSocket.Paths = c.Paths
 	c.WebSocket.Compression = f.boolean("compression")
@@ -164,6 +169,13 @@ func (l *loader) file(f fields) {
 		if c.PresenceGrace = presence.duration("grace"); c.PresenceGrace == 0 {
 			c.PresenceGrace = -1
 		}
+	}
+	if events, ok := f.mapping("sse"); ok {
+		c.SSE.Heartbeat = events.duration("heartbeat")
+		c.SSE.Paths = events.paths("/v1/sse", seen)
+	}
+	if polls, ok := f.mapping("poll"); ok {
+		c.Poll.Paths = polls.paths("/v1/poll", seen)
 	}
 	if limits, ok := f.mapping("limits"); ok {
 		c.Limits = limits.limits()

@@ -44,6 +44,9 @@ func TestFull(t *testing.T) {
 		reflect.ValueOf(ws.Origins).IsZero() {
 		t.Errorf("%+v", ws)
 	}
+	if c.SSE.Heartbeat != 11*time.Second || !slices.Equal(c.SSE.Paths, []string{"/events"}) || !slices.Equal(c.Poll.Paths, []string{"/v1/poll/again"}) {
+		t.Errorf("%+v %+v", c.SSE, c.Poll)
+	}
 	if want := (session.Limits{
 		MaxMessage: 128 << 10, MaxMessageUnauthenticated: 8192, MessagesPerSecond: 60, MessagesBurst: 120, UnauthenticatedPerSecond: 6,
 		Presences: 7, PresenceData: 2 << 10,

@@ -66,6 +66,8 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "limits", shape: aMapping, of: limitKeys, about: "what one connection may cost"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
 	{name: "presence", shape: aMapping, of: presenceKeys, about: "how it is told who is there"},
+	{name: "sse", shape: aMapping, of: sseKeys, about: "Server-Sent Events"},
+	{name: "poll", shape: aMapping, of: pollKeys, about: "long-poll"},
 	{name: "compression", shape: aBool, preset: "false", about: "offer permessage-deflate to clients that ask for it"},
 	{name: "engine", shape: aText, words: []string{"epoll", "std"}, about: "how connections are driven; by default the best there is"},
 }}
@@ -113,6 +115,15 @@ var heartbeatKeys = &object{"heartbeat", []key{
 
 var presenceKeys = &object{"presence", []key{
 	{name: "grace", shape: aDuration, min: 0, max: int64(10 * time.Minute), preset: "15s", about: "how long a user who lost the connection may take to come back before others are told; 0s is not at all"},
+}}
+
+var sseKeys = &object{"sse", []key{
+	{name: "heartbeat", shape: aDuration, min: int64(time.Second), max: int64(10 * time.Minute), preset: "15s", about: "a comment is sent after so long without sending anything"},
+	{name: "paths", shape: aListOfTexts, about: "further paths, besides /v1/sse"},
+}}
+
+var pollKeys = &object{"poll", []key{
+	{name: "paths", shape: aListOfTexts, about: "further paths, besides /v1/poll"},
 }}
 
 var channelKeys = &object{"a channel", []key{

@@ -67,17 +67,18 @@ func (f fields) origins() (out []string) {
 // A path is matched as it is written, so it has no wildcards and no escapes.
 var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9_.~-]+)+$`)
 
-func (f fields) paths() (out []string) {
-	seen := map[string]bool{"/v1/ws": true}
+// paths reads the aliases of one of the server's own paths. seen are those of
+// the other transports.
+func (f fields) paths(own string, seen map[string]bool) (out []string) {
 	for _, n := range f.texts("paths") {
 		p := n.text
 		switch {
 		case !plainPath.MatchString(p) || strings.Contains(p+"/", "/../") || strings.Contains(p+"/", "/./"):
 			f.fail(n.place, "write it as in /socket or /v1/ws/chat", "a path begins with /, does not end with one, and has only A-Z a-z 0-9 _ . ~ - between them: %q is none", clip(p))
-		case seen[p]:
+		case seen[p] || p == own:
 			f.fail(n.place, "remove one of the two", "the path %s is there already", p)
-		case p == "/livez" || p == "/readyz" || p == "/metrics" || p == "/v1" || strings.HasPrefix(p, "/v1/") && !strings.HasPrefix(p, "/v1/ws/"):
-			f.fail(n.place, "take a path outside of /v1, or one under /v1/ws/", "the path %s belongs to the server's own API", p)
+		case p == "/livez" || p == "/readyz" || p == "/metrics" || p == "/v1" || strings.HasPrefix(p, "/v1/") && !strings.HasPrefix(p, own+"/"):
+			f.fail(n.place, "take a path outside of /v1, or one under "+own+"/", "the path %s belongs to the server's own API", p)
 		default:
 			seen[p] = true
 			out = append(out, p)

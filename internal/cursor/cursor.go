@@ -61,6 +61,9 @@ func (w *Writer) Add(k Key, epoch string, offset uint64) {
 	w.raw = binary.AppendUvarint(w.raw, offset)
 }
 
+// None is the cursor without positions, of who follows only what keeps no messages.
+const None = "AQ"
+
 // Empty reports whether no position was added since Begin.
 func (w *Writer) Empty() bool { return len(w.raw) <= 1 }
 

@@ -14,6 +14,8 @@ const (
 	verbConnection     = "connection"
 	verbDisconnect     = "disconnect"
 	verbDisconnectUser = "disconnect-user"
+	verbDeliver        = "deliver"
+	verbTicket         = "ticket"
 	verbConnections    = "connections"
 )
 
@@ -32,6 +34,8 @@ func (s *Server) answerNodes() {
 		})
 	})
 	handle(s, verbDisconnectUser, s.disconnectHere)
+	handle(s, verbDeliver, s.deliverHere)
+	handle(s, verbTicket, s.redeemHere)
 	handle(s, verbConnections, s.connectionsHere)
 }
 

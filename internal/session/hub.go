@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"runtime/debug"
 
+	"ringdown/internal/auth"
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
 	"ringdown/internal/node"
@@ -80,7 +81,7 @@ func (i id) name(node string) string { return node + base64.RawURLEncoding.Encod
 
 func parseID(s string) (node string, i id, ok bool) {
 	n := len(s) - base64.RawURLEncoding.EncodedLen(len(i))
-	if n <= 0 {
+	if n <= 0 || !auth.ValidNode(s[:n]) {
 		return "", i, false
 	}
 	_, err := base64.RawURLEncoding.Decode(i[:], []byte(s[n:]))

@@ -21,8 +21,35 @@ type Metrics struct {
 	Relists       atomic.Uint64 // lists of members, given to who was too slow for the changes
 	Panics        atomic.Uint64 // in handlers, hooks and deliveries
 
+	carriers sync.Map // *carrier by name
+
 	mu     sync.Mutex
 	errors map[protocol.Code]uint64 // answers, by code
+}
+
+// carrier counts the sessions of one transport. There are as many as transports.
+type carrier struct {
+	name   string
+	open   atomic.Int64
+	opened atomic.Uint64
+}
+
+func (m *Metrics) carrier(name string) *carrier {
+	c, ok := m.carriers.Load(name)
+	if !ok {
+		c, _ = m.carriers.LoadOrStore(name, &carrier{name: name})
+	}
+	return c.(*carrier)
+}
+
+// Transports yields each transport that had sessions: how many are open, and how
+// many were opened.
+func (m *Metrics) Transports(visit func(name string, open int64, opened uint64)) {
+	m.carriers.Range(func(_, v any) bool {
+		c := v.(*carrier)
+		visit(c.name, c.open.Load(), c.opened.Load())
+		return true
+	})
 }
 
 // Metrics returns the server's counters.

@@ -56,6 +56,7 @@ type Server struct {
 	sessions   atomic.Int64
 	draining   atomic.Bool
 	handshakes gate
+	tickets    auth.Tickets
 
 	ctx    context.Context // of everything that may block; ended by Stop
 	cancel context.CancelFunc

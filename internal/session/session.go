@@ -17,7 +17,7 @@ type Session struct {
 	hub       *hub
 	link      Link
 	id        id
-	transport string
+	transport *carrier
 	remote    netip.AddrPort
 	opened    int64 // Unix milliseconds
 
@@ -54,12 +54,14 @@ type sub struct {
 // says why there is none.
 func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
-	x := &Session{hub: h, link: l, transport: o.Transport, remote: o.RemoteAddr, opened: time.Now().UnixMilli()}
+	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, opened: time.Now().UnixMilli()}
 	if st, ok := l.(Stream); ok {
 		x.stream = newStream(st, o.Follow)
 		st.Attach(x)
 	}
 	h.add(x)
+	x.transport.open.Add(1)
+	x.transport.opened.Add(1)
 	p := s.policy.Load()
 	switch {
 	case o.AuthError != nil:
@@ -99,6 +101,7 @@ func (x *Session) Closed(err error) {
 		x.subs[len(x.subs)-1].group.remove(x, len(x.subs)-1)
 	}
 	x.hub.remove(x)
+	x.transport.open.Add(-1)
 	if hook := x.hub.server.hooks.Load().Disconnect; hook != nil && x.told {
 		reason := ""
 		if err != nil {
@@ -134,7 +137,7 @@ func (x *Session) claimsMap() map[string]any {
 }
 
 func (x *Session) client() *Client {
-	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport}
+	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport.name}
 	if x.remote.IsValid() {
 		c.RemoteAddr = x.remote.String()
 	}

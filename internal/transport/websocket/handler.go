@@ -1,15 +1,14 @@
 package websocket
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"ringdown/internal/problem"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
@@ -103,8 +102,6 @@ func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 	head := w.Header()
 	head.Set("Connection", "close")
-	head.Set("Content-Type", "application/problem+json")
-	head.Set("Cache-Control", "no-store")
 	switch bad.status {
 	case http.StatusUpgradeRequired:
 		head.Set("Upgrade", "websocket")
@@ -112,15 +109,7 @@ func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
 	case http.StatusMethodNotAllowed:
 		head.Set("Allow", "GET")
 	}
-	if bad.err.RetryAfter > 0 {
-		head.Set("Retry-After", strconv.Itoa(int((bad.err.RetryAfter+time.Second-1)/time.Second)))
-	}
-	w.WriteHeader(bad.status)
-	body, _ := json.Marshal(map[string]any{ // plain values always encode
-		"type": "about:blank", "title": http.StatusText(bad.status), "status": bad.status,
-		"code": bad.err.Code, "detail": bad.err.Message, "retryable": bad.err.Retryable,
-	})
-	_, _ = w.Write(body)
+	problem.Write(w, bad.status, bad.err)
 }
 
 // upgrade hands the socket to the engine. The answer 101 leaves from the loop,

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 
-	"ringdown/internal/auth"
 	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
@@ -32,11 +31,9 @@ func (d *doorway) enter(r *http.Request) (func() App, error) {
 	l := &link{doorway: d, opening: &session.Open{Transport: "websocket"}}
 	// Asking the socket would cost a system call. What does not parse stays empty.
 	l.opening.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr)
-	if token, ok := auth.RequestToken(r); ok {
-		ctx, cancel := context.WithTimeout(r.Context(), d.server.Limits().AuthTimeout)
-		defer cancel()
-		l.opening.Identity, l.opening.AuthError = d.server.Authenticate(ctx, token)
-	}
+	ctx, cancel := context.WithTimeout(r.Context(), d.server.Limits().AuthTimeout)
+	defer cancel()
+	l.opening.Identity, _, l.opening.AuthError = d.server.Identify(ctx, r)
 	return func() App { return l }, nil
 }
 

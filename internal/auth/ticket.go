@@ -1,0 +1,185 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"ringdown/protocol"
+)
+
+// Bounds of tickets.
+const (
+	TicketLife   = 30 * time.Second
+	MaxTickets   = 200_000 // given out in one TicketLife, on one node
+	ticketBytes  = 16
+	ticketLength = 22 // of its text
+	maxNode      = 64 // of a node's name: see broker.Broker
+)
+
+// Tickets is what a node has given out in place of tokens: each can be used
+// once, within TicketLife, by pages of the origin that it was given to. A ticket
+// in an address is worth nothing once it was used, unlike a token. The zero
+// value is ready for use. Safe for concurrent use.
+type Tickets struct {
+	mu    sync.Mutex
+	open  map[[ticketBytes]byte]ticket
+	queue [][ticketBytes]byte // in the order of their ends, used ones included
+}
+
+type ticket struct {
+	who    *Identity
+	origin string // canonical; "" for anybody
+	ends   time.Time
+}
+
+// Issue returns a ticket for who, and when it ends: no later than who's token.
+// origin is that of the page that asked (RequestOrigin). It fails, retryably,
+// when too many were given out.
+func (t *Tickets) Issue(who *Identity, origin string) (text string, ends time.Time, err error) {
+	now := time.Now()
+	var k [ticketBytes]byte
+	rand.Read(k[:]) // never fails (crypto/rand)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forget(now)
+	if len(t.queue) >= MaxTickets {
+		return "", ends, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: time.Second, Message: "too many tickets were given out just now; try again"}
+	}
+	ends = now.Add(TicketLife)
+	if !who.Expires.IsZero() && who.Expires.Before(ends) {
+		ends = who.Expires
+	}
+	if t.open == nil {
+		t.open = make(map[[ticketBytes]byte]ticket)
+	}
+	t.open[k] = ticket{who, origin, ends}
+	t.queue = append(t.queue, k)
+	return base64.RawURLEncoding.EncodeToString(k[:]), ends, nil
+}
+
+// forget drops what has ended: all before the first that may still be used. One
+// that ends early, with its token, waits for those before it and is refused
+// meanwhile by Redeem.
+func (t *Tickets) forget(now time.Time) {
+	n := 0
+	for ; n < len(t.queue); n++ {
+		if k, ok := t.open[t.queue[n]]; ok {
+			if now.Before(k.ends) {
+				break
+			}
+			delete(t.open, t.queue[n])
+		}
+	}
+	if t.queue = t.queue[n:]; len(t.queue) == 0 {
+		t.queue = nil
+	}
+}
+
+// Redeem swaps a ticket for who it stands for, once. A page of another origin is
+// refused and does not use it up: whoever has it for good still can.
+func (t *Tickets) Redeem(text, origin string) (*Identity, error) {
+	var k [ticketBytes]byte
+	if len(text) != ticketLength {
+		return nil, ErrTicket
+	}
+	if _, err := strict.Decode(k[:], []byte(text)); err != nil {
+		return nil, ErrTicket
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	got, ok := t.open[k]
+	switch {
+	case !ok:
+		return nil, ErrTicket
+	case got.origin != "" && origin != "" && got.origin != origin:
+		return nil, errTicketOrigin
+	}
+	delete(t.open, k)
+	if !time.Now().Before(got.ends) {
+		return nil, ErrTicket
+	}
+	return got.who, nil
+}
+
+// The refusals of tickets.
+var (
+	// ErrTicket refuses one that is not good. It is a *protocol.Error.
+	ErrTicket       error = refuse("the ticket is not good: it was used, or is older than %v, or its server is gone; fetch a new one from /v1/tickets", TicketLife)
+	errTicketOrigin       = refuse("the ticket was given to a page of another origin")
+)
+
+// SplitTicket takes the name of the node off a ticket, behind which its text stands.
+func SplitTicket(ticket string) (node, text string, ok bool) {
+	n := len(ticket) - ticketLength
+	if n <= 0 || !ValidNode(ticket[:n]) {
+		return "", "", false
+	}
+	return ticket[:n], ticket[n:], true
+}
+
+// ValidNode reports whether s can be the name of a node. Names in tickets and
+// ids come from clients, and a broker may make an address of them.
+func ValidNode(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxNode
+}
+
+// RequestTicket finds the ticket that came with a request.
+func RequestTicket(r *http.Request) (ticket string, found bool) {
+	if r.URL.RawQuery == "" {
+		return "", false
+	}
+	t := r.URL.Query().Get("ticket")
+	return t, t != ""
+}
+
+// RequestOrigin returns the origin of the page that makes a request in its one
+// spelling, "" if the request comes from no page, or from one of the same origin
+// by a method that browsers send no Origin with.
+func RequestOrigin(r *http.Request) string {
+	origin := r.Header.Get("Origin")
+	if c, bad := canonical(origin); bad == nil {
+		return c
+	}
+	return origin
+}
+
+// Passport is an Identity on its way to another node.
+type Passport struct {
+	User    string          `json:"user"`
+	Claims  json.RawMessage `json:"claims,omitempty"`
+	Expires time.Time       `json:"expires,omitzero"`
+}
+
+// Passport returns what another node needs to know of i.
+func (i *Identity) Passport() Passport {
+	return Passport{User: i.User, Claims: i.Claims, Expires: i.Expires}
+}
+
+// Identity returns who the passport is of. The capabilities are read from the
+// claims again.
+func (p Passport) Identity() (*Identity, error) {
+	i := &Identity{User: p.User, Claims: p.Claims, Expires: p.Expires}
+	if len(p.Claims) == 0 {
+		return i, nil
+	}
+	c, err := parseClaims(p.Claims)
+	if err != nil {
+		return nil, err
+	}
+	if raw, ok := c[capabilityClaim]; ok {
+		if i.Caps, err = parseCapabilities(raw); err != nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}

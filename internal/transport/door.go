@@ -1,0 +1,165 @@
+// Package transport is what the transports over plain HTTP have in common: how a
+// request says what it wants to follow and from where, who may make it, and how
+// an end is told where there are no close codes.
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/channel"
+	"ringdown/internal/cursor"
+	"ringdown/internal/problem"
+	"ringdown/internal/session"
+	"ringdown/protocol"
+)
+
+// maxLast is the most messages of the past that can be asked for.
+const maxLast = 1000
+
+// Asked is a request for channels.
+type Asked struct {
+	Follow  []session.Follow
+	Resumed bool // it carried a cursor
+	Query   url.Values
+}
+
+// Enter answers what is not a GET of an allowed page, and lets pages of allowed
+// origins read the answer. It reports whether the request may go on.
+func Enter(w http.ResponseWriter, r *http.Request, origins auth.Origins) bool {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if r.Header.Get("Origin") != "" {
+		if !origins.Allow(r) {
+			problem.Write(w, http.StatusForbidden, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not connect; list the origin under origins in the configuration file"))
+			return false
+		}
+		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	}
+	switch r.Method {
+	case http.MethodGet:
+	case http.MethodOptions:
+		h.Set("Allow", "GET, OPTIONS")
+		if r.Header.Get("Origin") != "" {
+			h.Set("Access-Control-Allow-Methods", "GET")
+			h.Set("Access-Control-Allow-Headers", "Authorization, Cache-Control, Last-Event-ID")
+			h.Set("Access-Control-Max-Age", "600")
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	default:
+		h.Set("Allow", "GET, OPTIONS")
+		problem.Write(w, http.StatusMethodNotAllowed, protocol.Errorf(protocol.CodeBadRequest, "%s is not done here", r.Method))
+		return false
+	}
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		// What stood behind the request would be taken for the next one.
+		h.Set("Connection", "close")
+		problem.Write(w, http.StatusBadRequest, protocol.Errorf(protocol.CodeBadRequest, "this request has no body"))
+		return false
+	}
+	return true
+}
+
+// Read reads what a request asks for: the channels by ?channel=, once for each,
+// and ?last= and ?rate= for all of them. at is the text of the cursor. Errors are
+// *protocol.Error.
+func Read(r *http.Request, at string) (*Asked, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "the address cannot be read; percent-encode the names of channels")
+	}
+	from, err := cursor.Parse(at)
+	if err != nil {
+		return nil, err
+	}
+	a := &Asked{Resumed: at != "", Query: q}
+	f := session.Follow{}
+	if s := q.Get("last"); s != "" {
+		if f.Last, err = strconv.Atoi(s); err != nil || f.Last < 1 || f.Last > maxLast {
+			return nil, protocol.Errorf(protocol.CodeBadRequest, "last must be from 1 to %d", maxLast)
+		}
+	}
+	if s := q.Get("rate"); s != "" {
+		f.Rate, err = strconv.ParseFloat(s, 64)
+		if _, ok := channel.NewPace(f.Rate); err != nil || !ok {
+			return nil, protocol.Errorf(protocol.CodeBadRequest, "rate must be from %v to %v deliveries per second", channel.MinRate, channel.MaxRate)
+		}
+	}
+	names := q["channel"]
+	if len(names) > cursor.MaxChannels {
+		return nil, protocol.Errorf(protocol.CodeLimitExceeded, "one request follows at most %d channels, this one asks for %d", cursor.MaxChannels, len(names))
+	}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
+		f.Channel, f.Since = name, from.Find(name)
+		a.Follow = append(a.Follow, f)
+	}
+	return a, nil
+}
+
+// Identify judges who makes a request, and returns how its session is opened.
+// Errors are *protocol.Error.
+func Identify(s *session.Server, r *http.Request, transport string, a *Asked) (session.Open, error) {
+	o := session.Open{Transport: transport, Follow: a.Follow}
+	// Asking the socket would cost a system call. What does not parse stays empty.
+	o.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr)
+	ctx, cancel := context.WithTimeout(r.Context(), s.Limits().AuthTimeout)
+	defer cancel()
+	who, found, err := s.Identify(ctx, r)
+	switch {
+	case err != nil:
+		return o, err
+	case !found && !s.Anonymous():
+		return o, protocol.Errorf(protocol.CodeUnauthorized, "present a token: ?token=…, ?ticket=… or Authorization: Bearer …")
+	}
+	o.Identity = who
+	return o, nil
+}
+
+// ErrorOf reads the data of an error message.
+func ErrorOf(data []byte) *protocol.Error {
+	var d struct {
+		Code      protocol.Code `json:"code"`
+		Message   string        `json:"message"`
+		Retryable bool          `json:"retryable"`
+	}
+	_ = json.Unmarshal(data, &d) // the session wrote it
+	return &protocol.Error{Code: d.Code, Message: d.Message, Retryable: d.Retryable}
+}
+
+// Closing appends the last message of a connection without close codes: an error
+// whose data has the code in close. There is none, and false is returned, where
+// the client was told already, or left by itself.
+func Closing(dst []byte, code protocol.CloseCode, reason string) ([]byte, bool) {
+	e := &protocol.Error{Code: protocol.CodeUnavailable, Message: reason, Retryable: code >= 4100 || code < 4000}
+	switch code {
+	case protocol.CloseDraining, protocol.CloseNormal, protocol.CloseGoingAway:
+		return dst, false
+	case protocol.CloseInvalidToken, protocol.CloseNoAuth, protocol.CloseTokenExpired:
+		e.Code = protocol.CodeUnauthorized
+	case protocol.CloseForbidden, protocol.CloseByOperator:
+		e.Code = protocol.CodeForbidden
+	case protocol.CloseRateLimited:
+		e.Code = protocol.CodeRateLimited
+	case protocol.CloseProtocol:
+		e.Code = protocol.CodeBadRequest
+	case protocol.CloseInternal:
+		e.Code = protocol.CodeInternal
+	}
+	if e.Message == "" {
+		e.Message = "the connection is closed"
+	}
+	data := protocol.AppendErrorData(nil, e)
+	data = append(data[:len(data)-1], `,"close":`...)
+	data = strconv.AppendUint(data, uint64(code), 10)
+	return protocol.AppendJSON(dst, &protocol.Message{Type: protocol.TypeError, Data: append(data, '}')}), true
+}

@@ -1,0 +1,198 @@
+package sse
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"ringdown/internal/channel"
+	"ringdown/internal/reactor"
+	"ringdown/internal/session"
+	"ringdown/internal/transport"
+	"ringdown/protocol"
+)
+
+// link is a stream: a session's link and a reactor's handler in one object. It
+// belongs to its loop.
+type link struct {
+	opts    *Options
+	rc      *reactor.Conn
+	session *session.Session
+	opening *opening // until the head was sent; nil from then on
+	timer   reactor.Timer
+	early   uint8 // how much earlier than others it is sent comments, of 256 parts
+	closing bool
+	heard   int16 // bytes that came in, which none should
+	why     error // for Closed
+}
+
+// opening is what is needed only until the answer has begun.
+type opening struct {
+	server *session.Server
+	open   session.Open
+	begin  func(status int, e *protocol.Error) // sends the head; e is nil for a stream, and else the whole answer
+	failed *protocol.Error                     // the last error that the session told of
+}
+
+// mostHeard is how much a client may send behind its request: nothing has a
+// meaning there.
+const mostHeard = 4 << 10
+
+var (
+	errDead    = errors.New("the peer is gone without a word")
+	errStalled = errors.New("the peer takes nothing of what waits for it")
+	errNoise   = errors.New("the peer sends what nobody asked for")
+)
+
+// start begins the session, on the loop.
+func (l *link) start(rc *reactor.Conn) {
+	l.rc = rc
+	l.early = uint8(rand.N(256))
+	l.opening.server.Open(l, l.opening.open)
+}
+
+// Attach implements session.Stream.
+func (l *link) Attach(x *session.Session) { l.session = x }
+
+// Settled implements session.Stream.
+func (l *link) Settled() {}
+
+// AppendEvent implements session.Stream.
+func (l *link) AppendEvent(dst, line []byte) []byte { return appendEvent(dst, line, l.session) }
+
+// Loop implements session.Link.
+func (l *link) Loop() *reactor.Loop { return l.rc.Loop() }
+
+// Form implements session.Link.
+func (l *link) Form() channel.Form { return channel.FormLine }
+
+// Offer implements session.Link.
+func (l *link) Offer(events []byte) int {
+	if l.closing {
+		return len(events)
+	}
+	return l.rc.Offer(events)
+}
+
+// Share implements session.Link.
+func (l *link) Share(rest []byte) {
+	if !l.closing {
+		l.rc.Share(rest)
+	}
+}
+
+// Blocked implements session.Link.
+func (l *link) Blocked() bool { return l.rc != nil && l.rc.Blocked() }
+
+// PauseRead implements session.Link. What comes in by POST is deferred by the
+// session, and reading goes on, to hear of the peer's end.
+func (l *link) PauseRead() {}
+
+// ResumeRead implements session.Link.
+func (l *link) ResumeRead() {}
+
+// Send implements session.Link. The head waits for the session's first word, so
+// that who is not let in gets a status.
+func (l *link) Send(m *protocol.Message) {
+	if l.closing {
+		return
+	}
+	if o := l.opening; o != nil {
+		if m.Type == protocol.TypeError {
+			o.failed = transport.ErrorOf(m.Data)
+			return
+		}
+		l.opening = nil
+		o.begin(200, nil)
+		l.rc.Send(appendRetry(nil, comeback()))
+		l.Loop().Arm(&l.timer, l.patience(), l)
+	}
+	buf := l.Loop().Buffer()
+	line := appendMessage(buf, m)
+	l.rc.Send(appendEvent(line[len(line):], line, l.session))
+}
+
+// Close implements session.Link.
+func (l *link) Close(code protocol.CloseCode, reason string) {
+	if l.closing {
+		return
+	}
+	if l.why == nil {
+		l.why = fmt.Errorf("closed with %d %s", code, reason)
+	}
+	if o := l.opening; o != nil {
+		l.opening = nil
+		e := o.failed
+		if e == nil {
+			e = &protocol.Error{Code: protocol.CodeUnavailable, Message: reason, Retryable: true}
+		}
+		o.begin(e.Code.HTTPStatus(), e)
+	} else if last, ok := transport.Closing(nil, code, reason); ok {
+		l.rc.Send(appendData(nil, last))
+	}
+	l.closing = true
+	l.rc.CloseAfterFlush(closeGrace)
+}
+
+// Data implements reactor.Handler: nothing is to come.
+func (l *link) Data(c *reactor.Conn, p []byte) {
+	if len(p) > mostHeard-int(l.heard) {
+		c.Close(errNoise)
+		return
+	}
+	l.heard += int16(len(p))
+}
+
+// Drained implements reactor.Handler.
+func (l *link) Drained(*reactor.Conn) { l.session.Drained() }
+
+// Closed implements reactor.Handler.
+func (l *link) Closed(rc *reactor.Conn, err error) {
+	rc.Loop().Disarm(&l.timer)
+	if l.why != nil {
+		err = l.why
+	}
+	l.closing = true
+	if l.session != nil {
+		l.session.Closed(err)
+	}
+	l.rc = nil
+}
+
+// ReactorConn names the connection to the loop, so that a panic in a timer's
+// callback costs this one.
+func (l *link) ReactorConn() *reactor.Conn { return l.rc }
+
+// patience is how long nothing may be sent: drawn, so that those who were last
+// sent the same message are not sent their comments at once.
+func (l *link) patience() time.Duration {
+	d := l.opts.Heartbeat
+	return d - d/5*time.Duration(l.early)/256
+}
+
+// Fire sends a comment if nothing was sent for a while, so that proxies keep the
+// line open, and looks whether anybody is still there. The timer is not moved by
+// what is sent, which would cost every message.
+func (l *link) Fire(loop *reactor.Loop) {
+	if l.closing {
+		return
+	}
+	silent := loop.Now().Sub(l.rc.LastWrite())
+	next := l.opts.Heartbeat
+	switch {
+	case l.rc.Dead():
+		l.rc.Close(errDead)
+		return
+	case l.rc.Blocked() && silent >= l.opts.StalledTimeout:
+		l.rc.Close(errStalled)
+		return
+	case l.rc.Blocked():
+	case silent < l.patience():
+		next = l.patience() - silent
+	default:
+		l.rc.Send([]byte(heartbeat))
+		next = l.patience()
+	}
+	loop.Arm(&l.timer, next, l)
+}

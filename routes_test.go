@@ -220,6 +220,7 @@ func TestREST(t *testing.T) {
 		}
 	}
 	presenceOverREST(t, s, r)
+	tryStreams(r, s)
 	for path, item := range r.all["paths"].(map[string]any) {
 		for method := range item.(map[string]any) {
 			if !r.seen[strings.ToUpper(method)+" "+path] {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -311,4 +313,89 @@ func TestStateAndHistory(t *testing.T) {
 			t.Error(show(got))
 		}
 	})
+}
+
+// TestManyKeysAtFullSpeed: while all keys are written as fast as can be, some
+// read slowly and some fast; nothing is queued for anybody, and in the end
+// everybody has the latest of each key.
+func TestManyKeysAtFullSpeed(t *testing.T) {
+	keys, writes, slow, fast := 300, 6_000, 12, 3
+	if os.Getenv("RINGDOWN_LONG") != "" {
+		keys, writes, slow, fast = 10_000, 100_000, 100, 100
+	}
+	h := newHouse(t, houseOptions{channels: narrow(256)})
+	for n := range keys {
+		h.publish("board", "e", fmt.Sprint("key-", n), "-1")
+	}
+	type reader struct {
+		*client
+		*view
+		slow bool
+	}
+	var readers []reader
+	for n := range slow + fast {
+		c := h.welcomed("ann")
+		c.send(`{"type":"subscribe","channel":"board","id":1}`)
+		readers = append(readers, reader{c, &view{t: t}, n < slow})
+	}
+	read := func(more int) {
+		for _, r := range readers {
+			if r.slow {
+				r.drain(more)
+				if n := len(r.link.backlog); n > 2*stateBytes {
+					t.Fatalf("%d bytes are queued for who reads slowly", n)
+				}
+			}
+			r.apply(r.messages())
+		}
+	}
+	before := heap()
+	var head uint64
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for n := range writes {
+			head = h.publish("board", "e", fmt.Sprint("key-", n%keys), fmt.Sprint(n)).Position.Offset
+		}
+	}()
+	for busy := true; busy; {
+		select {
+		case <-written:
+			busy = false
+		default:
+		}
+		read(4 << 10)
+		h.settle()
+	}
+	if grown := heap() - before; grown > 64<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	given := 0
+	for i, r := range readers {
+		r.reads(r.client, head)
+		if len(r.known) != keys || r.states != 1 || len(r.gaps) != 0 {
+			t.Fatalf("reader %d has %d keys of %d, %d snapshots, gaps %v", i, len(r.known), keys, r.states, r.gaps)
+		}
+		for n := writes - keys; n < writes; n++ {
+			if got := r.known[fmt.Sprint("key-", n%keys)]; got != fmt.Sprint(n) {
+				t.Fatalf("reader %d has %s for key-%d, want %d", i, got, n%keys, n)
+			}
+		}
+		if r.slow {
+			given += r.given
+		} else if r.given < writes/2 && writes < 10_000 {
+			t.Logf("reader %d was given %d of %d", i, r.given, writes)
+		}
+	}
+	t.Logf("%d writes to %d keys; who reads slowly was given %d", writes, keys, given/slow)
+	if given/slow >= writes {
+		t.Error("who reads slowly was given everything")
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

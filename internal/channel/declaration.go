@@ -41,6 +41,10 @@ type Rule interface {
 	String() string
 }
 
+// Word reports whether r is one of the rules that are single words, which ask
+// for nothing but the user.
+func Word(r Rule) bool { _, ok := r.(word); return ok }
+
 type word string
 
 func (w word) String() string { return string(w) }
@@ -125,6 +129,10 @@ type Declaration struct {
 
 // Kept reports whether accepted messages get an offset.
 func (d *Declaration) Kept() bool { return d.History != nil || d.State != nil }
+
+// Params returns what the parameters of the declared name stand for in the name
+// of a channel that matches it, nil if there are none.
+func (d *Declaration) Params(name string) map[string]string { return d.pattern.values(name) }
 
 // Rule returns the rule for op.
 func (d *Declaration) Rule(op Op) Rule {

@@ -67,21 +67,25 @@ func parsePattern(s string) (pattern, error) {
 
 func (p *pattern) isLiteral() bool { return !p.all && len(p.params) == 0 }
 
-// match reports whether name fits and what the parameters stand for.
-func (p *pattern) match(name string) (map[string]string, bool) {
-	if p.all {
-		return nil, true
+// matches reports whether name fits.
+func (p *pattern) matches(name string) bool {
+	switch {
+	case p.all:
+		return true
+	case p.isLiteral():
+		return name == p.literals[0]
 	}
-	if p.isLiteral() {
-		return nil, name == p.literals[0]
-	}
-	// Two passes, so that names that do not match cost no allocation.
-	if !p.walk(name, nil) {
-		return nil, false
+	return p.walk(name, nil)
+}
+
+// values returns what the parameters stand for in a name that fits, nil without any.
+func (p *pattern) values(name string) map[string]string {
+	if p.all || p.isLiteral() {
+		return nil
 	}
 	params := make(map[string]string, len(p.params))
 	p.walk(name, params)
-	return params, true
+	return params
 }
 
 func (p *pattern) walk(name string, into map[string]string) bool {
@@ -130,8 +134,7 @@ func (p *pattern) covers(q pattern) bool {
 		return false
 	}
 	if q.isLiteral() {
-		_, ok := p.match(q.literals[0])
-		return ok
+		return p.matches(q.literals[0])
 	}
 	if len(p.params) != len(q.params) {
 		return false

@@ -40,7 +40,7 @@ func TestPatternsAgreeWithRegexp(t *testing.T) {
 		re := regexp.MustCompile("^" + expr + "$")
 		for _, name := range []string{sample, sample + text(1), text(8)} {
 			n++
-			params, ok := p.match(name)
+			params, ok := p.values(name), p.matches(name)
 			found := re.FindStringSubmatch(name)
 			if ok != (found != nil) {
 				t.Fatalf("%q on %q: %v, the regular expression says %v", source, name, ok, found != nil)

@@ -43,9 +43,6 @@ func NewRing(d *Declaration, position uint64) *Ring {
 	if r.kept {
 		r.base, r.head = position, position
 	}
-	if r.keyed {
-		r.latest = make(map[string]uint64)
-	}
 	return r
 }
 
@@ -112,6 +109,17 @@ func (r *Ring) Shrink(bytes int) int {
 	for r.len() > 1 && r.bytes > bytes {
 		r.drop()
 	}
+	return r.bytes - before
+}
+
+// Clear drops everything, gives the memory back, and returns by how much Bytes
+// changed. Who had everything still has; everybody else is overtaken.
+func (r *Ring) Clear() int {
+	before := r.bytes
+	for r.len() > 0 {
+		r.drop()
+	}
+	r.slots, r.latest = nil, nil
 	return r.bytes - before
 }
 
@@ -235,6 +243,9 @@ func (r *Ring) grow() {
 // setLatest replaces the key's text too, which aliases its entry: a map keeps
 // the key it was first given, and that would keep the first entry's memory.
 func (r *Ring) setLatest(key string, seq uint64) {
+	if r.latest == nil {
+		r.latest = make(map[string]uint64)
+	}
 	delete(r.latest, key)
 	r.latest[key] = seq
 }

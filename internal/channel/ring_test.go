@@ -376,3 +376,41 @@ func TestRingHole(t *testing.T) {
 		t.Error("the entry behind the hole is not found")
 	}
 }
+
+// TestClear: who had everything still has, and everybody else is overtaken.
+func TestClear(t *testing.T) {
+	for _, d := range []*Declaration{{History: &History{}}, {State: &State{}}, {}} {
+		d.Buffer = Buffer{Messages: 8, Bytes: 1 << 20}
+		r := NewRing(d, 0)
+		offset := uint64(0)
+		add := func() {
+			offset++
+			m := protocol.Message{Type: "e", Channel: "c", Data: []byte("1")}
+			if d.Kept() {
+				m.Offset, m.Prev, m.Kept = offset, offset-1, true
+			}
+			if d.State != nil {
+				m.Key = "k"
+			}
+			r.Append(NewEntry(&m, false))
+		}
+		add()
+		behind := r.Head()
+		add()
+		head := r.Head()
+		if freed := r.Clear(); freed >= 0 || r.Bytes() != 0 {
+			t.Errorf("%d bytes were given back, %d are left", -freed, r.Bytes())
+		}
+		if _, gap, overtaken := r.Overtaken(head); overtaken || gap != nil || r.Head() != head {
+			t.Errorf("who had everything: %v %+v, the head is %+v", overtaken, gap, r.Head())
+		}
+		if _, gap, overtaken := r.Overtaken(behind); !overtaken || gap == nil {
+			t.Errorf("who lagged: %v %+v", overtaken, gap)
+		}
+		add()
+		var b Batch
+		if r.Fill(&b, head, 1<<20, true); b.Len() != 1 || b.To != r.Head() {
+			t.Errorf("%d entries come after it", b.Len())
+		}
+	}
+}

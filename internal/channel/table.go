@@ -53,8 +53,8 @@ func (e *HiddenError) Error() string {
 }
 
 // Match returns the first declaration, in the order they were written, whose
-// name or pattern matches, and what its parameters matched (nil without any).
-func (t *Table) Match(name string) (*Declaration, map[string]string, bool) {
+// name or pattern matches.
+func (t *Table) Match(name string) (*Declaration, bool) {
 	at := len(t.list)
 	if i, ok := t.literal[name]; ok {
 		at = i
@@ -63,14 +63,14 @@ func (t *Table) Match(name string) (*Declaration, map[string]string, bool) {
 		if i > at {
 			break
 		}
-		if params, ok := t.list[i].pattern.match(name); ok {
-			return t.list[i], params, true
+		if t.list[i].pattern.matches(name) {
+			return t.list[i], true
 		}
 	}
 	if at == len(t.list) {
-		return nil, nil, false
+		return nil, false
 	}
-	return t.list[at], nil, true
+	return t.list[at], true
 }
 
 // Declarations returns the entries in order. The slice is not to be changed.

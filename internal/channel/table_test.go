@@ -47,7 +47,11 @@ func TestMatch(t *testing.T) {
 		{"x:p:end", "", nil},
 		{"", "", nil},
 	} {
-		d, params, ok := tb.Match(c.name)
+		d, ok := tb.Match(c.name)
+		var params map[string]string
+		if ok {
+			params = d.Params(c.name)
+		}
 		if ok != (c.pattern != "") || ok && d.Name != c.pattern || !maps.Equal(params, c.params) {
 			t.Errorf("%q matches %v with %v, want %q with %v", c.name, d, params, c.pattern, c.params)
 		}
@@ -57,7 +61,7 @@ func TestMatch(t *testing.T) {
 func TestMatchFirstWins(t *testing.T) {
 	tb := table(t, "chat:lobby", "chat:{room}", "*")
 	for name, want := range map[string]string{"chat:lobby": "chat:lobby", "chat:x": "chat:{room}", "any:thing:at:all": "*"} {
-		if d, _, _ := tb.Match(name); d == nil || d.Name != want {
+		if d, _ := tb.Match(name); d == nil || d.Name != want {
 			t.Errorf("%q matches %v, want %q", name, d, want)
 		}
 	}
@@ -140,7 +144,7 @@ func FuzzPattern(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p.match(value)
+		p.matches(value)
 		if p.all || !namePart(value) {
 			return
 		}
@@ -150,7 +154,7 @@ func FuzzPattern(f *testing.F) {
 			name.WriteString(value)
 			name.WriteString(p.literals[i+1])
 		}
-		params, ok := p.match(name.String())
+		params, ok := p.values(name.String()), p.matches(name.String())
 		if !ok {
 			// The value may hold the literal that parts two parameters.
 			for _, l := range p.literals[1:] {

@@ -69,9 +69,9 @@ func TestFull(t *testing.T) {
 		t.Errorf("%+v", c.Auth.JWT[1:])
 	}
 
-	d, params, ok := c.Table().Match("all:x:7")
-	if !ok || params["kind"] != "x" {
-		t.Fatal("no match", params)
+	d, ok := c.Table().Match("all:x:7")
+	if !ok || d.Params("all:x:7")["kind"] != "x" {
+		t.Fatal("no match")
 	}
 	if d.About != "Everything at once" || !d.Presence || !d.ShowFrom || d.Line == 0 ||
 		*d.History != (channel.History{Messages: 10, Bytes: 1 << 20, For: 7 * 24 * time.Hour}) ||
@@ -252,7 +252,7 @@ func TestDev(t *testing.T) {
 	if !c.Dev || !c.Anonymous || c.Listen != "" || len(c.Warnings) != 0 || len(c.Files) != 0 {
 		t.Errorf("%+v", c)
 	}
-	d, _, ok := c.Table().Match("any:thing/at:all")
+	d, ok := c.Table().Match("any:thing/at:all")
 	if !ok || d.History == nil || d.History.Messages != 100 || d.History.For != 10*time.Minute || !d.Presence {
 		t.Fatalf("%+v", d)
 	}
@@ -270,10 +270,10 @@ func TestDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, _, _ := c.Table().Match("orders"); d.Allow.Subscribe != channel.None {
+	if d, _ := c.Table().Match("orders"); d.Allow.Subscribe != channel.None {
 		t.Errorf("%+v", d)
 	}
-	if d, _, _ := c.Table().Match("other"); d == nil || d.Name != channel.CatchAll {
+	if d, _ := c.Table().Match("other"); d == nil || d.Name != channel.CatchAll {
 		t.Errorf("%+v", d)
 	}
 	c, err = Parse("conf.yaml", []byte("channels: [{name: '*', allow: {subscribe: none}}]"), LoadOptions{Dev: true})
@@ -311,9 +311,9 @@ func TestFiles(t *testing.T) {
 
 func TestAnchors(t *testing.T) {
 	c := mustLoad(t, "testdata/good/anchors.yaml", LoadOptions{})
-	a, _, _ := c.Table().Match("a")
-	b, _, _ := c.Table().Match("b")
-	last, _, _ := c.Table().Match("c")
+	a, _ := c.Table().Match("a")
+	b, _ := c.Table().Match("b")
+	last, _ := c.Table().Match("c")
 	if b.History.Messages != 10 || len(b.Events) != 2 || b.Events["two"].Schema == nil || b.Allow.Publish != channel.Anyone || last.History.Messages != 10 {
 		t.Errorf("%+v %+v", b, last)
 	}

@@ -25,7 +25,7 @@ type Channel struct {
 	node *Node
 
 	subscribers atomic.Int64
-	target      atomic.Pointer[Target]
+	declaration atomic.Pointer[channel.Declaration]
 	kept        atomic.Bool
 
 	mu      sync.Mutex
@@ -34,9 +34,15 @@ type Channel struct {
 	era     uint64   // how often the epoch changed while somebody here followed
 	nudgers []Nudger // copied on change, so that append can walk it unlocked
 	state   followState
+	opening *opening // until the broker answered
+	counted int64    // what ring holds, as counted in node.ringBytes
+	rested  uint64   // the newest sequence when rest last looked
+}
+
+// opening is what comes together while the broker is asked.
+type opening struct {
 	waiting []func(error)
 	early   []early // delivered before the broker said from where
-	counted int64   // what ring holds, as counted in node.ringBytes
 }
 
 // early is what the feed delivered of a channel that is not followed yet.
@@ -89,8 +95,8 @@ func (n *Node) channel(name string, t Target) (c *Channel, made bool, err error)
 		return nil, false, protocol.Errorf(protocol.CodeLimitExceeded, "this server follows its limit of %d channels (limits.channels_per_node)", n.opts.Channels)
 	}
 	n.channels.Add(1)
-	c = &Channel{Name: string([]byte(name)), node: n}
-	c.target.Store(&t)
+	c = &Channel{Name: string([]byte(name)), node: n, opening: &opening{}}
+	c.declaration.Store(t.Declaration)
 	s.channels[c.Name] = c
 	return c, true, nil
 }
@@ -103,7 +109,7 @@ func (c *Channel) join(g Nudger, ready func(*Channel, error)) bool {
 		return false
 	case following:
 		c.nudgers = append(slices.Clone(c.nudgers), g)
-		c.waiting = append(c.waiting, func(err error) {
+		c.opening.waiting = append(c.opening.waiting, func(err error) {
 			if err != nil {
 				ready(nil, err)
 				return
@@ -122,14 +128,14 @@ func (c *Channel) join(g Nudger, ready func(*Channel, error)) bool {
 // followed is the broker's answer to Follow.
 func (c *Channel) followed(p protocol.Position, err error) {
 	c.mu.Lock()
-	waiting, early := c.waiting, c.early
-	c.waiting, c.early = nil, nil
+	o := c.opening
+	c.opening = nil
 	if err == nil {
 		c.ring = channel.NewRing(c.Target().Declaration, p.Offset)
 		c.kept.Store(c.Target().Declaration.Kept())
 		c.epoch = p.Epoch
 		c.state = followed
-		for _, e := range early {
+		for _, e := range o.early {
 			c.take(e)
 		}
 	}
@@ -142,7 +148,7 @@ func (c *Channel) followed(p protocol.Position, err error) {
 	if abandoned {
 		c.node.broker.Unfollow(c.Name)
 	}
-	for _, fn := range waiting {
+	for _, fn := range o.waiting {
 		fn(err)
 	}
 }
@@ -190,7 +196,7 @@ func (c *Channel) restart(p protocol.Position) {
 func (c *Channel) deliver(e early) {
 	c.mu.Lock()
 	if c.state == following {
-		c.early = append(c.early, e)
+		c.opening.early = append(c.opening.early, e)
 	}
 	if c.state != followed {
 		c.mu.Unlock()
@@ -245,18 +251,36 @@ func (c *Channel) put(e *channel.Entry) {
 	c.node.ringBytes.Add(delta)
 }
 
+// rest empties the ring if nothing has come since it was called before. Who
+// still lags reads from the store what it keeps, and where it keeps nothing is
+// told how much was missed.
+func (c *Channel) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != followed {
+		return
+	}
+	if head := c.ring.Head().Seq; head != c.rested {
+		c.rested = head
+		return
+	}
+	delta := int64(c.ring.Clear())
+	c.counted += delta
+	c.node.ringBytes.Add(delta)
+}
+
 // Target returns what the channel is declared as now.
-func (c *Channel) Target() Target { return *c.target.Load() }
+func (c *Channel) Target() Target { return Target{c.declaration.Load()} }
 
 // Kept reports whether the channel's messages carried offsets when it was
 // followed. A reload may say otherwise by now.
 func (c *Channel) Kept() bool { return c.kept.Load() }
 
-func (c *Channel) redeclare(t Target) {
-	c.target.Store(&t)
+func (c *Channel) redeclare(d *channel.Declaration) {
+	c.declaration.Store(d)
 	c.mu.Lock()
 	if c.ring != nil {
-		c.ring.SetLimit(t.Declaration.Buffer)
+		c.ring.SetLimit(d.Buffer)
 	}
 	c.mu.Unlock()
 }

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -34,7 +35,11 @@ type Options struct {
 	RingBytes int64
 	// Channels is how many channels may be followed at a time. Default 1,000,000.
 	Channels int
-	Logger   *slog.Logger
+	// Quiet is how long a channel that gets nothing new keeps what it has in its
+	// ring, at least; what its store keeps is read from there after that. Default
+	// 30 s.
+	Quiet  time.Duration
+	Logger *slog.Logger
 }
 
 const shards = 64
@@ -69,6 +74,9 @@ func New(o Options) *Node {
 	if o.Channels <= 0 {
 		o.Channels = 1_000_000
 	}
+	if o.Quiet <= 0 {
+		o.Quiet = 30 * time.Second
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -91,7 +99,25 @@ func newName() string {
 
 // Start starts the broker, which feeds this node from then on.
 func (n *Node) Start(ctx context.Context) error {
-	return n.broker.Start(ctx, n.name, (*feed)(n))
+	if err := n.broker.Start(ctx, n.name, (*feed)(n)); err != nil {
+		return err
+	}
+	n.control.work.Go(n.tidy)
+	return nil
+}
+
+// tidy empties the rings of quiet channels, until the node stops.
+func (n *Node) tidy() {
+	t := time.NewTicker(n.opts.Quiet)
+	defer t.Stop()
+	for {
+		select {
+		case <-n.control.ctx.Done():
+			return
+		case <-t.C:
+			n.each(func(c *Channel) bool { c.rest(); return true })
+		}
+	}
 }
 
 // Name returns the name of this node among those that share the broker. It is
@@ -123,8 +149,8 @@ func (n *Node) SetTable(t *channel.Table) {
 		if protocol.ServerOwned(c.Name) {
 			return true
 		}
-		if d, params, ok := t.Match(c.Name); ok {
-			c.redeclare(Target{d, params})
+		if d, ok := t.Match(c.Name); ok {
+			c.redeclare(d)
 		}
 		return true
 	})
@@ -133,7 +159,6 @@ func (n *Node) SetTable(t *channel.Table) {
 // Target is a declared channel: what its name means.
 type Target struct {
 	Declaration *channel.Declaration
-	Params      map[string]string
 }
 
 // Resolve finds what the name is declared as. It fails with bad_request for a
@@ -155,11 +180,11 @@ func (n *Node) Resolve(name string) (Target, error) {
 // Redeclared is Resolve by the table of now, for a name that was valid before:
 // a followed channel may still stand by an older declaration.
 func (n *Node) Redeclared(name string) (Target, error) {
-	d, params, ok := n.table.Load().Match(name)
+	d, ok := n.table.Load().Match(name)
 	if !ok {
 		return Target{}, protocol.Errorf(protocol.CodeNotFound, "no channel %q is declared; declare it, or a pattern that matches it, under channels in the configuration file", name)
 	}
-	return Target{d, params}, nil
+	return Target{d}, nil
 }
 
 // lookup returns the channel if somebody here follows it.

@@ -27,10 +27,14 @@ func (n *Node) Metrics() *Metrics { return &n.metrics }
 // Permit decides whether somebody may do r.Op on the target; nil means yes.
 // caps are what the token carries: what it denies is denied, what it grants is
 // granted unless the channel's rule is none; otherwise the rule decides.
-// r.Channel and r.Params are filled in. The error says what refused.
+// r.Channel and, for a rule that may ask, r.Params are filled in. The error says
+// what refused.
 func Permit(t Target, name string, caps auth.Capabilities, r *channel.Request) error {
-	r.Channel, r.Params = name, t.Params
 	rule := t.Declaration.Rule(r.Op)
+	r.Channel, r.Params = name, nil
+	if !channel.Word(rule) {
+		r.Params = t.Declaration.Params(name)
+	}
 	if caps != nil {
 		granted, denied := caps.Decide(r.Op.String(), name)
 		if denied {
@@ -86,8 +90,8 @@ func (n *Node) check(t Target, p *broker.Publication) error {
 		return nil
 	}
 	p.Ephemeral = event.Ephemeral
-	if event.Schema == nil || m.Key != "" && string(m.Data) == "null" {
-		return nil // a deletion has no payload that could fit anything
+	if event.Schema == nil {
+		return nil
 	}
 	if d.State != nil && m.Key != "" && !m.Binary && string(m.Data) == "null" {
 		return nil // it deletes the key, and has nothing for the schema to judge

@@ -15,12 +15,12 @@ type group struct {
 	name    string
 	channel *node.Channel // nil until followed
 	members []member
-	waiting []func(g *group, err error)
-	pins    int            // subscriptions about to be made
-	era     uint64         // of the channel: what the members' cursors are of
-	swept   channel.Cursor // what live members have been given, or are being given
-	sweep   *sweep         // under way; nil: none
-	dirty   atomic.Bool    // nudged since the channel was last looked at
+	waiting *[]func(g *group, err error) // until followed
+	era     uint64                       // of the channel: what the members' cursors are of
+	swept   channel.Cursor               // what live members have been given, or are being given
+	sweep   *sweep                       // under way; nil: none
+	pins    int32                        // subscriptions about to be made
+	dirty   atomic.Bool                  // nudged since the channel was last looked at
 }
 
 // member is one subscription: a cursor, and what is needed to serve it without
@@ -72,7 +72,7 @@ func (g *group) Run(l *reactor.Loop) {
 
 // followed is the node's answer.
 func (g *group) followed(c *node.Channel, err error) {
-	waiting := g.waiting
+	waiting := *g.waiting
 	g.waiting = nil
 	if err != nil {
 		delete(g.hub.groups, g.name)
@@ -138,7 +138,7 @@ func (g *group) move(from, to int) {
 }
 
 func (g *group) leaveIfEmpty() {
-	if len(g.members) == 0 && len(g.waiting) == 0 && g.pins == 0 && g.hub.groups[g.name] == g {
+	if len(g.members) == 0 && g.waiting == nil && g.pins == 0 && g.hub.groups[g.name] == g {
 		delete(g.hub.groups, g.name)
 		g.channel.Leave(g)
 	}

@@ -42,6 +42,7 @@ type houseOptions struct {
 	policy   Policy
 	broker   broker.Broker
 	log      io.Writer
+	quiet    time.Duration // after which rings are emptied
 }
 
 func open(allow channel.Rule) channel.Allow {
@@ -82,7 +83,7 @@ func newHouse(t *testing.T, o houseOptions) *house {
 	if o.broker == nil {
 		o.broker = memory.New(memory.Options{})
 	}
-	n := node.New(node.Options{Broker: o.broker, Table: table, Logger: log})
+	n := node.New(node.Options{Broker: o.broker, Table: table, Quiet: o.quiet, Logger: log})
 	if o.policy.Limits == (Limits{}) {
 		o.policy.Limits = Limits{MessagesPerSecond: 1_000_000, MessagesBurst: 1_000_000}
 	}

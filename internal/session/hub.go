@@ -174,13 +174,13 @@ func (h *hub) group(name string, t node.Target, ready func(g *group, err error))
 		return
 	}
 	if g == nil {
-		g = &group{hub: h, name: string([]byte(name))}
+		g = &group{hub: h, name: string([]byte(name)), waiting: new([]func(*group, error))}
 		h.groups[g.name] = g
 		defer h.server.node.Follow(g.name, t, g, func(c *node.Channel, err error) {
 			h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { g.followed(c, err) }))
 		})
 	}
-	g.waiting = append(g.waiting, ready)
+	*g.waiting = append(*g.waiting, ready)
 }
 
 func stack() string { return string(debug.Stack()) }

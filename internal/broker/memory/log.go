@@ -25,10 +25,14 @@ type log struct {
 	followed bool                 // the feed delivers it
 	dropped  bool                 // no longer in the map: look it up again
 
-	latest channel.Latest // of state channels
+	latest  *channel.Latest // of state channels that have keys
+	dedupes *dedupes        // nil: none are remembered
+}
 
-	keys  map[string]broker.Receipt // dedupe keys
-	order []dedupeKey               // oldest first
+// dedupes are the idempotency keys that a channel remembers.
+type dedupes struct {
+	keys  map[string]broker.Receipt
+	order []dedupeKey // oldest first
 }
 
 type dedupeKey struct {
@@ -39,13 +43,13 @@ type dedupeKey struct {
 // idle reports whether dropping the log would lose nothing. A log that gave out
 // offsets is never idle: its next offset must follow them in this epoch.
 func (l *log) idle() bool {
-	return !l.followed && l.head == 0 && len(l.keys) == 0
+	return !l.followed && l.head == 0 && l.dedupes == nil
 }
 
 func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 	now := b.opts.Now().UnixMilli()
 	if p.Dedupe != "" {
-		if r, ok := l.keys[p.Dedupe]; ok && now-r.Time < broker.DedupeWindow.Milliseconds() {
+		if r, ok := l.dedupes.find(p.Dedupe); ok && now-r.Time < broker.DedupeWindow.Milliseconds() {
 			r.Duplicate = true
 			return r, nil
 		}
@@ -56,6 +60,9 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 	}
 	keep := p.Declaration.Kept() && !p.Ephemeral
 	keyed := keep && p.Declaration.State != nil && p.Message.Key != ""
+	if keyed && l.latest == nil {
+		l.latest = new(channel.Latest)
+	}
 	if keyed && l.latest.Len() >= b.opts.StateKeys && !l.latest.Has(p.Message.Key) {
 		return broker.Receipt{}, protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", l.name, b.opts.StateKeys)
 	}
@@ -105,7 +112,7 @@ func (l *log) keep(e *channel.Entry) {
 
 // expire drops the keys that nobody wrote to for too long.
 func (l *log) expire(d *channel.Declaration, now int64) {
-	if d == nil || d.State == nil || d.State.For <= 0 {
+	if l.latest == nil || d == nil || d.State == nil || d.State.For <= 0 {
 		return
 	}
 	l.latest.Expire(now - d.State.For.Milliseconds())
@@ -175,32 +182,48 @@ func (l *log) read(r broker.Range) broker.Page {
 }
 
 func (l *log) remember(b *Broker, key string, r broker.Receipt) {
-	if l.keys == nil {
-		l.keys = make(map[string]broker.Receipt)
+	if l.dedupes == nil {
+		l.dedupes = &dedupes{keys: make(map[string]broker.Receipt)}
 	}
+	d := l.dedupes
 	key = string([]byte(key))
-	if _, again := l.keys[key]; !again {
+	if _, again := d.keys[key]; !again {
 		b.dedupes.Add(1)
 	}
-	l.keys[key] = r
-	l.order = append(l.order, dedupeKey{key, r.Time + broker.DedupeWindow.Milliseconds()})
+	d.keys[key] = r
+	d.order = append(d.order, dedupeKey{key, r.Time + broker.DedupeWindow.Milliseconds()})
+}
+
+func (d *dedupes) find(key string) (broker.Receipt, bool) {
+	if d == nil {
+		return broker.Receipt{}, false
+	}
+	r, ok := d.keys[key]
+	return r, ok
 }
 
 // forget drops the expired dedupe keys and returns how many. It is the
 // sweeper's: a key that is merely expired does no harm, append looks at its time.
 func (l *log) forget(now int64) int {
+	d := l.dedupes
+	if d == nil {
+		return 0
+	}
 	n, gone := 0, 0
-	for n < len(l.order) && l.order[n].expires <= now {
-		key := l.order[n].key
+	for n < len(d.order) && d.order[n].expires <= now {
+		key := d.order[n].key
 		n++
 		// The key may have been used again since; then a later entry expires it.
-		if l.keys[key].Time+broker.DedupeWindow.Milliseconds() <= now {
-			delete(l.keys, key)
+		if d.keys[key].Time+broker.DedupeWindow.Milliseconds() <= now {
+			delete(d.keys, key)
 			gone++
 		}
 	}
 	if n > 0 {
-		l.order = append(l.order[:0:0], l.order[n:]...)
+		d.order = append(d.order[:0:0], d.order[n:]...)
+	}
+	if len(d.keys) == 0 {
+		l.dedupes = nil
 	}
 	return gone
 }

@@ -216,7 +216,11 @@ func (b *Broker) State(_ context.Context, name string, d *channel.Declaration, r
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(d, b.opts.Now().UnixMilli())
-	page.Head, page.Forgotten = l.head, l.latest.Forgotten()
+	page.Head = l.head
+	if l.latest == nil {
+		return page, nil
+	}
+	page.Forgotten = l.latest.Forgotten()
 	page.Entries, page.More = l.latest.After(r.After, cmp.Or(r.Limit, defaultLimit), cmp.Or(r.Bytes, defaultBytes))
 	return page, nil
 }

@@ -254,7 +254,9 @@ func (a *attendance) out(name, id string, grace time.Duration, done func(error))
 		return
 	}
 	m, here := r.Here(id)
-	if here && grace > 0 && m.User != "" && a.lingering.Load() < maxLingering {
+	// Somebody who is here with another connection as well is missed by nobody:
+	// mostly it is the same one, come back before the loss was noticed.
+	if here && grace > 0 && r.With(m.User) == 1 && a.lingering.Load() < maxLingering {
 		r.Linger(id, time.Now().Add(grace))
 		here = false
 	}

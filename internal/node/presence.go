@@ -54,8 +54,9 @@ func (n *Node) Enter(name string, m broker.Member, done func(err error)) {
 }
 
 // Exit takes a member out. With a grace it is for a connection that was lost: a
-// member who is signed in then stays in the roster that long, until its user
-// enters the channel again or, if nobody does, watchers are told. done is called
+// member who is signed in, and not here by another connection, then stays in the
+// roster that long, until its user enters the channel again or, if nobody does,
+// watchers are told. done is called
 // exactly once, as Enter's is: with a nil error the member is out, or lingers.
 // After any other it will be tried again.
 func (n *Node) Exit(name, id string, grace time.Duration, done func(err error)) {

@@ -333,6 +333,30 @@ func TestGraceIsWaitedFor(t *testing.T) {
 	})
 }
 
+// Mostly a user is back before the loss is noticed: then there is nobody to wait
+// for.
+func TestNoGraceForWhoIsHereAnyway(t *testing.T) {
+	both(t, func(t *testing.T, n *Node) {
+		w := watch(t, n, "room")
+		for _, id := range []string{"a1", "a2"} {
+			if err := enter(t, n, member(id, "ann")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.read(t)
+		if err := exit(t, n, "a1", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "one of two", w.read(t), "leave a1")
+		if err := exit(t, n, "a2", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "the last one is waited for", w.read(t), "")
+		time.Sleep(time.Minute)
+		expect(t, "and then told", w.read(t), "leave a2")
+	})
+}
+
 // In a large room changes are told together, and who comes and goes in between
 // is told of once.
 func TestLargeRoomIsToldInBatches(t *testing.T) {

@@ -114,6 +114,9 @@ func TestGrace(t *testing.T) {
 		t.Error("who is here has not been away")
 	}
 	r.Put(Member{ID: "b", User: "ann"})
+	if r.With("ann") != 2 || r.With("ben") != 0 {
+		t.Errorf("ann is here %d times", r.With("ann"))
+	}
 	r.Put(Member{ID: "c", User: ""})
 	r.Linger("b", after(20))
 	r.Linger("a", after(10))
@@ -322,6 +325,15 @@ func TestAgainstAModel(t *testing.T) {
 			if room.Size() != len(roster) || room.Lingering() != len(lingering) || room.Size() != len(here)+len(lingering) {
 				t.Fatalf("seed %d: %d members, %d lingering; the model has %d and %d", seed, room.Size(), room.Lingering(), len(roster), len(lingering))
 			}
+			byUser := map[string]int{}
+			for _, id := range here {
+				if user := roster[id].User; user != "" {
+					byUser[user]++
+				}
+			}
+			if !maps.Equal(byUser, room.here) && len(byUser)+len(room.here) > 0 {
+				t.Fatalf("seed %d: here are %v, the model has %v", seed, room.here, byUser)
+			}
 			if at, ok := room.Next(); ok {
 				for _, until := range lingering {
 					if until.Before(at) {
@@ -338,7 +350,7 @@ func TestAgainstAModel(t *testing.T) {
 			leave(m)
 		}
 		flush()
-		if !room.Empty() || len(room.away) != 0 || len(room.queue) != 0 {
+		if !room.Empty() || len(room.away) != 0 || len(room.here) != 0 || len(room.queue) != 0 {
 			t.Fatalf("seed %d: something is left of the room", seed)
 		}
 	}

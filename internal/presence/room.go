@@ -13,6 +13,7 @@ type Room struct {
 	members map[string]*member
 	queue   []*member            // lingering, by the ends of their grace
 	away    map[string][]*member // lingering, by user; the longest gone first
+	here    map[string]int       // how many are here, by user
 }
 
 type member struct {
@@ -24,8 +25,10 @@ type member struct {
 // lingering it no longer is. fresh reports that it was not here.
 func (r *Room) Put(m Member) (fresh bool) {
 	if at := r.members[m.ID]; at != nil {
-		fresh = !at.until.IsZero()
-		r.back(at)
+		if fresh = !at.until.IsZero(); fresh {
+			r.back(at)
+			r.count(m.User, 1)
+		}
 		at.Member = m
 		return fresh
 	}
@@ -33,8 +36,25 @@ func (r *Room) Put(m Member) (fresh bool) {
 		r.members = make(map[string]*member)
 	}
 	r.members[m.ID] = &member{Member: m}
+	r.count(m.User, 1)
 	return true
 }
+
+// count counts members who are here. A user who is not signed in is nobody.
+func (r *Room) count(user string, by int) {
+	if user == "" {
+		return
+	}
+	if r.here == nil {
+		r.here = make(map[string]int)
+	}
+	if r.here[user] += by; r.here[user] == 0 {
+		delete(r.here, user)
+	}
+}
+
+// With returns how many members of that user are here, not lingering.
+func (r *Room) With(user string) int { return r.here[user] }
 
 // Here returns the member of that ID if it is here, not lingering.
 func (r *Room) Here(id string) (Member, bool) {
@@ -51,6 +71,9 @@ func (r *Room) Linger(id string, until time.Time) bool {
 	at := r.members[id]
 	if at == nil {
 		return false
+	}
+	if at.until.IsZero() {
+		r.count(at.User, -1)
 	}
 	r.back(at)
 	at.until = until
@@ -89,6 +112,9 @@ func (r *Room) Drop(id string) (Member, bool) {
 	at := r.members[id]
 	if at == nil {
 		return Member{}, false
+	}
+	if at.until.IsZero() {
+		r.count(at.User, -1)
 	}
 	r.back(at)
 	delete(r.members, id)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -60,6 +61,11 @@ func TestChatBetweenTwoWindows(t *testing.T) {
 	ann, ben := newWindow(t), newWindow(t)
 	ann.live(s.url("/chat/?user=ann"))
 	ben.live(s.url("/chat/?user=ben"))
+	// Each sees who is here.
+	for _, w := range []*window{ann, ben} {
+		w.waitText("#here", "ann")
+		w.waitText("#here", "ben")
+	}
 	// Both follow the room once each has read the other.
 	ben.say("here I am")
 	ann.waitText("#messages", "here I am")
@@ -91,19 +97,24 @@ func TestChatKeepsTheSessionAcrossRooms(t *testing.T) {
 	ben.live(s.url("/chat/?user=ben"))
 	ann.say("said in the lobby")
 	ben.waitText("#messages", "said in the lobby")
+	ben.waitText("#here", "ann")
 
 	ann.typeIn("#room-name", "Back Office"+kb.Enter)
 	ann.waitText("#room", "back-office")
 	ann.say("said in the back office")
 	ben.waitText("#rooms", "back-office") // told to everybody
 	ben.wait(`![...document.querySelectorAll('#here li')].some((e) => e.textContent.includes('ann'))`)
+	ann.wait(`![...document.querySelectorAll('#here li')].some((e) => e.textContent.includes('ben'))`)
 
 	ben.say("are you still there?")
 	ann.waitText("#rooms .unread", "1")
 	ann.click(`#rooms a[href="#lobby"]`)
 	ann.waitText("#messages", "are you still there?")
 	ann.waitText("#messages", "said in the lobby")
+	ann.waitText("#here", "ben")
+	ben.waitText("#here", "ann")
 	ann.click(`#rooms a[href="#back-office"]`)
+	ben.wait(`![...document.querySelectorAll('#here li')].some((e) => e.textContent.includes('ann'))`)
 	ann.waitText("#messages", "said in the back office")
 
 	// Somebody new gets what was said before.
@@ -155,5 +166,33 @@ func TestChatLongMessageIsDeflated(t *testing.T) {
 	ben.wait(fmt.Sprintf(`[...document.querySelectorAll('#messages .text')].some((e) => e.textContent === %s)`, quote(long)))
 	if !strings.Contains(strings.Join(ben.extensions(), ";"), "permessage-deflate") {
 		t.Errorf("the server's answer has extensions %q, want permessage-deflate", ben.extensions())
+	}
+}
+
+// Who reloads the page, or loses the line, does not flicker on the screens of others.
+func TestChatReloadDoesNotFlicker(t *testing.T) {
+	s := newServer(t)
+	ann, ben := newWindow(t), newWindow(t)
+	ann.live(s.url("/chat/?user=ann"))
+	ben.live(s.url("/chat/?user=ben"))
+	ann.waitText("#here", "ben")
+	ann.eval(`(() => {
+		window.flickers = 0;
+		const here = document.querySelector('#here');
+		new MutationObserver(() => here.textContent.includes('ben') || flickers++).observe(here, {childList: true});
+	})()`)
+	told := len(ann.received("presence"))
+	ben.eval(`(window.old = true, location.reload())`)
+	ben.wait(`!window.old && document.querySelector('#here').textContent.includes('ann')`)
+	deadline := time.Now().Add(10 * time.Second)
+	for len(ann.received("presence")) < told+2 { // the new one entered, the old one left
+		if time.Now().After(deadline) {
+			t.Fatalf("ann was told, before and after: %d, %q", told, ann.received("presence"))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ann.waitText("#here", "ben")
+	if n := ann.eval(`flickers`); n != "0" {
+		t.Errorf("ben was gone %s times", n)
 	}
 }

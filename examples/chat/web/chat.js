@@ -24,13 +24,17 @@ class Room {
     this.channel = `chat:${name}`;
   }
 
+  // Who subscribes for the first time attends once the server has said so.
   open() {
-    if (this.entered) return;
+    if (this.entered) return void (line.state.name === 'live' && attend(this));
     this.entered = true;
     line.subscribe(this.channel, {
       last: 50,
       message: (m) => this.hear(m),
-      subscribed: (m) => m.data?.recovered === false && this.catchUp(),
+      subscribed: (m) => {
+        if (m.data?.recovered === false) this.catchUp();
+        if (this === room) attend(this);
+      },
       gap: () => this.catchUp(),
       refused: (error) => toast(error.message, 'bad'),
     });
@@ -53,7 +57,8 @@ class Room {
       if (this === room) showTyping();
     } else if (m.type === 'presence') {
       const {action, member} = m.data;
-      if (action === 'leave') this.members.delete(member.id);
+      if (action === 'members') this.meet(m.data); // too much has happened to be told one by one
+      else if (action === 'leave') this.members.delete(member.id);
       else this.members.set(member.id, member.user);
       if (this === room) showMembers();
     } else if (m.type === 'message') {
@@ -64,6 +69,11 @@ class Room {
       if (this === room) show();
       else if (isNew && who !== user) { this.unread++; showRooms(); }
     }
+  }
+
+  meet({members}) {
+    this.members = new Map(members.map((m) => [m.id, m.user]));
+    if (this === room) showMembers();
   }
 
   get ordered() {
@@ -111,7 +121,7 @@ function roomNamed(name) {
   return rooms.get(name);
 }
 
-async function go(name) {
+function go(name) {
   const next = roomNamed(name);
   if (next === room) return;
   const before = room;
@@ -127,17 +137,14 @@ async function go(name) {
   show();
   showMembers();
   showTyping();
-  if (line.state.name !== 'live') return;
   if (before) line.send({type: 'presence', channel: before.channel, data: {action: 'leave'}});
-  await attend(room);
 }
 
 async function attend(r) {
   try {
     await line.request({type: 'presence', channel: r.channel, data: {action: 'enter'}});
     const {data} = await line.request({type: 'presence', channel: r.channel, data: {action: 'get'}});
-    r.members = new Map(data.members.map((m) => [m.id, m.user]));
-    if (r === room) showMembers();
+    r.meet(data);
   } catch {
     // The line was lost; coming back attends again.
   }
@@ -182,7 +189,6 @@ addEventListener('hashchange', () => go(decodeURIComponent(location.hash.slice(1
 
 line.watch((state) => {
   if (state.name !== 'live' || !room) return;
-  attend(room);
   for (const r of rooms.values()) for (const m of r.messages.values()) if (m.state === 'sending') r.deliver(m);
 });
 

@@ -180,3 +180,44 @@ func TestHistoryOfBytes(t *testing.T) {
 		t.Error(show([]protocol.Message{m}))
 	}
 }
+
+// TestHistoryFlood: who asks for page after page and does not read is kept
+// waiting, and costs a page.
+func TestHistoryFlood(t *testing.T) {
+	brokers(t, func(t *testing.T, o houseOptions) {
+		h := newHouse(t, o)
+		for range 20 {
+			h.publish("kept", "e", "", `"`+strings.Repeat("x", 30<<10)+`"`)
+		}
+		c := h.welcomed("ann")
+		c.fill(0)
+		h.publish("kept", "e", "", "1")
+		c.send(`{"type":"subscribe","channel":"kept","id":1}`)
+		c.next()
+		h.publish("kept", "e", "", "2") // does not leave any more
+		h.settle()
+		asked := 0
+		for n := range 200 {
+			c.sendf(`{"type":"history","channel":"kept","id":%d}`, n+10)
+			asked++
+		}
+		h.settle()
+		c.link.mu.Lock()
+		queued := len(c.link.backlog)
+		c.link.mu.Unlock()
+		if queued > 100<<10 { // the errors of those that there was no room for
+			t.Fatalf("%d bytes are queued for who does not read", queued)
+		}
+		answers := map[string]int{}
+		for answers["history"]+answers["error"] < asked {
+			c.drain(-1)
+			h.settle()
+			for _, m := range c.messages() {
+				answers[m.Type]++
+			}
+		}
+		if answers["history"] < 10 {
+			t.Errorf("answers: %v", answers)
+		}
+	})
+}

@@ -103,6 +103,10 @@ func (x *Session) Drained() {
 	if x.closed {
 		return
 	}
+	if fn := x.drained; fn != nil {
+		x.drained = nil
+		fn()
+	}
 	for i := range x.subs {
 		switch x.subs[i].group.members[x.subs[i].member].state {
 		case lagging, catching, walking:

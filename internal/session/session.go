@@ -26,6 +26,7 @@ type Session struct {
 	subs      []sub
 	stream    *stream     // nil: the link is no Stream
 	suspended *suspension // nil: not waiting for anything
+	drained   func()      // what waits for the peer to read; nil: nothing
 	timer     reactor.Timer
 
 	rate     meter

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/broker/memory"
@@ -196,5 +197,53 @@ func TestHole(t *testing.T) {
 	h.publish("kept", "e", "", "5")
 	if end := run(t, 1, c.await(4)); end != 5 {
 		t.Fatalf("came to %d", end)
+	}
+}
+
+// TestFeedIsBehind: the store is in an epoch that this node has not heard of yet.
+// Who comes with a position is not answered from the epoch that has ended, which
+// it has been in perhaps, but when the feed has come as far.
+func TestFeedIsBehind(t *testing.T) {
+	b := newReborn(true)
+	h := newHouse(t, houseOptions{broker: b})
+	c := h.subscribed("ann", "kept")
+	for n := range 3 {
+		h.publish("kept", "e", "", fmt.Sprint(n))
+	}
+	c.await(3)
+	old, _ := h.server.hubs[0].groups["kept"].channel.Position()
+	b.lose(t) // and the feed says nothing
+	page, err := b.Read(t.Context(), "kept", nil, broker.Range{})
+	if err != nil || page.Epoch == old {
+		t.Fatalf("epoch %q after %q: %v", page.Epoch, old, err)
+	}
+	asked := map[string]*client{}
+	for _, epoch := range []string{old, page.Epoch} {
+		d := h.welcomed("bob")
+		d.sendf(`{"type":"subscribe","channel":"kept","id":1,"since":{"epoch":%q,"offset":0}}`, epoch)
+		if epoch == old {
+			// The ring still has what comes after: nothing is known to be wrong.
+			if m := d.next(); string(m.Data) != `{"recovered":true,"head":3}` {
+				t.Fatal(show([]protocol.Message{m}))
+			}
+			d.await(3)
+			d = h.welcomed("bob")
+			d.sendf(`{"type":"subscribe","channel":"kept","id":1,"since":{"epoch":"another","offset":0}}`)
+		}
+		asked[epoch] = d
+	}
+	time.Sleep(3 * laterTick) // it is the waiting that is tested
+	h.settle()
+	for _, d := range asked {
+		if got := d.messages(); len(got) > 0 {
+			t.Fatalf("answered too soon: %s", show(got))
+		}
+	}
+	b.feed.(broker.Restarter).Restarted("kept", protocol.Position{Epoch: page.Epoch})
+	if m := asked[page.Epoch].one(); m.Epoch != page.Epoch || string(m.Data) != `{"recovered":true,"head":0}` {
+		t.Error(show([]protocol.Message{m}))
+	}
+	if m := asked[old].one(); m.Epoch != page.Epoch || string(m.Data) != `{"recovered":false,"reason":"epoch"}` {
+		t.Error(show([]protocol.Message{m}))
 	}
 }

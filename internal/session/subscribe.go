@@ -3,9 +3,11 @@ package session
 import (
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"ringdown/internal/channel"
 	"ringdown/internal/node"
+	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
@@ -17,6 +19,7 @@ type request struct {
 	last    int
 	rate    float64
 	track   int16 // of a stream: place in its tracks, counted from 1; 0: none
+	waited  int16 // times that it was put off: see placeLater
 	bad     error // the parameters are wrong
 }
 
@@ -184,6 +187,11 @@ func (x *Session) place(g *group, r *request) {
 			x.placeAnew(g, r, t, p.answer)
 			return
 		}
+		if !x.hub.server.node.Immediate() {
+			// Perhaps it is this node that has not heard of the client's epoch yet.
+			x.placeByStore(g, r, t, ask{channel: g.name, after: r.since.Offset, bytes: pullBytes})
+			return
+		}
 	case r.since != nil:
 		if held {
 			p = placement{cursor: at, state: lagging, offset: at.Mark, head: head.Mark, recovered: true}
@@ -214,8 +222,11 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
 		epoch, head := g.channel.Position()
 		p := placement{cursor: head, state: live, offset: head.Mark, head: read.head}
 		switch {
-		case read.epoch != epoch:
+		case read.epoch != epoch && t.Declaration.State == nil:
 			// The store is in an epoch that the feed has not told of yet.
+			x.placeLater(g, r)
+			return
+		case read.epoch != epoch:
 			if r.since != nil {
 				p.answer = "epoch"
 			}
@@ -240,6 +251,42 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
 		}
 		x.begin(g, r, epoch, p)
 	})
+}
+
+// later is a subscription that waits for the feed to come to the epoch of the
+// store. Where it would begin until then, the client has been perhaps: it would
+// be given the same again, or be taken back to an epoch that has ended.
+type later struct {
+	timer   reactor.Timer
+	session *Session
+	group   *group
+	request *request
+	resume  func(fn func())
+}
+
+// How long a feed may be behind.
+const (
+	laterTick  = 100 * time.Millisecond
+	laterTicks = 50
+)
+
+// placeLater tries again in a moment.
+func (x *Session) placeLater(g *group, r *request) {
+	if r.waited++; r.waited > laterTicks {
+		x.fail(r.id, r.channel, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: time.Second,
+			Message: "this node has not heard from its store for a while; try again"})
+		return
+	}
+	g.pins++
+	l := &later{session: x, group: g, request: r, resume: x.suspend()}
+	x.hub.loop.Arm(&l.timer, laterTick, l)
+}
+
+// Fire tries again.
+func (l *later) Fire(*reactor.Loop) {
+	l.resume(func() { l.session.place(l.group, l.request) })
+	l.group.pins--
+	l.group.leaveIfEmpty()
 }
 
 // whileMaking asks the store for a subscription that is about to be made.

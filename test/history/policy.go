@@ -18,6 +18,10 @@ type Policy struct {
 	// Zero: without limit.
 	Kept    int           `json:"kept,omitempty"`
 	KeptFor time.Duration `json:"kept_for,omitempty"`
+	// Lags says that there are several nodes, one of which may not have heard yet
+	// of what another has accepted: then what a subscriber is told of the head
+	// of a log says nothing about the log.
+	Lags bool `json:"lags,omitempty"`
 	// Dedupe is how long a dedupe key holds. Default 2 minutes.
 	Dedupe time.Duration `json:"dedupe,omitempty"`
 	// Revoked is how soon after Revoke deliveries must have ended. Default 2 s.

@@ -1,0 +1,303 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// fabric is what the nodes of a cluster share: logs, and the ways to them, which
+// take their time and lose things. It keeps the law of package broker.
+type fabric struct {
+	mu    sync.Mutex
+	rng   *rand.Rand
+	logs  map[string]*log
+	ports map[*port]bool
+	made  int // epochs
+}
+
+// log is one channel. Its offsets leave some out.
+type log struct {
+	epoch   string
+	head    uint64
+	oldest  uint64
+	entries []*channel.Entry
+	keys    map[string]broker.Receipt
+}
+
+func newFabric(rng *rand.Rand) *fabric {
+	return &fabric{rng: rng, logs: map[string]*log{}, ports: map[*port]bool{}}
+}
+
+// chance is true so many times in a hundred. With f.mu held.
+func (f *fabric) chance(percent int) bool { return f.rng.IntN(100) < percent }
+
+// slowness is how long a way takes.
+func (f *fabric) slowness() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.chance(3) {
+		return time.Duration(f.rng.IntN(2000)) * time.Millisecond
+	}
+	return time.Duration(f.rng.IntN(20_000)) * time.Microsecond
+}
+
+func (f *fabric) log(name string) *log {
+	l := f.logs[name]
+	if l == nil {
+		l = &log{epoch: f.epoch(), keys: map[string]broker.Receipt{}}
+		f.logs[name] = l
+	}
+	return l
+}
+
+func (f *fabric) epoch() string {
+	f.made++
+	return fmt.Sprint("e", f.made)
+}
+
+// lose empties a log, as a store that fails over without its tail does.
+func (f *fabric) lose(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.log(name)
+	*l = log{epoch: f.epoch(), keys: map[string]broker.Receipt{}}
+	for p := range f.ports {
+		p.queue(delivery{name: name, epoch: l.epoch})
+	}
+}
+
+func (f *fabric) append(p *broker.Publication) broker.Receipt {
+	name := p.Name()
+	l := f.log(name)
+	if r, ok := l.keys[p.Dedupe]; ok && p.Dedupe != "" {
+		r.Duplicate = true
+		return r
+	}
+	m := &p.Message
+	m.Time = time.Now().UnixMilli()
+	m.Prev, m.Offset, m.Kept = l.head, l.head+1, true
+	if f.chance(20) {
+		m.Offset += uint64(f.rng.IntN(5))
+	}
+	l.head = m.Offset
+	e := channel.NewEntry(m, false)
+	l.entries = append(l.entries, e)
+	for len(l.entries) > p.Declaration.History.Messages {
+		l.oldest = l.entries[0].Offset
+		l.entries = l.entries[1:]
+	}
+	r := broker.Receipt{Position: protocol.Position{Epoch: l.epoch, Offset: m.Offset}, Time: m.Time}
+	if p.Dedupe != "" {
+		l.keys[p.Dedupe] = r
+	}
+	for p := range f.ports {
+		p.queue(delivery{name: name, epoch: l.epoch, entry: e})
+	}
+	return r
+}
+
+// port is one node's way to the fabric: its broker.
+type port struct {
+	broker.Alone
+	f    *fabric
+	feed broker.Feed
+	ctx  context.Context
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	// Guarded by f.mu.
+	follows  map[string]int // by name, which following it is
+	followed int
+	line     []delivery
+	more     chan struct{} // has one when line is not empty
+	deaf     bool          // nothing comes until it is over
+}
+
+// delivery is an entry, or without one the news of another epoch.
+type delivery struct {
+	name, epoch string
+	entry       *channel.Entry
+	following   int
+}
+
+func (f *fabric) port() *port {
+	p := &port{f: f, follows: map[string]int{}, more: make(chan struct{}, 1)}
+	p.ctx, p.end = context.WithCancel(context.Background())
+	return p
+}
+
+// queue is called with f.mu held.
+func (p *port) queue(d delivery) {
+	d.following = p.follows[d.name]
+	if d.following == 0 {
+		return
+	}
+	p.line = append(p.line, d)
+	p.wake()
+}
+
+func (p *port) wake() {
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+}
+
+func (p *port) Start(_ context.Context, _ string, feed broker.Feed) error {
+	p.feed = feed
+	p.f.mu.Lock()
+	p.f.ports[p] = true
+	p.f.mu.Unlock()
+	p.work.Go(p.deliver)
+	return nil
+}
+
+func (p *port) Stop(context.Context) error {
+	p.f.mu.Lock()
+	delete(p.f.ports, p)
+	p.f.mu.Unlock()
+	p.end()
+	p.work.Wait()
+	return nil
+}
+
+func (p *port) deliver() {
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-p.more:
+		}
+		if !p.sleep() {
+			return
+		}
+		p.f.mu.Lock()
+		line := p.line
+		if p.deaf {
+			line = nil
+		} else {
+			p.line = nil
+		}
+		p.f.mu.Unlock()
+		for _, d := range line {
+			p.f.mu.Lock()
+			wanted := p.follows[d.name] == d.following
+			p.f.mu.Unlock()
+			switch {
+			case !wanted:
+			case d.entry != nil:
+				p.feed.Entry(d.name, d.epoch, d.entry)
+			default:
+				p.feed.(broker.Restarter).Restarted(d.name, protocol.Position{Epoch: d.epoch})
+			}
+		}
+	}
+}
+
+// deafen keeps what is published from coming here, until it is called again.
+func (p *port) deafen(on bool) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	if p.deaf = on; !on {
+		p.wake()
+	}
+}
+
+func (p *port) sleep() bool {
+	select {
+	case <-p.ctx.Done():
+		return false
+	case <-time.After(p.f.slowness()):
+		return true
+	}
+}
+
+var errWay = &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, Message: "the way to the store is broken"}
+
+func (p *port) Append(pub *broker.Publication, d broker.Done) {
+	p.work.Go(func() {
+		alive := p.sleep()
+		p.f.mu.Lock()
+		if !alive || p.f.chance(4) {
+			p.f.mu.Unlock()
+			d.Appended(pub, broker.Receipt{}, errWay)
+			return
+		}
+		r := p.f.append(pub)
+		lost := p.f.chance(4)
+		p.f.mu.Unlock()
+		if !p.sleep() || lost {
+			d.Appended(pub, broker.Receipt{}, errWay)
+			return
+		}
+		d.Appended(pub, r, nil)
+	})
+}
+
+func (p *port) Follow(name string, _ *channel.Declaration, ready func(protocol.Position, error)) {
+	p.f.mu.Lock()
+	p.followed++
+	following := p.followed
+	p.follows[name] = following
+	p.f.mu.Unlock()
+	p.work.Go(func() {
+		if !p.sleep() {
+			ready(protocol.Position{}, errWay)
+			return
+		}
+		p.f.mu.Lock()
+		at := protocol.Position{Epoch: p.f.log(name).epoch, Offset: p.f.log(name).head}
+		fails := p.f.chance(3)
+		if fails {
+			delete(p.follows, name)
+		}
+		p.f.mu.Unlock()
+		if fails || !p.sleep() {
+			ready(protocol.Position{}, errWay)
+			return
+		}
+		ready(at, nil)
+	})
+}
+
+func (p *port) Unfollow(name string) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	delete(p.follows, name)
+}
+
+func (p *port) Read(ctx context.Context, name string, _ *channel.Declaration, r broker.Range) (broker.Page, error) {
+	if !p.sleep() || ctx.Err() != nil {
+		return broker.Page{}, errWay
+	}
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	if p.f.chance(3) {
+		return broker.Page{}, errWay
+	}
+	l := p.f.log(name)
+	page := broker.Page{Epoch: l.epoch, Head: l.head, Oldest: l.oldest}
+	from, _ := slices.BinarySearchFunc(l.entries, r.After+1, func(e *channel.Entry, o uint64) int { return cmp.Compare(e.Offset, o) })
+	if r.Last > 0 {
+		from = max(0, len(l.entries)-r.Last)
+	}
+	to := min(len(l.entries), from+min(cmp.Or(r.Limit, 7), 7))
+	page.Entries, page.More = slices.Clone(l.entries[from:to]), to < len(l.entries)
+	return page, nil
+}
+
+func (p *port) State(context.Context, string, *channel.Declaration, broker.StateRange) (broker.StatePage, error) {
+	return broker.StatePage{}, errWay
+}
+
+func (p *port) Ready(context.Context) error { return nil }
+func (p *port) Immediate() bool             { return false }

@@ -1,0 +1,170 @@
+// Package sim runs clusters that do not exist: real nodes and sessions in one
+// process, on a store, a network and a clock of the test's own, so that a minute
+// of faults takes a moment and a thousand of them can be tried. What clients saw
+// is held against the promise (test/history).
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ringdown/internal/channel"
+	"ringdown/test/history"
+)
+
+type reporter interface {
+	Error(args ...any)
+	Errorf(format string, args ...any)
+}
+
+type swich = atomic.Bool
+
+// TestCluster: three nodes on one store. Clients come and go, read slowly, and
+// find another node each time; ways to the store take their time, break, and fall
+// silent; nodes are stopped and killed; logs are lost and begin a new epoch.
+func TestCluster(t *testing.T) {
+	seeds := 40
+	if os.Getenv("RINGDOWN_LONG") != "" {
+		seeds = 1000
+	}
+	total := map[string]int{}
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			var events []history.Event
+			var p history.Policy
+			synctest.Test(t, func(t *testing.T) { events, p = live(t, seed) })
+			for name, n := range history.Summarize(events, p).Counts {
+				total[name] += n
+			}
+			found := history.Check(events, p)
+			for _, v := range found {
+				t.Error(v)
+			}
+			if len(found) == 0 {
+				return
+			}
+			f, err := os.CreateTemp("", "ringdown-history-*.ndjson")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if err := history.Write(f, events, p, seed); err != nil {
+				t.Fatal(err)
+			}
+			t.Errorf("judge it again with: go run ./test/history/replay %s", f.Name())
+		})
+	}
+	t.Logf("%d clusters: %v", seeds, total)
+	for _, name := range []string{history.CountUnknown, history.CountRetried, history.CountRecovered, history.CountUnrecovered, history.CountGaps, history.CountEpochs} {
+		if total[name] < seeds {
+			t.Errorf("the runs do not show enough: %s is %d in %d runs", name, total[name], seeds)
+		}
+	}
+}
+
+const simKept = 60
+
+// live is one run: a while of faults, and then rest.
+func live(t *testing.T, seed uint64) ([]history.Event, history.Policy) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	stir := func() *rand.Rand { return rand.New(rand.NewPCG(seed, rng.Uint64())) }
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &world{t: t, rec: history.NewRecorder(), f: newFabric(stir()), ctx: ctx, channels: []string{"c:0", "c:1"}}
+	d := &channel.Declaration{Name: "c:{n}", History: &channel.History{Messages: simKept}, Buffer: channel.Buffer{Messages: 16, Bytes: 1 << 20},
+		Allow: channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone}}
+	for i := range 3 {
+		w.machines = append(w.machines, newMachine(t, fmt.Sprint("node", i), w.f, d))
+	}
+	var subs []*subscriber
+	var clients sync.WaitGroup
+	for i := range 6 {
+		s := &subscriber{client: client{fmt.Sprint("s", i), w, stir()}, at: map[string]*history.Position{}, answer: map[string]bool{}}
+		subs = append(subs, s)
+		clients.Go(s.run)
+	}
+	var publishers sync.WaitGroup
+	for i := range 4 {
+		p := &publisher{client: client{fmt.Sprint("p", i), w, stir()}}
+		publishers.Go(p.run)
+	}
+	for range 12 {
+		time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
+		w.fault(t, rng, d)
+	}
+	w.calm.Store(true)
+	publishers.Wait()
+	w.rest(subs)
+	cancel()
+	clients.Wait()
+	for _, m := range w.machines {
+		m.stop(false)
+	}
+	p := history.Policy{Store: "simulated", Kept: simKept, Lags: true, Ends: []string{"lose"}}
+	return w.rec.Events(), p
+}
+
+// fault does one thing to the cluster.
+func (w *world) fault(t *testing.T, rng *rand.Rand, d *channel.Declaration) {
+	i := rng.IntN(len(w.machines))
+	m := w.machines[i]
+	note := func(k history.Kind, who, kind string) { w.rec.Add(history.Event{Kind: k, Client: who, Reason: kind}) }
+	switch rng.IntN(4) {
+	case 0: // as far as clients see: a node dies, another is started
+		note(history.Fault, m.name, "kill")
+		m.stop(rng.IntN(2) == 0)
+		fresh := newMachine(t, m.name, w.f, d)
+		w.mu.Lock()
+		w.machines[i] = fresh
+		w.mu.Unlock()
+		note(history.Heal, m.name, "kill")
+	case 1:
+		note(history.Fault, m.name, "deaf")
+		m.port.deafen(true)
+		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
+		m.port.deafen(false)
+		note(history.Heal, m.name, "deaf")
+	case 2:
+		note(history.Fault, "store", "lose")
+		w.f.lose(w.channels[rng.IntN(len(w.channels))])
+		note(history.Heal, "store", "lose")
+	case 3: // nothing this time
+	}
+}
+
+// rest lets everybody catch up, and records what the logs hold.
+func (w *world) rest(subs []*subscriber) {
+	for range 3000 { // five minutes
+		time.Sleep(100 * time.Millisecond)
+		behind := 0
+		w.f.mu.Lock()
+		for _, name := range w.channels {
+			l := w.f.log(name)
+			for _, s := range subs {
+				if !s.has(name, history.Position{Epoch: l.epoch, Offset: l.head}) {
+					behind++
+				}
+			}
+		}
+		w.f.mu.Unlock()
+		if behind == 0 {
+			break
+		}
+	}
+	w.rec.Add(history.Event{Kind: history.Quiet})
+	w.f.mu.Lock()
+	defer w.f.mu.Unlock()
+	for _, name := range w.channels {
+		l := w.f.log(name)
+		for _, e := range l.entries {
+			w.rec.Add(history.Event{Kind: history.Hist, Channel: name, Epoch: l.epoch, Offset: e.Offset, Prev: e.Prev, ID: idOf(e)})
+		}
+		w.rec.Add(history.Event{Kind: history.HistEnd, Channel: name, Epoch: l.epoch, Offset: l.head, From: l.oldest})
+	}
+}

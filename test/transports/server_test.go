@@ -1,0 +1,131 @@
+package transports
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"ringdown"
+	"ringdown/internal/auth"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { http.DefaultClient.CloseIdleConnections() }))
+}
+
+const (
+	secret = "a-secret-of-at-least-thirty-two-bytes!"
+	key    = "a-key-of-sixteen-bytes-or-more"
+	conf   = `
+listen: 127.0.0.1:0
+auth:
+  jwt: {secret: env:SECRET, algorithm: HS256}
+  keys: [env:KEY]
+limits: {messages_per_second: 10000, messages_burst: 10000}
+channels:
+  - name: orders
+    history: {messages: 10000}
+    buffer: {messages: 64}
+    allow: {subscribe: signed_in, publish: none}
+  - name: second
+    history: {messages: 1000}
+    allow: {subscribe: anyone, publish: none}
+  - name: short
+    history: {messages: 5}
+    buffer: {messages: 16}
+    allow: {subscribe: anyone, publish: anyone}
+  - name: board
+    state: {}
+    allow: {subscribe: anyone, publish: anyone}
+  - name: plain
+    allow: {subscribe: anyone, publish: anyone}
+  - name: secret
+    history: {messages: 10}
+    allow: {subscribe: 'user == "bob"', publish: none}
+`
+)
+
+// world is a server and somebody who publishes from elsewhere.
+type world struct {
+	t    *testing.T
+	s    *ringdown.Server
+	base string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	s, err := ringdown.New(ringdown.Options{
+		Config: []byte(conf), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Env: func(name string) (string, bool) {
+			v, ok := map[string]string{"SECRET": secret, "KEY": key}[name]
+			return v, ok
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, s: s, base: "http://" + s.Addr().String()}
+	t.Cleanup(w.stop)
+	return w
+}
+
+func (w *world) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	http.DefaultClient.CloseIdleConnections() // one that was opened for nothing would be waited for
+	if err := w.s.Stop(ctx); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// do makes a request and wants a status.
+func (w *world) do(method, path, credential, body string, want int) map[string]any {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.base+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+credential)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if resp.StatusCode != want {
+		w.t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, text)
+	}
+	var v map[string]any
+	_ = json.Unmarshal(text, &v)
+	return v
+}
+
+func (w *world) publish(channel, body string) {
+	w.t.Helper()
+	w.do("POST", "/v1/channels/"+url.PathEscape(channel)+"/messages", key, body, 201)
+}
+
+// token is ann's, for so long.
+func token(t *testing.T, life time.Duration) string {
+	t.Helper()
+	text, err := auth.Sign(auth.JWT{Secret: []byte(secret)}, map[string]any{"sub": "ann", "exp": time.Now().Add(life).Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

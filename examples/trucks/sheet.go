@@ -92,7 +92,7 @@ func (c *country) picture() []byte {
 		b.WriteString(`<path d="`)
 		verb, last := "M", point{}
 		for i, p := range line {
-			if i > 0 && i < len(line)-1 && p.distance(last) < 0.7 {
+			if i > 0 && i < len(line)-1 && p.distance(last) < 1.4 {
 				continue // too near to be seen
 			}
 			x, y := at(p)
@@ -103,24 +103,27 @@ func (c *country) picture() []byte {
 	}
 	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><rect width="320" height="240" fill="#8fc4cf"/>` + "\n")
 	for _, l := range c.land {
-		path(l, `fill="#e9dfb8" stroke="#10282c" stroke-width="3" stroke-linejoin="round"`)
+		path(l, `fill="#e9dfb8" stroke="#10282c" stroke-width="4" stroke-linejoin="round"`)
 	}
 	for _, w := range c.woods {
 		path(w, `fill="#b7cf96"`)
 	}
 	for _, w := range c.water {
-		path(w, `fill="#8fc4cf" stroke="#10282c" stroke-width="2"`)
+		path(w, `fill="#8fc4cf" stroke="#10282c" stroke-width="3"`)
 	}
 	for _, r := range c.roads {
-		if r.kind < 3 {
-			path(r.line, `fill="none" stroke="#fffdf5" stroke-width="4" stroke-linecap="round"`)
+		if r.kind == 1 {
+			path(r.line, `fill="none" stroke="#fffdf5" stroke-width="5" stroke-linecap="round"`)
 		}
 	}
-	for i := 0; i < len(c.roads); i += 2 {
-		p, heading := c.roads[i].at(c.roads[i].length*float64(2+i%5)/8, i%4 == 0)
+	for i, r := range c.roads {
+		if r.kind != 1 || r.length < 10 {
+			continue
+		}
+		p, heading := r.at(r.length/2, i%2 == 0)
 		x, y := at(p)
-		fmt.Fprintf(&b, `<path transform="translate(%.1f %.1f) rotate(%d)" d="M0-8 6 6 0 3-6 6z" fill="%s" stroke="#10282c" stroke-width="2.5" stroke-linejoin="round"/>`+"\n",
-			x, y, heading, [...]string{"#07766f", "#07766f", "#f2c14e", "#07766f", "#bf3027"}[i/2%5])
+		fmt.Fprintf(&b, `<path transform="translate(%.1f %.1f) rotate(%d)" d="M0-12 9 9 0 5-9 9z" fill="%s" stroke="#10282c" stroke-width="3.5" stroke-linejoin="round"/>`+"\n",
+			x, y, heading, [...]string{"#07766f", "#f2c14e", "#bf3027"}[i%3])
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()

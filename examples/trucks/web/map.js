@@ -66,6 +66,19 @@ export class View {
   }
 }
 
+// write puts text on the map so that it can be read on whatever is under it.
+export function write(g, ink, text, x, y, font, colour) {
+  g.textAlign = 'center';
+  g.textBaseline = 'middle';
+  g.lineJoin = 'round';
+  g.font = `${font} ${ink.font}`;
+  g.strokeStyle = ink.halo;
+  g.lineWidth = 4;
+  g.strokeText(text, x, y);
+  g.fillStyle = colour;
+  g.fillText(text, x, y);
+}
+
 function path(line, closed) {
   const p = new Path2D();
   line.forEach((point, i) => p[i ? 'lineTo' : 'moveTo'](...world(point)));
@@ -134,28 +147,16 @@ export class Country {
     const wide = [1.1, 1.7, 2.6].map((w) => w * thick);
     this.roads.forEach((p, i) => stroke(p, ink.casing, wide[i] + 1.6));
     this.roads.forEach((p, i) => stroke(p, i === 2 ? ink.motorway : ink.road, wide[i]));
-    this.#names(g, view, ratio, ink);
+    g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (zoom > 3) return;
+    for (const r of this.regions) {
+      write(g, ink, r.name, ...view.toScreen(...r.label), `italic 600 ${view.width < 520 ? 11 : 15}px`, ink.region);
+    }
   }
 
-  #names(g, view, ratio, ink) {
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.textAlign = 'center';
-    g.textBaseline = 'middle';
-    g.lineJoin = 'round';
-    const write = (text, x, y, font, colour) => {
-      g.font = `${font} ${ink.font}`;
-      g.strokeStyle = ink.halo;
-      g.lineWidth = 4;
-      g.strokeText(text, x, y);
-      g.fillStyle = colour;
-      g.fillText(text, x, y);
-    };
+  // The names of places are above the vehicles, to be read where most of them are.
+  names(g, view, ink) {
     const small = view.width < 520;
-    if (view.zoom < 3) {
-      for (const r of this.regions) {
-        write(r.name, ...view.toScreen(...r.label), `italic 600 ${small ? 11 : 15}px`, ink.region);
-      }
-    }
     for (const p of this.sheet.places) {
       if (view.zoom < (small ? [0, 0, 2, 3] : [0, 0, 0, 1.6])[p.size]) continue;
       const [x, y] = view.toScreen(...p.at);
@@ -167,7 +168,7 @@ export class Country {
       g.strokeStyle = ink.place;
       g.lineWidth = 2;
       g.stroke();
-      write(p.name, x, y - r - 9, `${[0, 700, 650, 550][p.size]} ${[0, 14, 12.5, 11.5][p.size]}px`, ink.place);
+      write(g, ink, p.name, x, y - r - 10, `${[0, 700, 650, 550][p.size]} ${[0, 14, 12.5, 11.5][p.size]}px`, ink.place);
     }
   }
 }

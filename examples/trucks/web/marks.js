@@ -1,6 +1,8 @@
 // marks.js: how vehicles look. Each status has a shape as well as a colour: an
 // arrow drives, a square loads, a ring rests, and a cross is broken down.
 
+import {write} from './map.js';
+
 const arrow = new Path2D('M0-7.5 5.5 6 0 2.8-5.5 6Z');
 const square = new Path2D('M-4.6-4.6H4.6V4.6H-4.6Z');
 const ring = new Path2D('M4.6 0A4.6 4.6 0 1 1-4.6 0 4.6 4.6 0 1 1 4.6 0Z');
@@ -30,8 +32,8 @@ export function mark(g, status, ink, stale = false) {
   }
 }
 
-// Vehicles draws the whole fleet, and the trail of the one that is looked at.
-export function vehicles(g, view, ratio, ink, fleet, now, chosen, hovered) {
+// vehicles draws the whole fleet, and the trail of the one that is looked at.
+export function vehicles(g, view, ratio, ink, fleet, now, country, chosen, hovered) {
   g.setTransform(ratio, 0, 0, ratio, 0, 0);
   g.clearRect(0, 0, view.width, view.height);
   const big = size(view);
@@ -53,6 +55,7 @@ export function vehicles(g, view, ratio, ink, fleet, now, chosen, hovered) {
   for (const v of new Set([chosen, hovered])) if (v) draw(v);
   g.globalAlpha = 1;
   g.setTransform(ratio, 0, 0, ratio, 0, 0);
+  country.names(g, view, ink);
   if (chosen) circle(g, view, ink, chosen, now, big);
   if (hovered && hovered !== chosen) label(g, view, ink, hovered, now, big);
 }
@@ -69,15 +72,7 @@ function circle(g, view, ink, vehicle, now, big) {
 function label(g, view, ink, vehicle, now, big) {
   const at = vehicle.at(now);
   const [x, y] = view.toScreen(at.lon, at.lat);
-  g.font = `600 13px ${ink.font}`;
-  g.textAlign = 'center';
-  g.textBaseline = 'middle';
-  g.lineJoin = 'round';
-  g.lineWidth = 5;
-  g.strokeStyle = ink.halo;
-  g.strokeText(vehicle.key, x, y - 16 * big);
-  g.fillStyle = ink.place;
-  g.fillText(vehicle.key, x, y - 16 * big);
+  write(g, ink, vehicle.key, x, y - 16 * big, '600 13px', ink.place);
 }
 
 function trail(g, view, ink, vehicle, now) {

@@ -118,12 +118,14 @@ function tell() {
 }
 setInterval(tell, 500);
 
-const flow = []; // messages in each of the last seconds
+const flow = []; // messages a second, in each of the last seconds
+let counted = performance.now();
 setInterval(() => {
-  flow.push(heard);
-  heard = 0;
+  const now = performance.now();
+  flow.push(heard * 1000 / (now - counted));
+  [heard, counted] = [0, now];
   if (flow.length > 60) flow.shift();
-  const recent = flow.slice(-5);
+  const recent = flow.slice(-10); // at the slowest pace they come once in five seconds
   $('flow').textContent = Math.round(recent.reduce((a, b) => a + b, 0) / recent.length);
   drawFlow();
 }, 1000);
@@ -148,13 +150,19 @@ function choose(vehicle, {show = false} = {}) {
   $('card').hidden = !vehicle;
   if (!vehicle) return;
   if (show) {
-    const at = vehicle.at(Date.now());
     if (view.zoom < 3) view.zoomAt(view.width / 2, view.height / 2, 3 / view.zoom);
-    view.centre(at.lon, at.lat);
-    stroke = true;
+    lookAt(vehicle);
   }
   tellCard(Date.now());
   $('spoken').textContent = `${vehicle.key}, ${sayings[vehicle.data.status]}, in ${names.get(vehicle.region)}, to ${vehicle.data.to}`;
+}
+
+// On a phone the card covers the lower part of the map.
+function lookAt(vehicle) {
+  const at = vehicle.at(Date.now());
+  view.centre(at.lon, at.lat);
+  if (view.width < 700) view.pan(0, -$('card').offsetHeight / 2);
+  stroke = true;
 }
 
 const winds = ['north', 'north-east', 'east', 'south-east', 'south', 'south-west', 'west', 'north-west'];
@@ -223,6 +231,7 @@ function mixInk() {
   ink.font = style.getPropertyValue('--text');
   for (const {status, icon} of rows) paintIcon(icon, status);
   $('card-status').dataset.status = '';
+  tellCard(Date.now());
   drawFlow();
   stroke = true;
 }
@@ -245,14 +254,10 @@ function fitCanvas() {
 function frame() {
   const ratio = fitCanvas();
   const now = Date.now();
-  if (tracking && chosen) {
-    const at = chosen.at(now);
-    view.centre(at.lon, at.lat);
-    stroke = true;
-  }
+  if (tracking && chosen) lookAt(chosen);
   if (stroke) country.draw(land, view, ratio, ink, fleet.regions);
   stroke = false;
-  vehicles(above, view, ratio, ink, fleet, now, chosen, hovered);
+  vehicles(above, view, ratio, ink, fleet, now, country, chosen, hovered);
   requestAnimationFrame(frame);
 }
 requestAnimationFrame(frame);

@@ -36,12 +36,15 @@ type story struct {
 // cast is who takes part.
 type cast struct {
 	channels    int
-	subscribers int
+	subscribers int // of every eight, one by Server-Sent Events and one by long-poll
 	publishers  int
 	every       time.Duration // between the publications of one publisher
 	pad         int           // bytes that each message is made longer by
 	direct      bool          // publishers do not use the lines that break
 }
+
+// transports are what subscribers come by, in turn.
+var transports = []string{"ws", "ws", "sse", "ws", "ws", "poll", "ws", "ws"}
 
 var usual = cast{channels: 3, subscribers: 24, publishers: 4, every: 10 * time.Millisecond, pad: 100}
 
@@ -63,7 +66,7 @@ func tell(t *testing.T, p history.Policy, c cast, servers ...*server) *story {
 		s.channels = append(s.channels, fmt.Sprint("log:", i))
 	}
 	for i := range c.subscribers {
-		sub := &subscriber{name: fmt.Sprint("s", i), rec: s.rec, address: s.address, channels: s.channels, at: map[string]*history.Position{}, answer: map[string]bool{}}
+		sub := &subscriber{name: fmt.Sprint("s", i), by: transports[i%len(transports)], rec: s.rec, address: s.address, channels: s.channels, at: map[string]*history.Position{}, answer: map[string]bool{}}
 		s.subs = append(s.subs, sub)
 		s.reads.Go(func() { sub.run(s.ctx) })
 	}

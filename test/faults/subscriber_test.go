@@ -13,9 +13,12 @@ import (
 // it was whenever its connection is lost.
 type subscriber struct {
 	name     string
+	by       string // ws, sse or poll
 	rec      *history.Recorder
 	address  func() string
 	channels []string
+
+	cursor string // of streams
 
 	mu     sync.Mutex
 	at     map[string]*history.Position
@@ -25,7 +28,14 @@ type subscriber struct {
 // run returns when ctx ends.
 func (s *subscriber) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		s.connect(ctx)
+		switch s.by {
+		case "sse":
+			s.stream(ctx)
+		case "poll":
+			s.poll(ctx)
+		default:
+			s.connect(ctx)
+		}
 		if !pause(ctx, 100*time.Millisecond) {
 			return
 		}
@@ -52,14 +62,22 @@ func (s *subscriber) connect(ctx context.Context) {
 	if c.write(map[string]any{"type": "subscribe", "id": 1, "channels": list}) != nil {
 		return
 	}
+	defer s.away(ctx)
 	for {
 		m, err := c.read()
 		if err != nil {
-			s.away(ctx)
 			return
 		}
-		if !s.take(c, &m) {
-			s.away(ctx)
+		if m.Type == "reconnect" {
+			var d struct{ Within int }
+			_ = json.Unmarshal(m.Data, &d)
+			go func() {
+				if pause(c.ended, time.Duration(d.Within+1)*time.Millisecond) {
+					c.close()
+				}
+			}()
+		}
+		if !s.take(&m) {
 			return
 		}
 	}
@@ -80,7 +98,7 @@ func (s *subscriber) away(ctx context.Context) {
 }
 
 // take takes one message, and reports whether the connection is to be kept.
-func (s *subscriber) take(c *socket, m *message) bool {
+func (s *subscriber) take(m *message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch m.Type {
@@ -92,6 +110,10 @@ func (s *subscriber) take(c *socket, m *message) bool {
 			Reason   string
 		}
 		_ = json.Unmarshal(m.Data, &d)
+		if d.Reason == "epoch" { // the same as if it had come back and been told so
+			s.subscribed(m)
+			break
+		}
 		p := s.at[m.Channel]
 		s.rec.Add(history.Event{Kind: history.Gap, Client: s.name, Channel: m.Channel, Epoch: p.Epoch, From: d.From, To: d.To, Reason: d.Reason})
 		p.Offset = max(p.Offset, d.To)
@@ -101,14 +123,6 @@ func (s *subscriber) take(c *socket, m *message) bool {
 		p := s.at[m.Channel]
 		s.rec.Add(history.Event{Kind: history.Recv, Client: s.name, Channel: m.Channel, Epoch: p.Epoch, Offset: m.Offset, Prev: m.prev(), ID: d.ID})
 		p.Offset = m.Offset
-	case "reconnect":
-		var d struct{ After, Within int }
-		_ = json.Unmarshal(m.Data, &d)
-		go func() {
-			if pause(c.ended, time.Duration(d.Within+1)*time.Millisecond) {
-				c.close()
-			}
-		}()
 	case "error", "unsubscribed":
 		return false // come back and ask again
 	}

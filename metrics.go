@@ -23,6 +23,10 @@ var (
 	membersDesc       = desc("presence_members", "Members of channels whom this node put in, the lingering ones among them.")
 	presenceDesc      = desc("presence_changes_total", "Changes of members that were told to those who watch.")
 	relistsDesc       = desc("presence_lists_total", "Lists of members given to subscribers who were too slow for the changes.")
+	holesDesc         = desc("redis_holes_total", "Times that a channel's feed did not continue and its log was read instead.")
+	epochsDesc        = desc("redis_epochs_total", "Times that a followed channel went on in another epoch.")
+	garbledDesc       = desc("redis_garbled_total", "Messages and entries in Redis that could not be read.")
+	reconnectsDesc    = desc("redis_reconnects_total", "Times that the connection of the subscriptions was made anew.")
 	errorsDesc        = desc("errors_total", "Error answers to clients, by code.", "code")
 )
 
@@ -47,6 +51,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	s, n, m := c.s.sessions.Metrics(), c.s.node.Metrics(), c.s
+	if m.redis != nil {
+		r := m.redis.Metrics()
+		count(holesDesc, r.Holes.Load())
+		count(epochsDesc, r.Epochs.Load())
+		count(garbledDesc, r.Garbled.Load())
+		count(reconnectsDesc, r.Reconnect.Load())
+	}
 	gauge(connectionsDesc, float64(m.sessions.Sessions()))
 	s.Transports(func(name string, open int64, opened uint64) {
 		ch <- prometheus.MustNewConstMetric(transportDesc, prometheus.GaugeValue, float64(open), name)

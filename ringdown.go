@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ import (
 
 	"ringdown/internal/api"
 	"ringdown/internal/auth"
-	"ringdown/internal/broker/memory"
+	"ringdown/internal/broker/redis"
 	"ringdown/internal/config"
 	"ringdown/internal/lifecycle"
 	"ringdown/internal/node"
@@ -87,6 +88,7 @@ type Server struct {
 	engine   *reactor.Engine
 	verifier *auth.Verifier
 	node     *node.Node
+	redis    *redis.Broker // nil: this is the only node
 	sessions *session.Server
 	sockets  *websocket.Handler
 	events   *sse.Handler
@@ -165,8 +167,12 @@ func (s *Server) build(conf *config.Config) (err error) {
 		s.log.Warn("the limit of open files could not be raised", "error", err)
 	}
 	limits := conf.Limits.WithDefaults()
+	kept, err := s.newBroker(conf)
+	if err != nil {
+		return err
+	}
 	s.node = node.New(node.Options{
-		Broker:   memory.New(memory.Options{Channels: limits.ChannelsPerNode}),
+		Broker:   kept,
 		Table:    conf.Table(),
 		Channels: limits.ChannelsPerNode,
 		Logger:   s.log,
@@ -353,7 +359,7 @@ func (s *Server) Stop(ctx context.Context) error { return s.running.Stop(ctx) }
 // Reload reads the configuration again and swaps channels, rules, schemas,
 // limits, keys and origins at once, for every connection that is open. If the
 // configuration is bad, all stays as it is and the error says what is wrong.
-// listen, paths and engine are read at Start only.
+// listen, paths, engine and broker are read at Start only.
 func (s *Server) Reload() error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
@@ -376,8 +382,9 @@ func (s *Server) Reload() error {
 	s.rest.Reload(s.apiOptions(conf))
 	s.sessions.Recheck()
 	if old.Listen != conf.Listen || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
-		!slices.Equal(old.SSE.Paths, conf.SSE.Paths) || !slices.Equal(old.Poll.Paths, conf.Poll.Paths) {
-		s.log.Warn("listen, paths and engine changed in the configuration; they take effect at the next start")
+		!slices.Equal(old.SSE.Paths, conf.SSE.Paths) || !slices.Equal(old.Poll.Paths, conf.Poll.Paths) ||
+		!reflect.DeepEqual(old.Redis, conf.Redis) {
+		s.log.Warn("listen, paths, engine or broker changed in the configuration; they take effect at the next start")
 	}
 	return nil
 }

@@ -6,10 +6,26 @@ import (
 	"ringdown/internal/api"
 	"ringdown/internal/asyncapi"
 	"ringdown/internal/auth"
+	"ringdown/internal/broker"
+	"ringdown/internal/broker/memory"
+	"ringdown/internal/broker/redis"
 	"ringdown/internal/config"
 	"ringdown/internal/transport/sse"
 	"ringdown/internal/transport/websocket"
 )
+
+// newBroker makes what keeps the messages: Redis where the configuration names
+// it, and the memory of this process otherwise.
+func (s *Server) newBroker(conf *config.Config) (broker.Broker, error) {
+	if conf.Redis != nil {
+		o := *conf.Redis
+		o.Logger = s.log
+		b, err := redis.New(o)
+		s.redis = b
+		return b, err
+	}
+	return memory.New(memory.Options{Channels: conf.Limits.WithDefaults().ChannelsPerNode}), nil
+}
 
 // origins are checked by the configuration; in dev mode every page may connect.
 func (s *Server) origins(conf *config.Config) auth.Origins {

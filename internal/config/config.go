@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/broker/redis"
 	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
@@ -35,6 +36,7 @@ type Config struct {
 	Limits    session.Limits // zero fields are the defaults
 	// PresenceGrace is as session.Policy has it.
 	PresenceGrace time.Duration
+	Redis         *redis.Options // nil: this is the only node
 	WebSocket     websocket.Options
 	SSE           sse.Options
 	Poll          poll.Options
@@ -180,6 +182,7 @@ func (l *loader) file(f fields) {
 	if limits, ok := f.mapping("limits"); ok {
 		c.Limits = limits.limits()
 	}
+	c.Redis = f.broker()
 	f.auth()
 	f.channels()
 }

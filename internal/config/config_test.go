@@ -57,6 +57,11 @@ func TestFull(t *testing.T) {
 	if c.PresenceGrace != 20*time.Second {
 		t.Errorf("a grace of %v", c.PresenceGrace)
 	}
+	r := c.Redis
+	if r == nil || !slices.Equal(r.Addresses, []string{"10.0.0.1:26379", "[::1]:26379"}) || r.Cluster || r.Username != "ringdown" || r.Password != "a-secret-of-at-least-thirty-two-bytes!" ||
+		r.TLS == nil || r.TLS.RootCAs == nil || r.Prefix != "shop:" || r.Timeout != 2*time.Second || r.Master != "main" || r.SentinelUsername != "s" || r.SentinelPassword != "a-key-of-at-least-sixteen-bytes" {
+		t.Errorf("%+v", r)
+	}
 	if len(c.Auth.JWT) != 3 || !slices.Equal(c.Auth.Keys, []string{"a-key-of-at-least-sixteen-bytes", "a-key-from-a-file-0123456789", "in-the-clear-in-the-clear"}) {
 		t.Fatalf("%+v", c.Auth)
 	}

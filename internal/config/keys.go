@@ -62,6 +62,7 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "origins", shape: aListOfTexts, about: "web pages that may connect: scheme://host[:port], self, or * for all"},
 	{name: "paths", shape: aListOfTexts, about: "further paths of the WebSocket, besides /v1/ws"},
 	{name: "auth", shape: aMapping, of: authKeys, about: "who may connect and call the REST API"},
+	{name: "broker", shape: aMapping, of: brokerKeys, about: "what several nodes share; without it there is one node"},
 	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
 	{name: "limits", shape: aMapping, of: limitKeys, about: "what one connection may cost"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
@@ -76,6 +77,28 @@ var authKeys = &object{"auth", []key{
 	{name: "jwt", shape: aMappingOrList, of: jwtKeys, about: "how the tokens of users are verified"},
 	{name: "keys", shape: aListOfSecrets, about: "keys for your own programs to use the REST API with, 16 bytes or more each"},
 	{name: "anonymous", shape: aBool, preset: "false", about: "let clients without a token in"},
+}}
+
+var brokerKeys = &object{"broker", []key{
+	{name: "redis", shape: aMapping, of: redisKeys, about: "Redis 6.2 or newer, or Valkey; see clustering.md"},
+}}
+
+var redisKeys = &object{"redis", []key{
+	{name: "addresses", shape: aListOfTexts, about: "host:port of the server; or of some servers, of which one is the primary; or of the Sentinels; or of some of a cluster"},
+	{name: "sentinel", shape: aMapping, of: sentinelKeys, about: "the addresses are of Sentinels, who know where the primary is"},
+	{name: "cluster", shape: aBool, preset: "false", about: "the addresses are of a Redis Cluster"},
+	{name: "username", shape: aText, about: "user of Redis, where it has users"},
+	{name: "password", shape: aSecret, about: "password of Redis"},
+	{name: "tls", shape: aBool, preset: "false", about: "encrypt the connections"},
+	{name: "ca", shape: aSecret, about: "certificates to trust in place of the system's, PEM"},
+	{name: "prefix", shape: aText, preset: "rd:", about: "what all keys begin with; nodes with the same one are one server"},
+	{name: "timeout", shape: aDuration, min: int64(100 * time.Millisecond), max: int64(time.Minute), preset: "3s", about: "time for Redis to answer, and for a publish in all"},
+}}
+
+var sentinelKeys = &object{"sentinel", []key{
+	{name: "master", shape: aText, about: "the name under which the Sentinels know the primary"},
+	{name: "username", shape: aText, about: "user of the Sentinels, where they have users"},
+	{name: "password", shape: aSecret, about: "password of the Sentinels"},
 }}
 
 var jwtKeys = &object{"a jwt entry", []key{
@@ -170,7 +193,6 @@ var bufferKeys = &object{"buffer", []key{
 // and what to say of them.
 var absent = map[string]string{
 	"store":   "this version keeps everything in memory and has no store to set up; remove the key",
-	"broker":  "this version is one node with its memory and has no brokers; remove the key",
 	"backend": "this version has no calls over HTTP: handle calls and hooks in Go, with HandleCall, OnConnect and the like; remove the key",
 	"dev":     "dev mode is not a setting of the file: start the server with --dev",
 	"tls":     "this version leaves TLS to a proxy in front of it; remove the key",
@@ -179,7 +201,7 @@ var absent = map[string]string{
 // home finds the object that has a key of that name, for those who put it at
 // the wrong level.
 func home(name string) *object {
-	for _, o := range []*object{fileKeys, authKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, channelKeys, allowKeys, eventKeys} {
+	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, channelKeys, allowKeys, eventKeys} {
 		if o.key(name) != nil {
 			return o
 		}

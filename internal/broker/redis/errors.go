@@ -14,13 +14,6 @@ import (
 
 var errDown = errors.New("redis: there is no connection")
 
-// known reports whether err says that nothing was done: Redis refused, or was
-// never asked.
-func known(err error) bool {
-	_, refused := rueidis.IsRedisErr(err)
-	return refused || errors.Is(err, errDown)
-}
-
 // failure is what a client is told of an error.
 func (b *Broker) failure(err error) *protocol.Error {
 	var e *protocol.Error

@@ -31,10 +31,10 @@ const (
 	catchQueue = 16 << 10
 )
 
-func (f *follows) init() {
-	f.byTopic, f.joining = map[string]*follow{}, map[*follow]struct{}{}
-	f.wake = make(chan struct{}, 1)
-	f.catch = make(chan *follow, catchQueue)
+func (s *follows) init() {
+	s.byTopic, s.joining = map[string]*follow{}, map[*follow]struct{}{}
+	s.wake = make(chan struct{}, 1)
+	s.catch = make(chan *follow, catchQueue)
 }
 
 // follow is one followed channel, and how far its feed has come.

@@ -60,7 +60,8 @@ func (b *Broker) listen() {
 		select {
 		case <-b.ctx.Done():
 			return
-		case <-lost:
+		case err := <-lost:
+			b.opts.Logger.Debug("the connection of the subscriptions broke", "error", err)
 			return
 		case <-b.server.changed:
 			return

@@ -36,6 +36,7 @@ type Channel struct {
 	state   followState
 	opening *opening // until the broker answered
 	counted int64    // what ring holds, as counted in node.ringBytes
+	hushed  bool     // nobody is nudged until it ends
 	rested  uint64   // the newest sequence when rest last looked
 }
 
@@ -204,9 +205,26 @@ func (c *Channel) deliver(e early) {
 	}
 	c.take(e)
 	nudgers := c.nudgers
+	if c.hushed {
+		nudgers = nil
+	}
 	c.mu.Unlock()
 	for _, g := range nudgers {
 		g.Nudge()
+	}
+}
+
+// hush keeps everybody from looking, for whoever delivers many at once, or ends
+// that and tells them to look.
+func (c *Channel) hush(on bool) {
+	c.mu.Lock()
+	c.hushed = on
+	nudgers := c.nudgers
+	c.mu.Unlock()
+	if !on {
+		for _, g := range nudgers {
+			g.Nudge()
+		}
 	}
 }
 

@@ -75,10 +75,16 @@ func (n *Node) Present() int { return int(n.present.members.Load()) }
 
 // tell publishes changes. r.mu is held, which keeps the batches in order.
 func (a *attendance) tell(r *room, changes []presence.Change) {
+	log := presencePrefix + r.name
+	if c := a.node.lookup(log); c != nil && len(changes) > 1 {
+		// Nobody looks before the last one is there, so that all leave in one write.
+		c.hush(true)
+		defer c.hush(false)
+	}
 	for _, c := range changes {
 		a.node.metrics.PresenceTold.Add(1)
 		a.node.broker.Append(&broker.Publication{
-			Log:         presencePrefix + r.name,
+			Log:         log,
 			Message:     protocol.Message{Type: protocol.TypePresence, Channel: r.name, Data: presence.AppendChange(nil, c)},
 			Declaration: presenceLog,
 		}, a)

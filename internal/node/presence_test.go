@@ -139,9 +139,7 @@ func (h *hall) expire(t *testing.T, name string, gone, other *door) {
 type watcher struct {
 	c *Channel
 
-	mu   sync.Mutex
 	at   channel.Cursor
-	told []string
 	view map[string]bool
 }
 

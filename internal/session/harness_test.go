@@ -30,7 +30,7 @@ const secret = "a-secret-of-at-least-thirty-two-bytes!"
 // house is a session server over a real loop, node and broker. Only the links
 // are the test's own, so that a socket can be full at any byte.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	engine *reactor.Engine
 	server *Server
 	node   *node.Node
@@ -49,7 +49,7 @@ func open(allow channel.Rule) channel.Allow {
 	return channel.Allow{Subscribe: allow, Publish: allow}
 }
 
-func newHouse(t *testing.T, o houseOptions) *house {
+func newHouse(t testing.TB, o houseOptions) *house {
 	t.Helper()
 	if o.channels == nil {
 		o.channels = []*channel.Declaration{
@@ -443,7 +443,7 @@ func (h *house) subscribed(user, name string) *client {
 }
 
 // code returns the code of an error message.
-func code(t *testing.T, m protocol.Message) protocol.Code {
+func code(t testing.TB, m protocol.Message) protocol.Code {
 	t.Helper()
 	if m.Type != protocol.TypeError {
 		t.Fatalf("not an error: %s", show([]protocol.Message{m}))

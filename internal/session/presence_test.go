@@ -23,7 +23,7 @@ type onlyAnn struct{}
 func (onlyAnn) Allow(r *channel.Request) (bool, error) { return r.User == "ann", nil }
 func (onlyAnn) String() string                         { return `user == "ann"` }
 
-func presenceHouse(t *testing.T, o houseOptions) *house {
+func presenceHouse(t testing.TB, o houseOptions) *house {
 	t.Helper()
 	allow := open(channel.Anyone)
 	allow.Presence = channel.Anyone
@@ -118,7 +118,7 @@ type told struct {
 	More  bool
 }
 
-func toldBy(t *testing.T, m protocol.Message) told {
+func toldBy(t testing.TB, m protocol.Message) told {
 	t.Helper()
 	var p told
 	if m.Type != protocol.TypePresence || json.Unmarshal(m.Data, &p) != nil {
@@ -128,7 +128,7 @@ func toldBy(t *testing.T, m protocol.Message) told {
 }
 
 // says is a change in short: action, user and data.
-func says(t *testing.T, m protocol.Message) string {
+func says(t testing.TB, m protocol.Message) string {
 	t.Helper()
 	p := toldBy(t, m)
 	return strings.TrimSpace(p.Action + " " + p.Member.User + " " + string(p.Member.Data))
@@ -591,4 +591,33 @@ func TestPresenceWhenTheRosterFails(t *testing.T) {
 	if l := ann.list("chat:1"); l.Total != 1 {
 		t.Errorf("%+v", l)
 	}
+}
+
+// FuzzPresenceRequest: whatever stands in data is understood or refused, and
+// nothing of the frame is kept.
+func FuzzPresenceRequest(f *testing.F) {
+	for _, seed := range []string{
+		`{"action":"enter","data":{"mood":"fine"}}`, `{"action":"update","data":null}`, `{"action":"leave"}`,
+		`{"action":"get","limit":10,"after":"k3J9"}`, `{"action":"get","limit":-1e3}`, `{"action":7}`, `[]`, `null`, `"get"`, `{"data":[[[[]]]]}`, `{"ACTION":"get"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		frame := append([]byte(`{"type":"presence","channel":"c","id":"i","data":`), append(data, '}')...)
+		var m protocol.Message
+		if protocol.DecodeJSON(frame, &m) != nil {
+			return
+		}
+		r, err := newPresenceRequest(&m)
+		before := fmt.Sprintf("%q %q %q %q %q", r.Action, r.Data, r.After, r.id, r.channel)
+		for i := range frame {
+			frame[i] = '#'
+		}
+		if after := fmt.Sprintf("%q %q %q %q %q", r.Action, r.Data, r.After, r.id, r.channel); after != before {
+			t.Errorf("kept the frame: %s became %s", before, after)
+		}
+		if err == nil && r.Data != nil && protocol.ValidJSON(r.Data) != nil {
+			t.Errorf("data that is no JSON: %q", r.Data)
+		}
+	})
 }

@@ -2,6 +2,8 @@ package session
 
 import (
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,5 +130,42 @@ func TestQuiet(t *testing.T) {
 				t.Error(show([]protocol.Message{m}))
 			}
 		}
+	}
+}
+
+// TestMemoryOfStates: a subscriber of a state of 100,000 keys is given all of
+// them in pages, and costs a page.
+func TestMemoryOfStates(t *testing.T) {
+	const keys = 100_000
+	h := newHouse(t, houseOptions{})
+	value := `"` + strings.Repeat("x", 100) + `"`
+	for n := range keys {
+		h.publish("board", "e", fmt.Sprint("key-", n), value)
+	}
+	c := h.welcomed("ann")
+	link := &nullLink{fakeLink: c.link}
+	h.do(func() { c.x.link = link })
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begun := time.Now()
+	c.send(`{"type":"subscribe","channel":"board","id":1}`)
+	var g *group
+	for done := false; !done; {
+		h.do(func() {
+			g = h.server.hubs[0].groups["board"]
+			done = g != nil && len(g.members) == 1 && g.members[0].state == live
+		})
+	}
+	took := time.Since(begun)
+	runtime.ReadMemStats(&after)
+	spent := after.TotalAlloc - before.TotalAlloc
+	t.Logf("%d messages, %d bytes made on the way, in %v", link.sent, spent, took)
+	if link.sent < 200 || link.sent > 2000 {
+		t.Errorf("%d messages", link.sent)
+	}
+	// What is made on the way is the lists of entries of its pages, at 8 bytes a
+	// key or not much more.
+	if spent > 40*keys {
+		t.Errorf("%d bytes were made on the way of %d keys", spent, keys)
 	}
 }

@@ -321,7 +321,7 @@ func TestStateAndHistory(t *testing.T) {
 func TestManyKeysAtFullSpeed(t *testing.T) {
 	keys, writes, slow, fast := 300, 6_000, 12, 3
 	if os.Getenv("RINGDOWN_LONG") != "" {
-		keys, writes, slow, fast = 10_000, 100_000, 100, 100
+		keys, writes, slow, fast = 10_000, 100_000, 10, 5
 	}
 	h := newHouse(t, houseOptions{channels: narrow(256)})
 	for n := range keys {
@@ -338,7 +338,26 @@ func TestManyKeysAtFullSpeed(t *testing.T) {
 		c.send(`{"type":"subscribe","channel":"board","id":1}`)
 		readers = append(readers, reader{c, &view{t: t}, n < slow})
 	}
+	// A crowd of which nobody looks at what they are given, half of them slow.
+	var crowd []*client
+	for range 12 * (slow + fast) {
+		c := h.welcomed("bob")
+		c.send(`{"type":"subscribe","channel":"board","id":1}`)
+		crowd = append(crowd, c)
+	}
 	read := func(more int) {
+		for i, c := range crowd {
+			if i%2 == 0 {
+				c.drain(more)
+			}
+			c.link.mu.Lock()
+			c.link.stream = nil
+			n := len(c.link.backlog)
+			c.link.mu.Unlock()
+			if n > 2*stateBytes {
+				t.Fatalf("%d bytes are queued for who reads slowly", n)
+			}
+		}
 		for _, r := range readers {
 			if r.slow {
 				r.drain(more)
@@ -351,6 +370,7 @@ func TestManyKeysAtFullSpeed(t *testing.T) {
 	}
 	before := heap()
 	var head uint64
+	begun := time.Now()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -367,8 +387,20 @@ func TestManyKeysAtFullSpeed(t *testing.T) {
 		read(4 << 10)
 		h.settle()
 	}
+	h.settle()
+	for _, r := range readers {
+		r.apply(r.messages())
+	}
+	for _, c := range crowd {
+		c.link.mu.Lock()
+		c.link.stream = nil
+		c.link.mu.Unlock()
+	}
 	if grown := heap() - before; grown > 64<<20 {
 		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	if n := h.node.RingBytes(); n > 256<<10 {
+		t.Errorf("the ring holds %d bytes", n)
 	}
 	given := 0
 	for i, r := range readers {
@@ -387,7 +419,7 @@ func TestManyKeysAtFullSpeed(t *testing.T) {
 			t.Logf("reader %d was given %d of %d", i, r.given, writes)
 		}
 	}
-	t.Logf("%d writes to %d keys; who reads slowly was given %d", writes, keys, given/slow)
+	t.Logf("%d writes to %d keys, all given after %v; who reads slowly was given %d", writes, keys, time.Since(begun), given/slow)
 	if given/slow >= writes {
 		t.Error("who reads slowly was given everything")
 	}

@@ -140,7 +140,7 @@ func (n *node) publish(name, data string) broker.Receipt {
 func (n *node) eventually(name, data string) broker.Receipt {
 	n.t.Helper()
 	var o outcome
-	redistest.Await(n.t, 20*time.Second, "published", func() bool {
+	redistest.Await(n.t, 45*time.Second, "published", func() bool {
 		o = n.try(name, data, "key-"+data)
 		if o.err != nil && !protocol.AsError(o.err).Retryable {
 			n.t.Fatal(o.err)

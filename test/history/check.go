@@ -144,14 +144,25 @@ func realTime(x *index, bad report) {
 // epochs, I10: a session never goes back to an epoch that has ended, and is
 // told truly whether it goes on where it was.
 func epochs(x *index, bad report) {
+	type move struct{ channel, from, to string }
+	moves := map[move]int{}
 	for _, s := range x.sessions {
 		x.follow(s, func(st *stand, i int, e *Event) {
 			if e.Kind != SubOK {
 				return
 			}
-			rank := x.chans[s.channel].rank
-			if st.began && rank[e.Epoch] < rank[st.epoch] {
-				bad(i, "%s was in epoch %s, which came after %s: %s", s.client, st.epoch, e.Epoch, x.at(i))
+			if st.began && st.epoch != e.Epoch {
+				// Where nodes lag, nobody knows which epoch was first; but nobody may go
+				// one way while another goes the other.
+				rank := x.chans[s.channel].rank
+				back, contrary := moves[move{s.channel, e.Epoch, st.epoch}]
+				switch {
+				case !x.policy.Lags && rank[e.Epoch] < rank[st.epoch]:
+					bad(i, "%s was in epoch %s, which came after %s: %s", s.client, st.epoch, e.Epoch, x.at(i))
+				case contrary:
+					bad(i, "%s goes from epoch %s to %s, and another the other way: %s; %s", s.client, st.epoch, e.Epoch, x.at(i), x.at(back))
+				}
+				moves[move{s.channel, st.epoch, e.Epoch}] = i
 			}
 			switch {
 			case e.Since == nil:

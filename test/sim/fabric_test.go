@@ -244,24 +244,22 @@ func (p *port) Append(pub *broker.Publication, d broker.Done) {
 }
 
 func (p *port) Follow(name string, _ *channel.Declaration, ready func(protocol.Position, error)) {
-	p.f.mu.Lock()
-	p.followed++
-	following := p.followed
-	p.follows[name] = following
-	p.f.mu.Unlock()
 	p.work.Go(func() {
 		if !p.sleep() {
 			ready(protocol.Position{}, errWay)
 			return
 		}
 		p.f.mu.Lock()
-		at := protocol.Position{Epoch: p.f.log(name).epoch, Offset: p.f.log(name).head}
+		l := p.f.log(name)
+		at := protocol.Position{Epoch: l.epoch, Offset: l.head}
 		fails := p.f.chance(3)
-		if fails {
-			delete(p.follows, name)
+		if !fails {
+			p.followed++
+			p.follows[name] = p.followed
 		}
 		p.f.mu.Unlock()
-		if fails || !p.sleep() {
+		// Whatever comes next may be delivered before the position is told.
+		if !p.sleep() || fails {
 			ready(protocol.Position{}, errWay)
 			return
 		}

@@ -49,7 +49,7 @@ func offRoad(c *country, p Position) float64 {
 // Some minutes on the road: every truck reports once in each second, is on a road
 // and in the one region that has it, and all of life happens to some.
 func TestMinutesOnTheRoad(t *testing.T) {
-	const trucks, seconds, step = 60, 400, 20 * time.Millisecond
+	const trucks, seconds, step = 60, 240, 20 * time.Millisecond
 	f, b := newTestTraffic(t, trucks), book{}
 	seen := map[Status]int{}
 	moves, most := 0, 0

@@ -8,14 +8,14 @@ import (
 // Every page is shown on a phone and a desktop, in light and in dark, with
 // something in it; nothing may be wider than the screen.
 func TestScreens(t *testing.T) {
-	s := newServer(t, "--trucks", "500")
+	s := newServer(t, "--trucks", "250")
 	furnish(s)
 	pages := []struct{ name, path, ready string }{
 		{"home", "/?user=ann", `document.querySelector('#config').textContent.includes('channels')`},
 		{"shop", "/shop/?user=ann", `document.querySelectorAll('#orders > li').length === 3`},
 		{"staff", "/shop/staff", `document.querySelectorAll('#orders > tr').length === 6`},
 		{"chat", "/chat/?user=ann", `document.querySelectorAll('#messages > li').length >= 7 && [...document.images].every((i) => i.complete)`},
-		{"trucks", "/trucks/?user=ann", `document.querySelector('#count').textContent === '500' && document.querySelector('[data-status=driving] b').textContent > 0`},
+		{"trucks", "/trucks/?user=ann", `document.querySelector('#count').textContent === '250' && document.querySelector('[data-status=driving] b').textContent > 0`},
 		{"plain", "/demo/plain.html", `document.querySelector('#log').textContent.includes('subscribed')`},
 	}
 	ben := newWindow(t)

@@ -40,6 +40,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- errorsDesc
 	ch <- transportDesc
 	ch <- transportedDesc
+	for _, d := range storeDescs {
+		ch <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -78,5 +81,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(panicsDesc, s.Panics.Load())
 	for code, v := range s.Errors() {
 		count(errorsDesc, v, string(code))
+	}
+	if m.kept != nil && m.kept.Started() {
+		collectStore(ch, m.kept.Store().Metrics())
 	}
 }

@@ -33,6 +33,7 @@ import (
 
 	"ringdown/internal/api"
 	"ringdown/internal/auth"
+	"ringdown/internal/broker/embedded"
 	"ringdown/internal/broker/redis"
 	"ringdown/internal/config"
 	"ringdown/internal/lifecycle"
@@ -63,7 +64,10 @@ type Options struct {
 	// Engine chooses how connections are driven: "epoll" (Linux), "std", or ""
 	// for the configuration's choice, which by default is the best there is.
 	Engine string
-	Logger *slog.Logger // default slog.Default()
+	// StoreDir is the directory to keep messages in, in place of the configuration's
+	// store.dir. With neither, they are kept in memory until the server ends.
+	StoreDir string
+	Logger   *slog.Logger // default slog.Default()
 	// Registry receives the metrics that /metrics shows. Default: one of its own.
 	Registry *prometheus.Registry
 	// Env looks up environment variables for env: values of the configuration.
@@ -88,7 +92,8 @@ type Server struct {
 	engine   *reactor.Engine
 	verifier *auth.Verifier
 	node     *node.Node
-	redis    *redis.Broker // nil: this is the only node
+	kept     *embedded.Broker // nil: there is no store in a directory
+	redis    *redis.Broker    // nil: this is the only node
 	sessions *session.Server
 	sockets  *websocket.Handler
 	events   *sse.Handler
@@ -167,12 +172,12 @@ func (s *Server) build(conf *config.Config) (err error) {
 		s.log.Warn("the limit of open files could not be raised", "error", err)
 	}
 	limits := conf.Limits.WithDefaults()
-	kept, err := s.newBroker(conf)
+	logs, err := s.newBroker(conf)
 	if err != nil {
 		return err
 	}
 	s.node = node.New(node.Options{
-		Broker:   kept,
+		Broker:   logs,
 		Table:    conf.Table(),
 		Channels: limits.ChannelsPerNode,
 		Logger:   s.log,
@@ -359,7 +364,7 @@ func (s *Server) Stop(ctx context.Context) error { return s.running.Stop(ctx) }
 // Reload reads the configuration again and swaps channels, rules, schemas,
 // limits, keys and origins at once, for every connection that is open. If the
 // configuration is bad, all stays as it is and the error says what is wrong.
-// listen, paths, engine and broker are read at Start only.
+// listen, paths, engine, broker and store are read at Start only.
 func (s *Server) Reload() error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
@@ -383,8 +388,8 @@ func (s *Server) Reload() error {
 	s.sessions.Recheck()
 	if old.Listen != conf.Listen || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
 		!slices.Equal(old.SSE.Paths, conf.SSE.Paths) || !slices.Equal(old.Poll.Paths, conf.Poll.Paths) ||
-		!reflect.DeepEqual(old.Redis, conf.Redis) {
-		s.log.Warn("listen, paths, engine or broker changed in the configuration; they take effect at the next start")
+		!reflect.DeepEqual(old.Redis, conf.Redis) || !reflect.DeepEqual(old.Store, conf.Store) {
+		s.log.Warn("listen, paths, engine, broker or store changed in the configuration; they take effect at the next start")
 	}
 	return nil
 }

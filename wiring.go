@@ -1,30 +1,51 @@
 package ringdown
 
 import (
+	"cmp"
 	"context"
+	"errors"
 
 	"ringdown/internal/api"
 	"ringdown/internal/asyncapi"
 	"ringdown/internal/auth"
 	"ringdown/internal/broker"
+	"ringdown/internal/broker/embedded"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/broker/redis"
 	"ringdown/internal/config"
+	"ringdown/internal/store"
 	"ringdown/internal/transport/sse"
 	"ringdown/internal/transport/websocket"
 )
 
 // newBroker makes what keeps the messages: Redis where the configuration names
-// it, and the memory of this process otherwise.
+// it, or the store in a directory, and otherwise the memory of this process.
 func (s *Server) newBroker(conf *config.Config) (broker.Broker, error) {
-	if conf.Redis != nil {
+	switch {
+	case conf.Redis != nil:
 		o := *conf.Redis
 		o.Logger = s.log
 		b, err := redis.New(o)
 		s.redis = b
 		return b, err
+	case conf.Store != nil || s.opts.StoreDir != "":
+		o := *cmp.Or(conf.Store, &store.Options{})
+		o.Dir = cmp.Or(s.opts.StoreDir, o.Dir)
+		o.Logger = s.log
+		s.kept = embedded.New(o)
+		return s.kept, nil
 	}
 	return memory.New(memory.Options{Channels: conf.Limits.WithDefaults().ChannelsPerNode}), nil
+}
+
+// Backup copies the store, while the server runs, into the directory dir, which
+// must not exist; see docs/storage.md. It fails on a server that keeps everything
+// in memory.
+func (s *Server) Backup(ctx context.Context, dir string) error {
+	if s.kept == nil || !s.kept.Started() {
+		return errors.New("ringdown: there is no store to copy; the configuration names none, or the server was not started")
+	}
+	return s.kept.Store().Backup(ctx, dir)
 }
 
 // origins are checked by the configuration; in dev mode every page may connect.

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 
 	"ringdown"
 	"ringdown/examples/chat"
@@ -101,7 +102,9 @@ func open(o Options) (*demo, error) {
 	server, err := ringdown.New(ringdown.Options{
 		Config: Config,
 		Env:    gate.Env,
-		Logger: o.Logger,
+		// In a file of one's own: store: {dir: ./data}
+		StoreDir: filepath.Join(o.DataDir, "messages"),
+		Logger:   o.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -230,6 +230,12 @@ func TestInventoryIsThereAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	first := run(t, Options{DataDir: dir, APIKey: testKey})
 	token := first.token("ann")
+	early := first.dial("ann")
+	early.subscribe("inventory")
+	// The last of the shelf is in the snapshot, or comes behind it.
+	for m := early.await("state"); !strings.Contains(string(m.Data), `"sun-lamp"`); {
+		m = early.await("inventory-changed")
+	}
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -244,6 +250,24 @@ func TestInventoryIsThereAfterARestart(t *testing.T) {
 	s.subscribe("inventory")
 	if m := s.await("state"); !strings.Contains(string(m.Data), `"key":"sun-lamp"`) {
 		t.Errorf("the snapshot is %s", m.Data)
+	}
+}
+
+// TestChatIsThereAfterARestart: what was said is kept in the data directory.
+func TestChatIsThereAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	first := run(t, Options{DataDir: dir, APIKey: testKey})
+	ann := first.dial("ann")
+	ann.send(`{"type":"message","channel":"chat:lobby","id":1,"data":{"text":"still here?"}}`)
+	ann.await("ack")
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	second := run(t, Options{DataDir: dir, APIKey: testKey})
+	ben := second.dial("ben")
+	ben.send(`{"type":"subscribe","channel":"chat:lobby","id":1,"data":{"last":5}}`)
+	if m := ben.await("message"); !strings.Contains(string(m.Data), "still here?") {
+		t.Errorf("the room kept %s", m.Data)
 	}
 }
 

@@ -73,7 +73,7 @@ WebSocket beside a REST API.`,
 	})
 	root.PersistentFlags().StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	root.PersistentFlags().StringVar(&g.logFormat, "log-format", "text", "text or json")
-	root.AddCommand(serveCommand(g), demoCommand(g), checkCommand(g), pubCommand(g), subCommand(g), tokenCommand(g), benchCommand(g))
+	root.AddCommand(serveCommand(g), demoCommand(g), checkCommand(g), pubCommand(g), subCommand(g), tokenCommand(g), benchCommand(g), storeCommand(g))
 	return root
 }
 

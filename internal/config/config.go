@@ -18,6 +18,7 @@ import (
 	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
+	"ringdown/internal/store"
 	"ringdown/internal/transport/poll"
 	"ringdown/internal/transport/sse"
 	"ringdown/internal/transport/websocket"
@@ -41,6 +42,7 @@ type Config struct {
 	SSE           sse.Options
 	Poll          poll.Options
 	Engine        reactor.Options
+	Store         *store.Options // nil: messages are kept in memory
 
 	Files    []string // all files that were read, sorted
 	Warnings []string // what is allowed and probably not meant; one line each
@@ -183,6 +185,7 @@ func (l *loader) file(f fields) {
 		c.Limits = limits.limits()
 	}
 	c.Redis = f.broker()
+	c.Store = f.store()
 	f.auth()
 	f.channels()
 }

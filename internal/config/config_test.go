@@ -18,6 +18,7 @@ import (
 	"ringdown/internal/rule"
 	"ringdown/internal/schema"
 	"ringdown/internal/session"
+	"ringdown/internal/store"
 )
 
 func mustLoad(t *testing.T, file string, o LoadOptions) *Config {
@@ -38,6 +39,10 @@ func TestFull(t *testing.T) {
 	if c.Listen != "127.0.0.1:9000" || !slices.Equal(c.Paths, []string{"/socket", "/v1/ws/chat"}) || len(c.Origins) != 3 ||
 		!c.Anonymous || c.Dev || c.Engine.Engine != "std" {
 		t.Errorf("%+v", c)
+	}
+	dir, err := filepath.Abs("testdata/good/data")
+	if s := c.Store; err != nil || s.Dir != dir || s.Fsync != store.Interval || s.Interval != 50*time.Millisecond {
+		t.Errorf("%+v", s)
 	}
 	ws := c.WebSocket
 	if !ws.Compression || ws.PingInterval != 30*time.Second || ws.PongTimeout != time.Minute || !slices.Equal(ws.Paths, c.Paths) ||

@@ -63,6 +63,7 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "paths", shape: aListOfTexts, about: "further paths of the WebSocket, besides /v1/ws"},
 	{name: "auth", shape: aMapping, of: authKeys, about: "who may connect and call the REST API"},
 	{name: "broker", shape: aMapping, of: brokerKeys, about: "what several nodes share; without it there is one node"},
+	{name: "store", shape: aMapping, of: storeKeys, about: "where messages are kept; without it, in memory until the server ends"},
 	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
 	{name: "limits", shape: aMapping, of: limitKeys, about: "what one connection may cost"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
@@ -99,6 +100,12 @@ var sentinelKeys = &object{"sentinel", []key{
 	{name: "master", shape: aText, about: "the name under which the Sentinels know the primary"},
 	{name: "username", shape: aText, about: "user of the Sentinels, where they have users"},
 	{name: "password", shape: aSecret, about: "password of the Sentinels"},
+}}
+
+var storeKeys = &object{"store", []key{
+	{name: "dir", shape: aText, about: "directory of the store, of this server alone; it is made if need be"},
+	{name: "fsync", shape: aText, words: []string{"always", "interval", "never"}, preset: "always", about: "when messages are on the disk: before they are acknowledged, every so often, or when the system likes"},
+	{name: "interval", shape: aDuration, min: int64(time.Millisecond), max: int64(time.Minute), preset: "100ms", about: "time between two syncs, with fsync: interval"},
 }}
 
 var jwtKeys = &object{"a jwt entry", []key{
@@ -192,7 +199,6 @@ var bufferKeys = &object{"buffer", []key{
 // absent are keys that people may expect here from other versions or servers,
 // and what to say of them.
 var absent = map[string]string{
-	"store":   "this version keeps everything in memory and has no store to set up; remove the key",
 	"backend": "this version has no calls over HTTP: handle calls and hooks in Go, with HandleCall, OnConnect and the like; remove the key",
 	"dev":     "dev mode is not a setting of the file: start the server with --dev",
 	"tls":     "this version leaves TLS to a proxy in front of it; remove the key",
@@ -201,7 +207,7 @@ var absent = map[string]string{
 // home finds the object that has a key of that name, for those who put it at
 // the wrong level.
 func home(name string) *object {
-	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, channelKeys, allowKeys, eventKeys} {
+	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, channelKeys, allowKeys, eventKeys} {
 		if o.key(name) != nil {
 			return o
 		}

@@ -1,0 +1,443 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"ringdown/protocol"
+)
+
+// The bounds of a group: what is gathered into one batch.
+const (
+	groupItems = 8192
+	groupBytes = 4 << 20
+)
+
+// group is one batch in the making.
+type group struct {
+	items   []item
+	results []outcome // of each of items
+	batch   *pebble.Batch
+	touched map[*head]string // logs whose heads changed, and their names
+	deduped int              // idempotency keys in it
+	broken  error            // it cannot be written
+	before  uint64           // channels, for taking it all back
+	now     int64
+	key     []byte
+	value   []byte
+}
+
+type outcome struct {
+	result Result
+	err    error
+}
+
+// commits is the committer's goroutine.
+func (s *Store) commits() {
+	defer close(s.ended)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if s.take() {
+			s.commit()
+			s.syncOld()
+			continue
+		}
+		timer.Reset(s.syncIn())
+		select {
+		case <-s.wake:
+		case <-timer.C:
+			s.syncOld()
+		case <-s.stopping:
+			// Nothing is queued any more once closed is set, so one look is enough.
+			for s.take() {
+				s.commit()
+			}
+			return
+		}
+	}
+}
+
+// take moves what is queued into the group and reports whether there is anything.
+func (s *Store) take() bool {
+	g := &s.group
+	g.items, g.results = g.items[:0], g.results[:0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bytes, n := int64(0), 0
+	for n < len(s.queue) && n < groupItems && (n == 0 || bytes+s.queue[n].bytes <= groupBytes) {
+		bytes += s.queue[n].bytes
+		n++
+	}
+	g.items = append(g.items, s.queue[:n]...)
+	rest := copy(s.queue, s.queue[n:])
+	clear(s.queue[rest:])
+	s.queue = s.queue[:rest]
+	if cap(s.queue) > 4*groupItems && rest == 0 {
+		s.queue = nil
+	}
+	s.queued -= bytes
+	return n > 0
+}
+
+// commit makes the group durable and tells everybody in it, in order.
+func (s *Store) commit() {
+	g := &s.group
+	began := time.Now()
+	g.now = s.opts.Now().UnixMilli()
+	g.before, g.deduped, g.broken = s.channels, 0, nil
+	clear(g.touched)
+	g.batch = s.newBatch()
+	s.turn()
+	for _, it := range g.items {
+		var o outcome
+		switch {
+		case it.append != nil:
+			o.result, o.err = s.add(it.append)
+		case it.position != nil:
+			o = s.positionOf(it.log)
+		case it.trim && g.broken == nil:
+			g.broken = s.expire(it.log)
+		}
+		g.results = append(g.results, o)
+	}
+	err := g.broken
+	if err == nil {
+		err = s.finish()
+	}
+	if err == nil && !g.batch.Empty() {
+		if err = s.persist(); err == nil {
+			s.metrics.commit(len(g.items), time.Since(began))
+		}
+	}
+	g.batch.Close()
+	if err != nil {
+		s.takeBack(err)
+	}
+	for i, it := range g.items {
+		switch {
+		case it.append != nil:
+			it.append.Done.Appended(it.append, g.results[i].result, g.results[i].err)
+		case it.position != nil:
+			it.position(g.results[i].result.Offset, g.results[i].err)
+		}
+		g.items[i] = item{}
+	}
+	s.evict()
+	if s.flushed.CompareAndSwap(true, false) {
+		s.release()
+	}
+}
+
+// newBatch makes one that can be read from if anything in the group has to see
+// what the group itself has written.
+func (s *Store) newBatch() *pebble.Batch {
+	for _, it := range s.group.items {
+		if it.trim || it.append != nil && (it.append.Dedupe != "" || it.append.Keep != nil && it.append.Keep.State) {
+			return s.db.NewIndexedBatch()
+		}
+	}
+	return s.db.NewBatch()
+}
+
+// reader reads the database as it is with the group.
+func (g *group) reader(s *Store) pebble.Reader {
+	if g.batch.Indexed() {
+		return g.batch
+	}
+	return s.db
+}
+
+// add puts one message into the group.
+func (s *Store) add(a *Append) (r Result, err error) {
+	g := &s.group
+	r.Time = g.now
+	if a.Keep == nil && a.Dedupe == "" {
+		a.Message.Time = g.now
+		return r, nil
+	}
+	if s.failure.Load() != nil || s.full.Load() {
+		return Result{}, s.admit(a)
+	}
+	if a.Dedupe != "" {
+		if old, found, err := s.remembered(a); err != nil || found {
+			return old, err
+		}
+	}
+	if a.Keep != nil {
+		if err := s.keep(a); err != nil {
+			return Result{}, err
+		}
+		r.Offset = a.Message.Offset
+	}
+	a.Message.Time = g.now
+	if a.Dedupe != "" {
+		err = s.remember(a, r)
+	}
+	return r, err
+}
+
+// keep gives a message its place in its log.
+func (s *Store) keep(a *Append) error {
+	g, m := &s.group, a.Message
+	h, err := s.head(a.Log)
+	if err != nil {
+		return s.readError(err)
+	}
+	if h == nil {
+		if s.channels >= uint64(s.opts.Channels) {
+			return protocol.Errorf(protocol.CodeLimitExceeded, "this server keeps its limit of %d channels", s.opts.Channels)
+		}
+		s.channels++
+		h = &head{id: s.channels}
+		s.logs[strings.Clone(a.Log)] = h // the name is the publisher's memory
+	}
+	rec := Record{
+		Offset: h.offset + 1, Prev: h.offset, Time: g.now,
+		Type: m.Type, Key: m.Key, From: m.From, Data: m.Data, Binary: m.Binary,
+		Deleted: m.Key != "" && !m.Binary && string(m.Data) == "null",
+	}
+	if m.Channel != a.Log {
+		rec.Channel = m.Channel
+	}
+	if rec.Offset > protocol.MaxOffset {
+		return protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has given out all its offsets", a.Log)
+	}
+	h.total += uint64(rec.Size())
+	rec.total = h.total
+	if a.Keep.State && m.Key != "" {
+		if err := s.latest(a.Log, h, &rec); err != nil {
+			h.total -= uint64(rec.Size())
+			return err
+		}
+	}
+	if err := g.put(kindMessage, h.id, &rec); err != nil {
+		g.broken = err
+	}
+	h.offset, h.time, h.keep = rec.Offset, g.now, *a.Keep
+	m.Offset, m.Prev, m.Time, m.Kept = rec.Offset, rec.Prev, g.now, true
+	g.touched[h] = a.Log
+	return nil
+}
+
+// put writes a record into the group.
+func (g *group) put(kind byte, id uint64, r *Record) error {
+	g.key = offsetKey(g.key, kind, id, r.Offset)
+	g.value = r.append(room(g.value))
+	return g.batch.Set(g.key, seal(g.key, g.value), nil)
+}
+
+// finish writes the heads that changed, and what the whole batch needs.
+func (s *Store) finish() error {
+	g := &s.group
+	for h, name := range g.touched {
+		if err := s.trim(h); err != nil {
+			return err
+		}
+		g.key = channelKey(g.key, name)
+		g.value = h.append(room(g.value))
+		if err := g.batch.Set(g.key, seal(g.key, g.value), nil); err != nil {
+			return err
+		}
+	}
+	if g.batch.Empty() {
+		return nil
+	}
+	if s.turned {
+		if err := g.batch.DeleteRange([]byte{kindDedupe}, minuteKey(max(s.minute, dedupeMinutes)-dedupeMinutes+2), nil); err != nil {
+			return err
+		}
+	}
+	return g.batch.Set(storeKey, encodeCounters(s.lsn+1, s.channels), nil)
+}
+
+func encodeCounters(lsn, channels uint64) []byte {
+	v := binary.BigEndian.AppendUint64(room(nil), lsn)
+	return seal(storeKey, binary.BigEndian.AppendUint64(v, channels))
+}
+
+func decodeCounters(value []byte) (lsn, channels uint64, err error) {
+	body, err := unseal(storeKey, value)
+	if err != nil || len(body) != 16 {
+		return 0, 0, errBad
+	}
+	return binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:]), nil
+}
+
+// persist writes the batch to the journal, as durably as the mode says, and then
+// to the database.
+func (s *Store) persist() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	if err := s.journal.write(s.lsn+1, s.group.batch.Repr()); err != nil {
+		if _, failed := errors.AsType[*syncError](err); failed {
+			s.fail(err)
+		}
+		return err
+	}
+	if s.opts.Fsync == Always {
+		if err := s.sync(); err != nil {
+			return err
+		}
+	}
+	s.lsn++
+	if err := s.db.Apply(s.group.batch, pebble.NoSync); err != nil {
+		// It is in the journal, and so it is accepted after a restart; now it cannot
+		// be read.
+		s.fail(err)
+		return err
+	}
+	s.refused.Store(nil)
+	s.turned = false
+	return nil
+}
+
+func (s *Store) sync() error {
+	began := time.Now()
+	if err := s.journal.sync(); err != nil {
+		s.fail(err)
+		return err
+	}
+	s.metrics.fsync(time.Since(began))
+	s.lastSync = began
+	if err := s.mark.set(s.journal.synced); err != nil {
+		// The mark may lag, so this loses nothing but a means to find damage.
+		s.opts.Logger.Warn("the mark of the journal could not be written", "error", err)
+	}
+	return nil
+}
+
+// syncIn returns when the next sync is due.
+func (s *Store) syncIn() time.Duration {
+	if s.opts.Fsync != Interval || s.journal.synced == s.journal.lsn {
+		return time.Hour
+	}
+	return max(0, s.opts.Interval-time.Since(s.lastSync))
+}
+
+// syncOld syncs if it is due. An error is remembered by sync.
+func (s *Store) syncOld() {
+	if s.syncIn() == 0 && s.failure.Load() == nil {
+		_ = s.sync()
+	}
+}
+
+// takeBack answers a group that could not be written, and forgets what it did to
+// the heads.
+func (s *Store) takeBack(err error) {
+	g := &s.group
+	for _, name := range g.touched {
+		delete(s.logs, name)
+	}
+	s.channels = g.before
+	s.dedupes[s.minute%dedupeMinutes] -= g.deduped
+	text := "the store of this server could not be written to; try again later"
+	if _, failed := errors.AsType[*syncError](err); failed {
+		text = "the store of this server failed, and whether this was kept is not known; only with a dedupe key is it safe to try again"
+	}
+	if s.refused.Swap(&err) == nil {
+		s.opts.Logger.Error("the store could not be written to", "error", err)
+	}
+	for i, it := range g.items {
+		if it.position != nil {
+			g.results[i] = s.positionOf(it.log)
+		}
+		if a := it.append; a != nil && g.results[i].err == nil && (a.Keep != nil || a.Dedupe != "") {
+			s.metrics.Refused.Add(1)
+			g.results[i] = outcome{err: unavailable(text, time.Second)}
+		}
+	}
+}
+
+// positionOf finds where a log stands, the group so far included.
+func (s *Store) positionOf(log string) (o outcome) {
+	h, err := s.head(log)
+	switch {
+	case err != nil:
+		o.err = s.readError(err)
+	case h != nil:
+		o.result.Offset = h.offset
+	}
+	return o
+}
+
+// turn moves the clock of idempotency keys on. It goes on with the wall clock,
+// but never back: a clock that is set back must not bring forgotten keys up
+// again, nor hide the others.
+func (s *Store) turn() {
+	s.clock += max(0, s.group.now-s.wall)
+	s.wall = s.group.now
+	m := minuteOf(s.clock)
+	for n := s.minute + 1; n <= m && n <= s.minute+dedupeMinutes; n++ {
+		s.dedupes[n%dedupeMinutes] = 0
+	}
+	if m > s.minute {
+		s.minute, s.turned = m, true
+	}
+}
+
+// head returns what is known of a log, nil if there is none.
+func (s *Store) head(name string) (*head, error) {
+	if h := s.logs[name]; h != nil {
+		return h, nil
+	}
+	key := channelKey(nil, name)
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	h := &head{}
+	if err := readHead(key, value, h); err != nil {
+		return nil, err
+	}
+	s.logs[strings.Clone(name)] = h
+	return h, nil
+}
+
+// evict keeps the heads in memory within their bound. Any of them can go, for
+// the database has them all.
+func (s *Store) evict() {
+	if len(s.logs) <= s.opts.CachedLogs {
+		return
+	}
+	for name := range s.logs {
+		delete(s.logs, name)
+		if len(s.logs) <= s.opts.CachedLogs*7/8 {
+			return
+		}
+	}
+}
+
+// release gives up the files of the journal that the database no longer needs.
+func (s *Store) release() {
+	it, err := s.db.NewIter(&pebble.IterOptions{OnlyReadGuaranteedDurable: true, LowerBound: storeKey, UpperBound: []byte{kindStore + 1}})
+	if err != nil {
+		return
+	}
+	defer it.Close()
+	if it.First() {
+		if lsn, _, err := decodeCounters(it.Value()); err == nil {
+			s.journal.release(lsn)
+		}
+	}
+}
+
+// readError makes of what reading the database failed with what a client may
+// hear, and remembers damage.
+func (s *Store) readError(err error) error {
+	if errors.Is(err, errBad) || pebble.IsCorruptionError(err) {
+		s.damaged(s.path(databaseName), err)
+	} else {
+		s.opts.Logger.Error("reading the store failed", "error", err)
+	}
+	return &protocol.Error{Code: protocol.CodeInternal, Message: "this server cannot read what it kept of this channel; its log says why"}
+}

@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"ringdown/protocol"
+)
+
+// faults makes operations on the journal fail while it is armed.
+type faults struct {
+	armed atomic.Bool
+	once  bool
+	kinds []errorfs.OpKind
+	err   error
+	where string
+}
+
+func (f *faults) String() string { return "faults" }
+
+func (f *faults) MaybeError(op errorfs.Op) error {
+	if !strings.Contains(op.Path, f.where) {
+		return nil
+	}
+	for _, k := range f.kinds {
+		if op.Kind == k && f.armed.Load() {
+			if f.once {
+				f.armed.Store(false)
+			}
+			return f.err
+		}
+	}
+	return nil
+}
+
+var writes = []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpCreate, errorfs.OpFilePreallocate}
+
+// TestWriteFails: while the journal cannot be written, publications are refused
+// and can be tried again, and reads go on; afterwards all goes on without a hole.
+func TestWriteFails(t *testing.T) {
+	for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			fs := vfs.NewMem()
+			f := &faults{kinds: writes, err: cause, where: journalName}
+			o := small(errorfs.Wrap(fs, f))
+			s := open(t, o)
+			keep := &Keep{State: true}
+			put(t, s, "c", "k", "one", `"first"`, keep)
+			for round := range 3 {
+				f.armed.Store(true)
+				for n := range 20 {
+					a := <-send(s, "c", "k", fmt.Sprint("x", n), fmt.Sprintf(`"%*d"`, 500*n, n), keep)
+					if code(a.err) != protocol.CodeUnavailable || !protocol.AsError(a.err).Retryable {
+						t.Fatalf("round %d: %+v", round, a)
+					}
+				}
+				if a := <-send(s, "new", "", "", "1", keep); code(a.err) != protocol.CodeUnavailable {
+					t.Fatalf("a new channel: %+v", a)
+				}
+				if s.Ready() == nil {
+					t.Error("the store says that it is ready")
+				}
+				if got, _, err := readAll(s, "c", *keep, true, 0); err != nil || len(got) != 1 {
+					t.Errorf("the state is %v, %v", got, err)
+				}
+				f.armed.Store(false)
+				if r := put(t, s, "c", "k", fmt.Sprint("y", round), `"later"`, keep); r.Offset != uint64(round+2) {
+					t.Fatalf("offset %d", r.Offset)
+				}
+				if err := s.Ready(); err != nil {
+					t.Error(err)
+				}
+			}
+			shut(t, s)
+			verify(t, o)
+		})
+	}
+}
+
+// TestSyncFailsOnce: one fsync that fails ends all writing. What was not
+// acknowledged may be there or not; what was, is.
+func TestSyncFailsOnce(t *testing.T) {
+	fs := vfs.NewMem()
+	f := &faults{kinds: []errorfs.OpKind{errorfs.OpFileSyncData}, err: syscall.EIO, where: journalName, once: true}
+	o := small(errorfs.Wrap(fs, f))
+	s := open(t, o)
+	epoch := s.Epoch()
+	put(t, s, "c", "", "", "1", &Keep{})
+	f.armed.Store(true)
+	for n := range 3 {
+		if a := <-send(s, "c", "", "", "2", &Keep{}); code(a.err) != protocol.CodeUnavailable {
+			t.Fatalf("try %d: %+v", n, a)
+		}
+	}
+	if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "opened again") {
+		t.Errorf("ready: %v", err)
+	}
+	if got, _, err := readAll(s, "c", Keep{}, false, 0); err != nil || len(got) != 1 {
+		t.Errorf("read %v, %v", got, err)
+	}
+	// What is not kept needs no disk.
+	if a := <-send(s, "c", "", "", "3", nil); a.err != nil {
+		t.Error(a.err)
+	}
+	shut(t, s)
+	s = open(t, o)
+	defer shut(t, s)
+	got, _, err := readAll(s, "c", Keep{}, false, 0)
+	if err != nil || len(got) < 1 || len(got) > 2 || got[0].data != "1" || s.Epoch() != epoch {
+		t.Errorf("read %v, %v", got, err)
+	}
+	if r := put(t, s, "c", "", "", "4", &Keep{}); r.Offset != uint64(len(got)+1) {
+		t.Errorf("offset %d after %v", r.Offset, got)
+	}
+}
+
+// TestDatabaseFails: tables that cannot be written leave everything readable, and
+// end in refusals, not in a hang or the end of the process.
+func TestDatabaseFails(t *testing.T) {
+	f := &faults{kinds: append(writes, errorfs.OpFileSync, errorfs.OpFileSyncData), err: syscall.EIO, where: databaseName + "/"}
+	o := small(errorfs.Wrap(vfs.NewMem(), f))
+	o.QueueBytes = 1 << 20
+	s := open(t, o)
+	put(t, s, "c", "", "", "1", &Keep{})
+	f.armed.Store(true)
+	const most = 5000
+	answers := make(waiter, most)
+	sent, accepted, refused := 0, 1, false
+	count := func(a answer) {
+		if a.err == nil {
+			accepted++
+		}
+		refused = refused || code(a.err) == protocol.CodeUnavailable
+	}
+	for tries := 0; tries < most && !refused; tries++ {
+		sent++
+		s.Append(&Append{Log: "c", Keep: &Keep{}, Done: answers,
+			Message: &protocol.Message{Type: "e", Channel: "c", Data: fmt.Appendf(nil, `"%01000d"`, 1)}})
+		for len(answers) > 0 {
+			count(<-answers)
+			sent--
+		}
+	}
+	if got, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(got) == 0 || got[0].data != "1" {
+		t.Errorf("read %d messages, %v", len(got), err)
+	}
+	if !refused {
+		t.Error("nothing was refused")
+	}
+	f.armed.Store(false)
+	for ; sent > 0; sent-- {
+		count(<-answers)
+	}
+	s.Close(context.Background())
+	s = open(t, o)
+	defer shut(t, s)
+	if got, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(got) < accepted {
+		t.Errorf("read %d messages, %v; %d were acknowledged", len(got), err, accepted)
+	}
+}
+
+func TestReadOnlyDirectory(t *testing.T) {
+	fs := vfs.NewMem()
+	shut(t, open(t, small(fs)))
+	f := &faults{kinds: writes, err: syscall.EROFS}
+	f.armed.Store(true)
+	if s, err := Open(small(errorfs.Wrap(fs, f))); !errors.Is(err, syscall.EROFS) {
+		t.Fatalf("%v, %v", s, err)
+	}
+	shut(t, open(t, small(fs)))
+}
+
+// TestLowDisk: publications end before the disk does.
+func TestLowDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, small(fs))
+	defer shut(t, s)
+	put(t, s, "c", "", "", "1", &Keep{})
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 40})
+	s.look()
+	if a := <-send(s, "c", "", "", "2", &Keep{}); code(a.err) != protocol.CodeUnavailable {
+		t.Errorf("%+v", a)
+	}
+	if s.Ready() == nil {
+		t.Error("the store says that it is ready")
+	}
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 40})
+	s.look()
+	if r := put(t, s, "c", "", "", "2", &Keep{}); r.Offset != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLocked(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Logger: silent}
+	s := open(t, o)
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Error(err)
+	}
+	if _, err := Verify(t.Context(), o, nil); err == nil {
+		t.Error("an open store was verified")
+	}
+	shut(t, s)
+	shut(t, open(t, o))
+}

@@ -4,8 +4,10 @@
 set -euo pipefail
 declare -A package=(
 	[chromium]=chromium [python3]=python3 [cc]=gcc [git]=git [redis-server]=redis-server [redis-sentinel]=redis-sentinel
+	[nginx]=nginx [haproxy]=haproxy [curl]=curl
 )
 missing=()
+PATH=$PATH:/usr/sbin # where Debian has the proxies
 for program in "${!package[@]}"; do
 	command -v "$program" >/dev/null 2>&1 || missing+=("${package[$program]}")
 done

@@ -207,7 +207,7 @@ var absent = map[string]string{
 // home finds the object that has a key of that name, for those who put it at
 // the wrong level.
 func home(name string) *object {
-	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, channelKeys, allowKeys, eventKeys} {
+	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, sseKeys, channelKeys, allowKeys, eventKeys} {
 		if o.key(name) != nil {
 			return o
 		}

@@ -1,8 +1,8 @@
 package transports
 
 import (
-	"bytes"
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"

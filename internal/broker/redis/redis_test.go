@@ -33,6 +33,6 @@ func TestContract(t *testing.T) {
 func BenchmarkAppend(b *testing.B) {
 	server := redistest.Start(b)
 	brokertest.Benchmark(b, func(t testing.TB, _ *brokertest.Clock) broker.Broker {
-		return open(t, Options{Addresses: []string{server.Address}, Prefix: newRandom() + ":"})
+		return open(t, Options{Addresses: []string{server.Address}, Prefix: newRandom() + ":", Pending: 1 << 20, Timeout: 30 * time.Second})
 	})
 }

@@ -143,6 +143,7 @@ func TestWriterFails(t *testing.T) {
 func FuzzRedact(f *testing.F) {
 	f.Add("https://a/?token=x")
 	f.Add(jwt)
+	f.Add("\x1eyJ.0")
 	f.Add("-----BEGIN PRIVATE KEY-----\\nAA\\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		var out bytes.Buffer

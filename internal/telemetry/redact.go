@@ -72,8 +72,9 @@ var patterns = []pattern{
 	{[]string{"://"}, regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s"'\\?<>]*\?)[^\s"'\\<>]+`), "${1}" + hidden},
 	// A parameter, where only a path was logged.
 	{[]string{"?", "&"}, regexp.MustCompile(`(?i)([?&](?:token|ticket|access_token|api_key|key|secret|cursor)=)[^\s"'\\&]+`), "${1}" + hidden},
-	// A JSON Web Token or something encrypted like one; eyJ is `{"`.
-	{[]string{"eyj"}, regexp.MustCompile(`eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*`), hidden},
+	// A JSON Web Token or something encrypted like one; eyJ is `{"`. Its e is not
+	// the end of an escaped control character: those are matched before, and stay.
+	{[]string{"eyj"}, regexp.MustCompile(`(\\u00[01]e)|eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*`), "${1}" + hidden},
 	// What comes after a scheme of Authorization, and the subprotocol item.
 	{[]string{"bearer", "basic"}, regexp.MustCompile(`(?i)\b(bearer[ .]|basic )[A-Za-z0-9._~+/=-]{8,}`), "${1}" + hidden},
 	// A member of a JSON object, which may stand escaped in a string.

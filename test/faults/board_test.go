@@ -201,10 +201,11 @@ func board(t *testing.T, more string) {
 	for i := range acked {
 		s.writes.Go(func() { write(writing, fmt.Sprint("p", i), s.address, channel, &acked[i]) })
 	}
-	for until := time.Now().Add(either(4*time.Second, time.Minute)); time.Now().Before(until); {
+	until := time.Now().Add(either(3*time.Second, time.Minute))
+	for time.Now().Before(until) || resumed(watchers) < 8 && time.Now().Before(until.Add(rest)) {
 		s.breakLines()
 		s.sleep(100*time.Millisecond, 400*time.Millisecond)
-		if s.rng.IntN(4) == 0 {
+		if s.rng.IntN(8) == 0 {
 			s.during(srv.name, "kill", func() { srv.kill(); srv.start() })
 		}
 	}
@@ -213,14 +214,23 @@ func board(t *testing.T, more string) {
 	final := s.agree(watchers, channel)
 	stop()
 	s.reads.Wait()
-	resumed, anew := 0, 0
+	again, anew := resumed(watchers), 0
 	for _, w := range watchers {
-		resumed, anew = resumed+w.resumed, anew+w.anew
+		anew += w.anew
 	}
-	t.Logf("seed %d: %d keys set or deleted; %d at the end; %d resumed, %d begun with a snapshot", s.seed, acked[0]+acked[1], len(final), resumed, anew)
-	if acked[0]+acked[1] < 50 || resumed < 5 || anew < len(watchers) {
+	t.Logf("seed %d: %d keys set or deleted; %d at the end; %d resumed, %d begun with a snapshot", s.seed, acked[0]+acked[1], len(final), again, anew)
+	if acked[0]+acked[1] < 50 || again < 5 || anew < len(watchers) {
 		t.Error("this run did not test what it is for")
 	}
+}
+
+func resumed(watchers []*watcher) (n int) {
+	for _, w := range watchers {
+		w.mu.Lock()
+		n += w.resumed
+		w.mu.Unlock()
+	}
+	return n
 }
 
 // agree waits until all have the values that a newcomer is given.

@@ -19,11 +19,11 @@ func memory() history.Policy {
 // nobody misses anything.
 func TestLines(t *testing.T) {
 	s := tell(t, memory(), usual, newServer(t, "server", ""))
-	for end := time.Now().Add(either(8*time.Second, 2*time.Minute)); time.Now().Before(end); {
+	for end := time.Now().Add(either(6*time.Second, 2*time.Minute)); time.Now().Before(end); {
 		s.breakLines()
 		s.sleep(100*time.Millisecond, 400*time.Millisecond)
 	}
-	s.atLeast(history.CountMetTraffic, 10)
+	s.atLeast(history.CountMetTraffic, 3)
 	s.atLeast(history.CountRecovered, 50)
 	s.atLeast(history.CountUnknown, 1)
 	s.atLeast(history.CountRetried, 1)
@@ -130,7 +130,7 @@ func TestKill(t *testing.T) {
 // kills kills srv n times, each time with publications under way.
 func (s *story) kills(srv *server, n int) {
 	for range n {
-		s.sleep(200*time.Millisecond, 800*time.Millisecond)
+		s.sleep(100*time.Millisecond, 600*time.Millisecond)
 		s.during(srv.name, "kill", func() { srv.kill(); srv.start() })
 	}
 	s.sleep(300*time.Millisecond, 600*time.Millisecond)

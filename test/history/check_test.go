@@ -130,6 +130,28 @@ func TestIdleRunFails(t *testing.T) {
 	}
 }
 
+// TestLaggingNodes: nobody knows which of two epochs was first where nodes hear of
+// them at different times, but no two sessions may go opposite ways.
+func TestLaggingNodes(t *testing.T) {
+	at := func(client, epoch string) Event {
+		return Event{Kind: SubOK, Client: client, Channel: "c", Epoch: epoch}
+	}
+	same := []Event{{Kind: Fault, Client: "r", Reason: "lose"}, {Kind: Fault, Client: "r", Reason: "lose"}, at("a", "e2"), at("b", "e1"), at("b", "e2")}
+	p := Policy{Lags: true, Ends: []string{"lose"}}
+	if got := Check(same, p); len(got) != 0 {
+		t.Errorf("b heard of the first epoch late: %v", got)
+	}
+	if got := found(append(same, at("a", "e1")), p); got != "I10" {
+		t.Errorf("a goes back where b came from: %q", got)
+	}
+	if got := found(same[1:], p); got != "" {
+		t.Errorf("one fault for the end of one epoch: %q", got)
+	}
+	if got := found(same[2:], p); got != "I11" {
+		t.Errorf("no fault, and an epoch ended: %q", got)
+	}
+}
+
 // TestFile: a history that was written is judged as it was before.
 func TestFile(t *testing.T) {
 	events, p, _ := run(4, modelSteps, "skipped")

@@ -67,7 +67,7 @@ const (
 	CountUnknown     = "unknown"     // publications without an answer
 	CountRetried     = "retried"     // publications sent again under their dedupe key
 	CountFaults      = "faults"      // faults injected
-	CountMetTraffic  = "met traffic" // of them, those that began with a publication under way
+	CountMetTraffic  = "met traffic" // of them, those during which a publication was under way
 	CountAway        = "away"        // connections that subscribers lost
 	CountRecovered   = "recovered"   // of their returns, those without a loss
 	CountUnrecovered = "unrecovered" // and those that were told of one

@@ -31,6 +31,7 @@ func (x *index) summary() Summary {
 		s.Took = x.events[n-1].At
 	}
 	underWay := map[string]bool{} // IDs that wait for an answer
+	idle := map[string]bool{}     // who has a fault that no publication has met yet
 	for i := range x.events {
 		e := &x.events[i]
 		switch e.Kind {
@@ -39,6 +40,8 @@ func (x *index) summary() Summary {
 				s.Counts[CountRetried]++
 			}
 			underWay[e.ID] = true
+			s.Counts[CountMetTraffic] += len(idle)
+			clear(idle)
 		case PubOK, PubFail, PubUnknown:
 			delete(underWay, e.ID)
 			switch e.Kind {
@@ -52,7 +55,11 @@ func (x *index) summary() Summary {
 			s.Counts[CountFaults]++
 			if len(underWay) > 0 {
 				s.Counts[CountMetTraffic]++
+			} else {
+				idle[e.Client] = true
 			}
+		case Heal:
+			delete(idle, e.Client)
 		default:
 			x.count(&s, e)
 		}

@@ -109,7 +109,7 @@ func open(o Options) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := trucks.Open(trucks.Options{Publish: trucks.Through(server), Trucks: o.Trucks, Logger: o.Logger})
+	fleet, err := trucks.Open(trucks.Options{Channels: trucks.Through(server), Trucks: o.Trucks, Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}

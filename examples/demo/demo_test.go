@@ -282,7 +282,7 @@ func TestTrucksReport(t *testing.T) {
 	for seen := map[string]int{}; len(seen) < 20; {
 		m := ann.await("position")
 		if string(m.Data) == "null" {
-			continue // a region forgets what it may have had before
+			continue // it has left the region
 		}
 		if seen[m.Key]++; seen[m.Key] == 5 {
 			t.Fatalf("%s reported five times and only %d trucks at all", m.Key, len(seen))

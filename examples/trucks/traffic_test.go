@@ -3,8 +3,10 @@ package trucks
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -19,7 +21,11 @@ var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 // book is what the channels of all regions hold.
 type book map[string]map[string]Position
 
-func (b book) publish(_ context.Context, region, truck string, p *Position) error {
+func (b book) Held(_ context.Context, region string) ([]string, error) {
+	return slices.Collect(maps.Keys(b[region])), nil
+}
+
+func (b book) Publish(_ context.Context, region, truck string, p *Position) error {
 	if b[region] == nil {
 		b[region] = map[string]Position{}
 	}
@@ -63,7 +69,7 @@ func TestMinutesOnTheRoad(t *testing.T) {
 			due := f.due(noon.Add(time.Duration(s)*time.Second + now))
 			most = max(most, len(due))
 			for _, truck := range due {
-				if err := truck.report(t.Context(), b.publish); err != nil {
+				if err := truck.report(t.Context(), b); err != nil {
 					t.Fatal(err)
 				}
 				reported[truck.id]++
@@ -186,24 +192,24 @@ func TestARegionThatDidNotHearIsToldAgain(t *testing.T) {
 	f, b := newTestTraffic(t, 1), book{}
 	truck := f.due(noon)[0]
 	truck.region, truck.left = "lakeland", nil
-	if err := truck.report(t.Context(), b.publish); err != nil {
+	if err := truck.report(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("the line is down")
 	truck.settle("ostmark")
-	err := truck.report(t.Context(), func(context.Context, string, string, *Position) error { return broken })
+	err := truck.report(t.Context(), &listener{fail: broken})
 	if !errors.Is(err, broken) {
 		t.Errorf("it answered %v", err)
 	}
 	truck.settle("eastcape") // and before it is told, the truck goes on
-	if err := truck.report(t.Context(), b.publish); err != nil {
+	if err := truck.report(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	if len(b["lakeland"]) != 0 || len(b["ostmark"]) != 0 || len(b["eastcape"]) != 1 {
 		t.Errorf("the regions hold %v", b)
 	}
 	truck.settle("lakeland") // back again
-	if err := truck.report(t.Context(), b.publish); err != nil {
+	if err := truck.report(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	if len(b["lakeland"]) != 1 || len(b["eastcape"]) != 0 {

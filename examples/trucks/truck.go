@@ -70,9 +70,7 @@ type truck struct {
 	left     []string // regions where it is no more, and that have not heard so
 }
 
-// newTruck puts a truck somewhere on some road. No region is told of it yet, and
-// all are to forget it: a store that outlives the process may have it where it
-// was before.
+// newTruck puts a truck somewhere on some road.
 func newTruck(id string, c *country, chance *rand.Rand) *truck {
 	t := &truck{id: id, pace: 0.82 + 0.2*chance.Float64(), status: Driving}
 	t.road = c.roads[chance.IntN(len(c.roads))]
@@ -80,9 +78,6 @@ func newTruck(id string, c *country, chance *rand.Rand) *truck {
 	t.gone = chance.Float64() * t.road.length
 	t.fill(chance)
 	t.depart(t.ahead(), c, chance)
-	for _, r := range c.regions {
-		t.left = append(t.left, r.ID)
-	}
 	return t
 }
 
@@ -188,12 +183,12 @@ func (t *truck) goOn(c *country, chance *rand.Rand) {
 
 // report tells the regions it has left, and then the one it is in. What fails is
 // tried again the next time.
-func (t *truck) report(ctx context.Context, publish Publish) error {
+func (t *truck) report(ctx context.Context, c Channels) error {
 	for len(t.left) > 0 {
-		if err := publish(ctx, t.left[0], t.id, nil); err != nil {
+		if err := c.Publish(ctx, t.left[0], t.id, nil); err != nil {
 			return err
 		}
 		t.left = t.left[1:]
 	}
-	return publish(ctx, t.region, t.id, &t.position)
+	return c.Publish(ctx, t.region, t.id, &t.position)
 }

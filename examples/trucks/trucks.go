@@ -25,8 +25,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,35 +50,47 @@ const tick = 20 * time.Millisecond
 //go:embed web
 var pages embed.FS
 
-// Publish takes a report to the channel of a region. A nil position says that
-// the truck has left it. It is called concurrently, but for any one truck one
-// call after the other.
-type Publish func(ctx context.Context, region, truck string, p *Position) error
+// Channels are the regions' channels.
+type Channels interface {
+	// Publish takes a report to the channel of a region. A nil position says that
+	// the truck has left it. It is called concurrently, but for any one truck one
+	// call after the other.
+	Publish(ctx context.Context, region, truck string, p *Position) error
+	// Held returns the trucks that the channel of a region has.
+	Held(ctx context.Context, region string) ([]string, error)
+}
 
-// Through returns the Publish that speaks on srv's trucks:{region} channels.
-func Through(srv *ringdown.Server) Publish {
-	return func(ctx context.Context, region, truck string, p *Position) error {
-		_, err := srv.Publish(ctx, "trucks:"+region, "position", p, ringdown.WithKey(truck))
-		return err
-	}
+// Through returns srv's trucks:{region} channels.
+func Through(srv *ringdown.Server) Channels { return channels{srv} }
+
+type channels struct{ server *ringdown.Server }
+
+func (c channels) Publish(ctx context.Context, region, truck string, p *Position) error {
+	_, err := c.server.Publish(ctx, "trucks:"+region, "position", p, ringdown.WithKey(truck))
+	return err
+}
+
+func (c channels) Held(ctx context.Context, region string) ([]string, error) {
+	st, err := c.server.State(ctx, "trucks:"+region)
+	return slices.Collect(maps.Keys(st.Values)), err
 }
 
 // Options say how large a fleet is and who hears of it.
 type Options struct {
-	Publish Publish
-	Trucks  int          // default 500, at most 5000
-	Seed    uint64       // of all that happens by chance; 0: another one each time
-	Logger  *slog.Logger // default slog.Default()
+	Channels Channels
+	Trucks   int          // default 500, at most 5000
+	Seed     uint64       // of all that happens by chance; 0: another one each time
+	Logger   *slog.Logger // default slog.Default()
 }
 
 // Fleet is the trucks of a country and their page. One goroutine drives all of
 // them, from Start to Stop.
 type Fleet struct {
-	country *country
-	traffic *traffic // owned by run
-	publish Publish
-	log     *slog.Logger
-	failing bool // owned by run: the last reports did not go out
+	country  *country
+	traffic  *traffic // owned by run
+	channels Channels
+	log      *slog.Logger
+	failing  bool // owned by run: the last reports did not go out
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -84,8 +98,8 @@ type Fleet struct {
 
 // Open draws the country and puts the trucks on its roads.
 func Open(o Options) (*Fleet, error) {
-	if o.Publish == nil {
-		return nil, errors.New("trucks: Options need a Publish")
+	if o.Channels == nil {
+		return nil, errors.New("trucks: Options need Channels")
 	}
 	n := cmp.Or(o.Trucks, DefaultTrucks)
 	if n < 1 || n > MaxTrucks {
@@ -100,15 +114,19 @@ func Open(o Options) (*Fleet, error) {
 		seed = rand.Uint64()
 	}
 	return &Fleet{
-		country: c,
-		traffic: newTraffic(c, n, rand.New(rand.NewPCG(seed, seed))),
-		publish: o.Publish,
-		log:     cmp.Or(o.Logger, slog.Default()),
+		country:  c,
+		traffic:  newTraffic(c, n, rand.New(rand.NewPCG(seed, seed))),
+		channels: o.Channels,
+		log:      cmp.Or(o.Logger, slog.Default()),
 	}, nil
 }
 
-// Start sets the trucks going.
-func (f *Fleet) Start(context.Context) error {
+// Start clears the channels of trucks that an earlier run has left there, for a
+// store may outlive the process, and sets the trucks going.
+func (f *Fleet) Start(ctx context.Context) error {
+	if err := f.clear(ctx); err != nil {
+		return fmt.Errorf("trucks: clearing the regions: %w", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel, f.done = cancel, make(chan struct{})
 	go f.run(ctx)
@@ -121,6 +139,21 @@ func (f *Fleet) Stop(context.Context) error {
 	if f.cancel != nil {
 		f.cancel()
 		<-f.done
+	}
+	return nil
+}
+
+func (f *Fleet) clear(ctx context.Context) error {
+	for _, r := range f.country.regions {
+		held, err := f.channels.Held(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		for some := range slices.Chunk(held, 100) {
+			if err := atOnce(some, func(truck string) error { return f.channels.Publish(ctx, r.ID, truck, nil) }); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -139,27 +172,35 @@ func (f *Fleet) run(ctx context.Context) {
 	}
 }
 
-// report sends the reports of the trucks whose turn it is, all at once, so that
-// a store that has to write them down does so once for all of them.
+// report sends the reports of the trucks whose turn it is.
 func (f *Fleet) report(ctx context.Context, due []*truck) {
+	err := atOnce(due, func(t *truck) error { return t.report(ctx, f.channels) })
+	switch {
+	case err != nil && !f.failing && ctx.Err() == nil:
+		f.log.Warn("trucks cannot report where they are; they go on trying", "error", err)
+	case err == nil && f.failing && len(due) > 0:
+		f.log.Info("trucks report again")
+	}
+	f.failing = err != nil || f.failing && len(due) == 0
+}
+
+// atOnce does something for each of a few, so that a store that has to write it
+// down does so once for all of them. It returns one of the errors.
+func atOnce[T any](few []T, do func(T) error) error {
 	var all sync.WaitGroup
 	var failure atomic.Pointer[error]
-	for _, t := range due {
+	for _, one := range few {
 		all.Go(func() {
-			if err := t.report(ctx, f.publish); err != nil {
+			if err := do(one); err != nil {
 				failure.Store(&err)
 			}
 		})
 	}
 	all.Wait()
-	err := failure.Load()
-	switch {
-	case err != nil && !f.failing && ctx.Err() == nil:
-		f.log.Warn("trucks cannot report where they are; they go on trying", "error", *err)
-	case err == nil && f.failing && len(due) > 0:
-		f.log.Info("trucks report again")
+	if err := failure.Load(); err != nil {
+		return *err
 	}
-	f.failing = err != nil || f.failing && len(due) == 0
+	return nil
 }
 
 // Routes adds the page to mux, all of it under /trucks/.

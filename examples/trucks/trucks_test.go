@@ -24,7 +24,9 @@ type listener struct {
 	fail  error
 }
 
-func (l *listener) publish(_ context.Context, _, truck string, p *Position) error {
+func (l *listener) Held(context.Context, string) ([]string, error) { return nil, nil }
+
+func (l *listener) Publish(_ context.Context, _, truck string, p *Position) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {
@@ -39,7 +41,7 @@ func (l *listener) publish(_ context.Context, _, truck string, p *Position) erro
 func TestFleetReportsOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &listener{count: map[string]int{}}
-		f, err := Open(Options{Publish: l.publish, Trucks: 30, Seed: 7})
+		f, err := Open(Options{Channels: l, Trucks: 30, Seed: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,8 +68,46 @@ func TestFleetReportsOnceASecond(t *testing.T) {
 	})
 }
 
+// Whatever an earlier run has left in the channels is gone once this one runs.
+func TestFleetClearsTheRegions(t *testing.T) {
+	b := book{"lakeland": {"truck-900": {}, "truck-001": {}}, "ostmark": {"truck-001": {}}}
+	f, err := Open(Options{Channels: &ledger{book: b}, Trucks: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(b["lakeland"])+len(b["ostmark"]) > 0 {
+		t.Errorf("the regions still hold %v", b)
+	}
+	f, err = Open(Options{Channels: &ledger{book: book{"lakeland": {"truck-900": {}}}, fail: errors.New("no line")}, Trucks: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "no line") {
+		t.Errorf("it started: %v", err)
+	}
+}
+
+// ledger is a book for many hands.
+type ledger struct {
+	book
+	mu   sync.Mutex
+	fail error
+}
+
+func (l *ledger) Publish(ctx context.Context, region, truck string, p *Position) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil {
+		return l.fail
+	}
+	return l.book.Publish(ctx, region, truck, p)
+}
+
 func TestFleetThatWasNeverStarted(t *testing.T) {
-	f, err := Open(Options{Publish: (&listener{}).publish})
+	f, err := Open(Options{Channels: &listener{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +121,7 @@ func TestFleetSaysOnceWhatIsWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder
 		l := &listener{count: map[string]int{}, fail: errors.New("no line")}
-		f, err := Open(Options{Publish: l.publish, Trucks: 3, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		f, err := Open(Options{Channels: l, Trucks: 3, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +147,7 @@ func TestFleetSaysOnceWhatIsWrong(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	l := &listener{}
-	for name, o := range map[string]Options{"no publish": {}, "too many": {Publish: l.publish, Trucks: MaxTrucks + 1}, "fewer than none": {Publish: l.publish, Trucks: -1}} {
+	for name, o := range map[string]Options{"no channels": {}, "too many": {Channels: l, Trucks: MaxTrucks + 1}, "fewer than none": {Channels: l, Trucks: -1}} {
 		if _, err := Open(o); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
@@ -115,7 +155,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestRoutes(t *testing.T) {
-	f, err := Open(Options{Publish: (&listener{}).publish, Trucks: 1})
+	f, err := Open(Options{Channels: &listener{}, Trucks: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

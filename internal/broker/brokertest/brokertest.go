@@ -65,6 +65,9 @@ func Exercise(t *testing.T, make New) {
 		"TrimByBytes":      testTrimByBytes,
 		"State":            testState,
 		"StateExpires":     testStateExpires,
+		"StatePages":       testStatePages,
+		"Roster":           testRoster,
+		"Bus":              testBus,
 		"FollowPosition":   testFollowPosition,
 		"ClockJumps":       testClockJumps,
 		"StopTwice":        testStopTwice,
@@ -90,9 +93,11 @@ type bench struct {
 	broker broker.Broker
 	clock  *Clock
 
-	mu   sync.Mutex
-	fed  map[string][]fed
-	more chan struct{} // closed and replaced at every entry
+	mu      sync.Mutex
+	fed     map[string][]fed
+	lost    map[string][]string // ids of members
+	control []string
+	more    chan struct{} // closed and replaced at every entry
 }
 
 type fed struct {
@@ -101,10 +106,13 @@ type fed struct {
 }
 
 func start(t testing.TB, make New) *bench {
-	b := &bench{clock: NewClock(), fed: map[string][]fed{}, more: nil}
-	b.more = newSignal()
-	b.broker = make(t, b.clock)
-	if err := b.broker.Start(t.Context(), "node-1", b); err != nil {
+	clock := NewClock()
+	return startNode(t, make(t, clock), clock, "node-1")
+}
+
+func startNode(t testing.TB, made broker.Broker, clock *Clock, name string) *bench {
+	b := &bench{broker: made, clock: clock, fed: map[string][]fed{}, lost: map[string][]string{}, more: newSignal()}
+	if err := b.broker.Start(t.Context(), name, b); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -127,10 +135,20 @@ func (b *bench) Entry(name, epoch string, e *channel.Entry) {
 }
 
 // Lost implements broker.Feed.
-func (b *bench) Lost(string, []broker.Member) {}
+func (b *bench) Lost(name string, members []broker.Member) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range members {
+		b.lost[name] = append(b.lost[name], m.ID)
+	}
+}
 
 // Control implements broker.Feed.
-func (b *bench) Control(string, []byte) {}
+func (b *bench) Control(from string, payload []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.control = append(b.control, from+": "+string(payload))
+}
 
 // await waits until name was fed n entries.
 func (b *bench) await(t testing.TB, name string, n int) []fed {

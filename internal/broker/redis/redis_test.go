@@ -30,6 +30,16 @@ func TestContract(t *testing.T) {
 	})
 }
 
+// TestContractOfNodes runs the cases about several nodes.
+func TestContractOfNodes(t *testing.T) {
+	server := redistest.Start(t)
+	brokertest.ExerciseCluster(t, func(t testing.TB, c *brokertest.Clock) func() broker.Broker {
+		return func() broker.Broker {
+			return open(t, Options{Addresses: []string{server.Address}, Prefix: t.Name() + ":", Now: c.Now, Check: 200 * time.Millisecond, Lease: time.Second})
+		}
+	})
+}
+
 func BenchmarkAppend(b *testing.B) {
 	server := redistest.Start(b)
 	brokertest.Benchmark(b, func(t testing.TB, _ *brokertest.Clock) broker.Broker {

@@ -40,6 +40,29 @@ func TestContractOfNodes(t *testing.T) {
 	})
 }
 
+// TestContractOfFaults breaks the server in the ways that every driver knows.
+func TestContractOfFaults(t *testing.T) {
+	fault := func(name string, loses bool, hurt func(s *redistest.Server) (mend func())) brokertest.Fault {
+		return brokertest.Fault{Name: name, Loses: loses, Start: func(t testing.TB) (func() broker.Broker, func() func()) {
+			s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+			return func() broker.Broker {
+				return open(t, Options{Addresses: []string{s.Address}, Check: 200 * time.Millisecond, Timeout: time.Second})
+			}, func() func() { return hurt(s) }
+		}}
+	}
+	nothing := func() {}
+	brokertest.ExerciseFaults(t, []brokertest.Fault{
+		fault("connections", false, func(s *redistest.Server) func() {
+			s.Do("CLIENT", "KILL", "TYPE", "normal")
+			s.Do("CLIENT", "KILL", "TYPE", "pubsub")
+			return nothing
+		}),
+		fault("pause", false, func(s *redistest.Server) func() { s.Stop(); return s.Continue }),
+		fault("restart", false, func(s *redistest.Server) func() { s.Kill(); return s.Run }),
+		fault("emptied", true, func(s *redistest.Server) func() { s.Kill(); return s.RunEmpty }),
+	})
+}
+
 func BenchmarkAppend(b *testing.B) {
 	server := redistest.Start(b)
 	brokertest.Benchmark(b, func(t testing.TB, _ *brokertest.Clock) broker.Broker {

@@ -68,6 +68,17 @@ func (s *Server) Run() {
 	s.run(exec.Command(s.program, args...)) //nolint:gosec // a test's own program
 }
 
+// RunEmpty is Run after everything on its disk was lost.
+func (s *Server) RunEmpty() {
+	s.t.Helper()
+	for _, kept := range []string{"appendonlydir", "dump.rdb"} {
+		if err := os.RemoveAll(filepath.Join(s.Dir, kept)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.Run()
+}
+
 func (s *Server) run(c *exec.Cmd) {
 	s.t.Helper()
 	log, err := os.Create(filepath.Join(s.Dir, "log"))

@@ -39,6 +39,11 @@ func Document(t *channel.Table, info Info) ([]byte, error) {
 			messages[key] = message(d, e, key, schemas)
 			refs[e.Name] = object{"$ref": "#/components/messages/" + key}
 		}
+		if d.Presence {
+			key := id + ".presence"
+			messages[key] = presence
+			refs["presence"] = object{"$ref": "#/components/messages/" + key}
+		}
 		ch["messages"] = refs
 		channels[id] = ch
 		// From the client's side of the line, which is whose document this is:
@@ -54,6 +59,9 @@ func Document(t *channel.Table, info Info) ([]byte, error) {
 		}
 		add("subscribe", "receive", d.Allow.Subscribe)
 		add("publish", "send", d.Allow.Publish)
+		if d.Presence {
+			add("presence", "receive", d.Allow.Presence)
+		}
 	}
 	doc := object{
 		"asyncapi":           "3.0.0",
@@ -75,6 +83,25 @@ func Document(t *channel.Table, info Info) ([]byte, error) {
 	// Keys of maps are written in order, which makes the bytes the same each time.
 	return json.MarshalIndent(doc, "", " ")
 }
+
+// presence is what subscribers are told who may see who is there.
+var presence = object{
+	"name": "presence", "contentType": "application/json",
+	"summary": "Who is in the channel has changed; members is the list, asked for or after too many changes.",
+	"payload": object{"type": "object", "required": []string{"type", "channel", "data"}, "properties": object{
+		"type": object{"const": "presence"}, "channel": object{"type": "string"},
+		"data": object{"type": "object", "required": []string{"action"}, "properties": object{
+			"action":  object{"enum": []string{"enter", "update", "leave", "members"}},
+			"member":  memberSchema,
+			"members": object{"type": "array", "items": memberSchema},
+			"total":   object{"type": "integer"},
+			"more":    object{"type": "boolean"},
+		}},
+	}},
+}
+
+var memberSchema = object{"type": "object", "required": []string{"id"}, "properties": object{
+	"id": object{"type": "string"}, "user": object{"type": "string"}, "data": object{}}}
 
 func head(i Info) object {
 	o := object{"title": i.Title, "version": i.Version}

@@ -20,6 +20,7 @@ func table(t *testing.T) *channel.Table {
 			Allow: channel.Allow{Subscribe: channel.SignedIn}},
 		{Name: "chat:{room}", Allow: channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone}, ShowFrom: true},
 		{Name: "trucks:{region}", State: &channel.State{}, Allow: channel.Allow{Publish: channel.SignedIn}},
+		{Name: "hall", Presence: true, Allow: channel.Allow{Subscribe: channel.Anyone, Presence: channel.SignedIn}},
 		{Name: "*"},
 	})
 	if err != nil {
@@ -61,6 +62,13 @@ func TestDocument(t *testing.T) {
 	get("components/messages/trucks_region.any/payload/properties/key")
 	if get("operations/subscribe.orders/action") != "receive" || get("operations/publish.chat_room/action") != "send" {
 		t.Error("operations have the wrong direction")
+	}
+	get("components/messages/hall.presence/payload/properties/data/properties/member/properties/user")
+	if get("channels/hall/messages/presence/$ref") != "#/components/messages/hall.presence" || get("operations/presence.hall/summary") != "presence: signed_in" {
+		t.Error("presence is not described")
+	}
+	if doc["channels"].(map[string]any)["orders"].(map[string]any)["messages"].(map[string]any)["presence"] != nil {
+		t.Error("presence is described where there is none")
 	}
 	ops := get("operations").(map[string]any)
 	for _, not := range []string{"publish.orders", "subscribe.trucks_region", "subscribe.any"} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,8 @@ var (
 	rosterSource string
 	//go:embed lua/renew.lua
 	renewSource string
+	//go:embed lua/leave.lua
+	leaveSource string
 	//go:embed lua/reap.lua
 	reapSource string
 	//go:embed lua/rooms.lua
@@ -31,6 +35,7 @@ var (
 	nodesSource string
 
 	renewScript   = newScript(rosterSource + renewSource)
+	leaveScript   = newScript(rosterSource + leaveSource)
 	reapScript    = newScript(rosterSource + reapSource)
 	roomsScript   = newScript(roomsSource)
 	putScript     = newScript(putSource)
@@ -77,6 +82,7 @@ func (b *Broker) renew(ctx context.Context) error {
 		}
 		b.opts.Logger.Warn("this node was silent for so long that the others took it for gone, or Redis was emptied; it puts its members in again")
 	}
+	silent := token != ""
 	token, started := newRandom(), time.Now()
 	if _, err := b.renewLease(ctx, token, false); err != nil {
 		return err
@@ -84,7 +90,26 @@ func (b *Broker) renew(ctx context.Context) error {
 	r.mu.Lock()
 	r.token, r.renewed, r.noted = token, started, map[string]struct{}{}
 	r.mu.Unlock()
-	return b.putAll(ctx, token)
+	if err := b.putAll(ctx, token); err != nil || !silent {
+		return err
+	}
+	b.tellBack()
+	return nil
+}
+
+// tellBack tells our own node of its members: the others were told that they are
+// gone, and now have to hear that they are not.
+func (b *Broker) tellBack() {
+	r := &b.roster
+	rooms := map[string][]broker.Member{}
+	r.mu.Lock()
+	for room, members := range r.rooms {
+		rooms[room] = slices.Collect(maps.Values(members))
+	}
+	r.mu.Unlock()
+	for room, members := range rooms {
+		b.feed.Lost(room, members)
+	}
 }
 
 func (b *Broker) renewLease(ctx context.Context, token string, must bool) (had bool, err error) {
@@ -96,13 +121,18 @@ func (b *Broker) renewLease(ctx context.Context, token string, must bool) (had b
 	return err == nil && f[0] == "1", err
 }
 
-// release ends the lease, so that the other nodes need not wait for that.
+// release ends the lease, so that the other nodes need not wait for that. The
+// members stay as long as it would have held: they are about to come back to
+// other nodes, and to be told that all of them left is not what anybody wants.
 func (b *Broker) release(ctx context.Context) {
 	r := &b.roster
 	r.mu.Lock()
-	token := r.token
+	token, stay := r.token, int64(0)
+	if len(r.rooms) > 0 {
+		stay = b.opts.Lease.Milliseconds()
+	}
 	r.mu.Unlock()
-	reply := b.run(ctx, call{renewScript, []string{b.shared() + nodesKey}, []string{b.lease(token), "0", "1"}})[0]
+	reply := b.run(ctx, call{leaveScript, []string{b.shared() + nodesKey}, []string{b.lease(token), " " + token, number(stay)}})[0]
 	if reply.err != nil {
 		b.opts.Logger.Info("the lease of this node could not be ended; it runs out", "error", reply.err)
 	}

@@ -259,7 +259,9 @@ func (n *node) put(name string, ids ...string) {
 
 func TestRoster(t *testing.T) {
 	s := redistest.Start(t)
-	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address))
+	long := settings(t, s.Address)
+	long.Lease = 3 * time.Second // so that what happens before it runs out can be seen
+	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", long)
 	a.put("c", "a1", "a2", "a3")
 	b.put("c", "b1", "b2")
 	b.put("d", "b1")
@@ -282,9 +284,17 @@ func TestRoster(t *testing.T) {
 		t.Errorf("taken out: %v, %v", left, err)
 	}
 
-	// A node that goes is dropped by one of the others, and that one is told.
+	// A node that goes is no longer among the nodes. Its members stay for as long as
+	// its lease would have held; then one of the others drops them, and is told.
+	before := len(a.members("c"))
 	if err := b.Stop(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	if names, err := a.Nodes(t.Context()); err != nil || !slices.Equal(names, []string{"a"}) {
+		t.Errorf("the nodes are %v, %v", names, err)
+	}
+	if got := len(a.members("c")); got != before {
+		t.Errorf("%d of %d members are left at once", got, before)
 	}
 	redistest.Await(t, 10*time.Second, "dropped", func() bool {
 		a.mu.Lock()

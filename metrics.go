@@ -17,6 +17,8 @@ var (
 	publishedDesc     = desc("messages_published_total", "Messages handed to the broker.")
 	deliveriesDesc    = desc("deliveries_total", "Messages given to subscribers, each subscriber counted.")
 	gapsDesc          = desc("gaps_total", "Gaps that subscribers were told of.")
+	readsDesc         = desc("store_reads_total", "Pages read from a store that is not in memory, for who comes back or asks for the past.")
+	readsSharedDesc   = desc("store_reads_shared_total", "Times that somebody was given a page that was on its way for somebody else.")
 	panicsDesc        = desc("panics_total", "Panics caught; each cost one connection.")
 	channelsDesc      = desc("channels", "Channels with subscribers here.")
 	ringBytesDesc     = desc("ring_bytes", "Memory that the rings of all channels take.")
@@ -78,6 +80,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(publishedDesc, n.Published.Load())
 	count(deliveriesDesc, s.Deliveries.Load())
 	count(gapsDesc, s.Gaps.Load())
+	count(readsDesc, s.Reads.Load())
+	count(readsSharedDesc, s.ReadsShared.Load())
 	count(panicsDesc, s.Panics.Load())
 	for code, v := range s.Errors() {
 		count(errorsDesc, v, string(code))

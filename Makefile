@@ -7,7 +7,7 @@ GOLANGCI_VERSION := v2.15.0
 PACKAGES := ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check-fast vet lint unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick cross deps tools clean
+.PHONY: help build demo test check-fast vet lint unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store cross deps tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -59,13 +59,16 @@ browser: ## the pages in a real Chromium
 	go test -v -count=1 ./test/browser
 
 test-long: ## the attacks and the faults in their minute-long forms
-	RINGDOWN_LONG=1 go test -v -count=1 -timeout 90m ./test/attack ./test/faults ./test/history/... ./test/sim
+	RINGDOWN_LONG=1 go test -v -count=1 -timeout 90m ./test/attack ./test/faults ./test/history/... ./test/sim ./internal/store ./internal/broker/embedded
 
 bench: ## compare with rival servers (about 40 minutes)
 	cd bench && go run ./cmd/compare -rounds 5
 
 bench-quick: ## the same comparison, small: that it works, not what it says
 	cd bench && go run ./cmd/compare -quick -servers floor,ringdown,gws,centrifuge
+
+bench-store: ## acknowledged publications a second with fsync, beside what the disk can do
+	go test ./internal/store -run '^$$' -bench Publish -benchtime 5s
 
 cross: ## build for other systems
 	GOOS=darwin go build -o /dev/null ./cmd/ringdown

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -164,6 +165,23 @@ func TestDatabaseFails(t *testing.T) {
 	defer shut(t, s)
 	if got, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(got) < accepted {
 		t.Errorf("read %d messages, %v; %d were acknowledged", len(got), err, accepted)
+	}
+}
+
+// TestReadyAgain: the store finds out by itself that it can be written again.
+func TestReadyAgain(t *testing.T) {
+	f := &faults{kinds: writes, err: syscall.ENOSPC, where: journalName}
+	s := open(t, small(errorfs.Wrap(vfs.NewMem(), f)))
+	defer shut(t, s)
+	f.armed.Store(true)
+	if a := <-send(s, "c", "", "", "1", &Keep{}); code(a.err) != protocol.CodeUnavailable || s.Ready() == nil {
+		t.Fatalf("%+v, ready: %v", a, s.Ready())
+	}
+	f.armed.Store(false)
+	for deadline := time.Now().Add(10 * time.Second); s.Ready() != nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(s.Ready())
+		}
 	}
 }
 

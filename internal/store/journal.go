@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -170,7 +171,7 @@ func (j *journal) rotate(first uint64) error {
 	}
 	salt := newSalt()
 	// Space that is there already is not missing later, and a sync of it is quicker.
-	if err = f.Preallocate(0, j.size); err == nil {
+	if err = f.Preallocate(0, j.size); err == nil || errors.Is(err, errors.ErrUnsupported) {
 		if _, err = f.WriteAt(appendSegmentHeader(nil, number, salt, first), 0); err == nil {
 			err = f.Sync()
 		}

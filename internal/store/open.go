@@ -297,9 +297,12 @@ func (l databaseLog) Fatalf(format string, args ...any) {
 	l.s.fail(fmt.Errorf("the database cannot go on: "+format, args...))
 }
 
-// background hears of errors of flushes and compactions, which Pebble tries again.
+// background hears of errors of flushes and compactions, which Pebble tries again
+// at once: not each of them is worth a line.
 func (s *Store) background(err error) {
-	s.opts.Logger.Error("the database could not sort its tables; it tries again", "error", err)
+	if n := s.tries.Add(1); n&(n-1) == 0 {
+		s.opts.Logger.Error("the database could not sort its tables; it tries again", "error", err, "times", n)
+	}
 }
 
 // damaged remembers that something was read that is not as it was written.

@@ -40,6 +40,7 @@ type Store struct {
 	failure atomic.Pointer[error]       // nothing can be written any more
 	damage  atomic.Pointer[DamageError] // something was read that is not as it was written
 	refused atomic.Pointer[error]       // writing failed the last time, and is tried again
+	tries   atomic.Int64                // of the database in the background that failed
 	full    atomic.Bool                 // the disk is
 	flushed atomic.Bool                 // the database flushed since the journal was last looked at
 
@@ -55,6 +56,7 @@ type Store struct {
 	turned   bool   // minute is new, and what is older is still to be deleted
 	dedupes  [dedupeMinutes]int
 	lastSync time.Time
+	syncTook time.Duration
 	group    group
 
 	swept []byte // the sweeper's: the key of the channel that it looked at last
@@ -86,11 +88,12 @@ type Result struct {
 	Duplicate bool   // it was accepted before, under the same idempotency key
 }
 
-// item is what waits in the queue: one of the three.
+// item is what waits in the queue: one of the four.
 type item struct {
 	append   *Append
 	position func(offset uint64, err error) // of log
 	trim     bool                           // look at log: messages may have become too old
+	try      bool                           // write something: perhaps that works again
 	log      string
 	bytes    int64
 }

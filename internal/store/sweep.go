@@ -27,6 +27,10 @@ func (s *Store) sweeps() {
 			return
 		case <-look.C:
 			s.look()
+			if s.refused.Load() != nil && s.failure.Load() == nil && !s.full.Load() {
+				// Who waits for the store to be ready does not publish to it.
+				_ = s.push(item{try: true}) // refused only when the store is closing
+			}
 		case <-sweep.C:
 			if err := s.sweep(); err != nil {
 				_ = s.readError(err) // it logs

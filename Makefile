@@ -59,7 +59,7 @@ browser: ## the pages in a real Chromium
 	go test -v -count=1 ./test/browser
 
 test-long: ## the attacks and the faults in their minute-long forms
-	RINGDOWN_LONG=1 go test -v -count=1 -timeout 90m ./test/attack ./test/faults ./test/history/... ./test/sim ./internal/store ./internal/broker/embedded
+	RINGDOWN_LONG=1 go test -v -count=1 -timeout 90m ./test/attack ./internal/broker/redis ./test/faults ./test/history/... ./test/sim ./internal/store ./internal/broker/embedded
 
 bench: ## compare with rival servers (about 40 minutes)
 	cd bench && go run ./cmd/compare -rounds 5

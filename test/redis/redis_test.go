@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,9 +21,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// long reports whether the minutes-long forms are wanted.
-func long() bool { return os.Getenv("RINGDOWN_LONG") != "" }
 
 const conf = `
 listen: 127.0.0.1:0
@@ -239,7 +235,7 @@ func TestReady(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close() //nolint:errcheck // read only for its status
+		defer resp.Body.Close()
 		return resp.StatusCode
 	}
 	redistest.Await(t, 5*time.Second, "ready", func() bool { return status() == http.StatusOK })

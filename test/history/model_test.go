@@ -42,13 +42,11 @@ type publication struct {
 }
 
 type subscriber struct {
-	name    string
-	on      bool // connected and following
-	ended   bool
-	deaf    bool // the bug that it is never given anything again
-	revoked bool
-	epoch   string
-	last    uint64 // what the client knows that it has
+	name  string
+	on    bool // connected and following
+	deaf  bool // the bug that it is never given anything again
+	epoch string
+	last  uint64 // what the client knows that it has
 }
 
 const modelChannel = "c"

@@ -112,10 +112,11 @@ func (r *reads) work() {
 			return err
 		})
 		r.server.metrics.Reads.Add(1)
+		waiting := r.finish(q) // from here on nobody joins
 		if err != nil && r.server.ctx.Err() == nil {
-			r.server.log.Warn("reading what a channel keeps failed", "channel", q.ask.channel, "subscribers", len(q.done), "error", err)
+			r.server.log.Warn("reading what a channel keeps failed", "channel", q.ask.channel, "subscribers", len(waiting), "error", err)
 		}
-		for _, done := range r.finish(q) {
+		for _, done := range waiting {
 			done(p, err)
 		}
 	}

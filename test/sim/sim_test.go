@@ -30,7 +30,7 @@ type swich = atomic.Bool
 // find another node each time; ways to the store take their time, break, and fall
 // silent; nodes are stopped and killed; logs are lost and begin a new epoch.
 func TestCluster(t *testing.T) {
-	seeds := 40
+	seeds := 25
 	if os.Getenv("RINGDOWN_LONG") != "" {
 		seeds = 1000
 	}

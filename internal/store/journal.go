@@ -191,7 +191,7 @@ func (j *journal) rotate(first uint64) error {
 	if err != nil {
 		return err
 	}
-	j.close()
+	_ = j.close() // all of it was synced
 	j.file, j.number, j.offset, j.salt = f, number, segmentHeader, salt
 	j.segments = append(j.segments, segment{number, first})
 	return nil

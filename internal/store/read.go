@@ -71,7 +71,7 @@ func (s *Store) Read(ctx context.Context, log string, keep Keep, r Range, each f
 		if r.Before > 0 {
 			v.page.More = more
 		}
-		if err == errEnd {
+		if errors.Is(err, errEnd) {
 			err = nil
 		}
 		return err

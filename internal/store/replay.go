@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -48,7 +49,7 @@ func replay(fs vfs.FS, dir string, after uint64, lenient bool, apply func(e entr
 	for _, n := range numbers {
 		f := segmentFile{segment: segment{number: n}, path: fs.PathJoin(dir, segmentName(n))}
 		if err := f.load(fs); err != nil {
-			if damage, ok := err.(*DamageError); ok && lenient {
+			if damage, ok := errors.AsType[*DamageError](err); ok && lenient {
 				r.cut = damage
 				r.segments = append(r.segments, f.segment)
 				continue

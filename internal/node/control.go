@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ringdown/internal/lifecycle"
 	"ringdown/protocol"
 )
 
@@ -38,7 +39,7 @@ type control struct {
 	waiting map[string]chan<- letter
 
 	answering chan struct{} // a token for each request being answered
-	work      sync.WaitGroup
+	work      lifecycle.Crew
 	ctx       context.Context
 	cancel    context.CancelFunc
 }
@@ -64,9 +65,9 @@ func newControl() control {
 }
 
 // stop ends the answers under way and waits for them.
-func (c *control) stop() {
+func (c *control) stop(ctx context.Context) {
 	c.cancel()
-	c.work.Wait()
+	_ = c.work.Wait(context.WithoutCancel(ctx)) // all are under c.ctx, which has ended
 }
 
 // Handle sets what answers a verb when other nodes Ask it of this one. It is

@@ -205,6 +205,6 @@ func FuzzControl(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		n := New(Options{Broker: memory.New(memory.Options{}), Table: table, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 		(*feed)(n).Control("x", p)
-		n.control.stop()
+		n.control.stop(t.Context())
 	})
 }

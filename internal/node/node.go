@@ -127,7 +127,7 @@ func (n *Node) Name() string { return n.name }
 // Stop ends the answers to other nodes and the work on members, and stops the
 // broker. It takes nobody out: see the attendance.
 func (n *Node) Stop(ctx context.Context) error {
-	n.control.stop()
+	n.control.stop(ctx)
 	return errors.Join(n.present.stop(ctx), n.broker.Stop(ctx))
 }
 

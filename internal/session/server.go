@@ -4,12 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
+	"ringdown/internal/lifecycle"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
@@ -60,7 +60,7 @@ type Server struct {
 
 	ctx    context.Context // of everything that may block; ended by Stop
 	cancel context.CancelFunc
-	work   sync.WaitGroup
+	work   lifecycle.Crew
 }
 
 // New returns a server for the engine's loops.
@@ -165,14 +165,7 @@ func (s *Server) Sessions() int { return int(s.sessions.Load()) }
 // before it.
 func (s *Server) Stop(ctx context.Context) error {
 	s.cancel()
-	done := make(chan struct{})
-	go func() { s.work.Wait(); close(done) }()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s.work.Wait(ctx)
 }
 
 // Recheck asks the rules again for every subscription, after the channels or
@@ -188,12 +181,10 @@ func (s *Server) Recheck() {
 // background runs work on a goroutine and then posts done to the loop, unless
 // the server stops. A panic in work is returned to done as an error.
 func (s *Server) background(l *reactor.Loop, work func(ctx context.Context) error, done func(err error)) {
-	s.work.Add(1)
-	go func() {
-		defer s.work.Done()
+	s.work.Go(func() {
 		err := s.guard(work)
 		l.Post(reactor.TaskFunc(func(*reactor.Loop) { done(err) }))
-	}()
+	})
 }
 
 // panicked is the error of work that panicked. It costs its connection.

@@ -109,16 +109,14 @@ func (x *Session) Closed(err error) {
 			reason = err.Error()
 		}
 		c := x.client()
-		x.hub.server.work.Add(1)
-		go func() {
-			defer x.hub.server.work.Done()
+		x.hub.server.work.Go(func() {
 			defer func() {
 				if cause := recover(); cause != nil {
 					x.hub.server.log.Error("a disconnect hook panicked", "panic", cause, "stack", stack())
 				}
 			}()
 			hook(c, reason)
-		}()
+		})
 	}
 }
 

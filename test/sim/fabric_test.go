@@ -11,6 +11,7 @@ import (
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
+	"ringdown/internal/lifecycle"
 	"ringdown/protocol"
 )
 
@@ -112,7 +113,7 @@ type port struct {
 	feed broker.Feed
 	ctx  context.Context
 	end  context.CancelFunc
-	work sync.WaitGroup
+	work lifecycle.Crew
 
 	// Guarded by f.mu.
 	follows  map[string]int // by name, which following it is
@@ -161,13 +162,12 @@ func (p *port) Start(_ context.Context, _ string, feed broker.Feed) error {
 	return nil
 }
 
-func (p *port) Stop(context.Context) error {
+func (p *port) Stop(ctx context.Context) error {
 	p.f.mu.Lock()
 	delete(p.f.ports, p)
 	p.f.mu.Unlock()
 	p.end()
-	p.work.Wait()
-	return nil
+	return p.work.Wait(ctx)
 }
 
 func (p *port) deliver() {

@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"ringdown/internal/broker"
+	"ringdown/internal/lifecycle"
 )
 
 // Options say where Redis is. Addresses are needed; the other zero fields mean
@@ -109,7 +110,7 @@ type Broker struct {
 
 	ctx     context.Context // ends when the broker stops
 	cancel  context.CancelFunc
-	work    sync.WaitGroup
+	work    lifecycle.Crew
 	started atomic.Bool
 	stopped sync.Once
 	closing atomic.Bool
@@ -185,7 +186,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		b.drain(ctx)
 		b.release(ctx)
 		b.cancel()
-		b.work.Wait()
+		_ = b.work.Wait(context.WithoutCancel(ctx)) // all are under b.ctx, which has ended
 		b.abandon()
 		b.server.close()
 	})

@@ -300,6 +300,30 @@ func TestAhead(t *testing.T) {
 	}
 }
 
+// TestTrimmedAhead: whose position is trimmed begins anew at the head of the
+// store. The feed may not have come to where the client was already.
+func TestTrimmedAhead(t *testing.T) {
+	behind := &behindBroker{lateBroker: lateBroker{Broker: memory.New(memory.Options{}), prompt: true}}
+	h := newHouse(t, houseOptions{broker: behind, channels: []*channel.Declaration{
+		{Name: "few", History: &channel.History{Messages: 2}, Allow: open(channel.Anyone), Buffer: channel.Buffer{Messages: 8, Bytes: 1 << 20}}}})
+	epoch := h.publish("few", "e", "", "1").Position.Epoch
+	h.subscribed("bob", "few")
+	behind.holdFeed(true)
+	for range 9 {
+		h.publish("few", "e", "", "2")
+	}
+	c := h.welcomed("ann")
+	m := c.since("few", epoch, 5)
+	if string(m.Data) != `{"recovered":false,"reason":"trimmed"}` || m.Offset != 10 {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+	behind.holdFeed(false)
+	h.publish("few", "e", "", "3")
+	if m := c.next(); m.Offset != 11 {
+		t.Fatalf("after 10 comes %s", show([]protocol.Message{m}))
+	}
+}
+
 // TestSameAgain: who unsubscribes and subscribes again while a page is on its
 // way is not given that page as well.
 func TestSameAgain(t *testing.T) {

@@ -221,6 +221,10 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
 	x.whileMaking(g, r, a, t, func(read page) {
 		epoch, head := g.channel.Position()
 		p := placement{cursor: head, state: live, offset: head.Mark, head: read.head}
+		if read.epoch == epoch && read.head > head.Mark {
+			// The client may have been further than the feed has come by now.
+			p.cursor, p.state, p.offset = channel.Cursor{Mark: read.head}, ahead, read.head
+		}
 		switch {
 		case read.epoch != epoch && t.Declaration.State == nil:
 			// The store is in an epoch that the feed has not told of yet.

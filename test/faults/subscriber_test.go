@@ -21,6 +21,7 @@ type subscriber struct {
 	cursor string // of streams
 
 	mu     sync.Mutex
+	asked  time.Duration // when this connection began
 	at     map[string]*history.Position
 	answer map[string]bool // followed on this connection
 }
@@ -28,6 +29,9 @@ type subscriber struct {
 // run returns when ctx ends.
 func (s *subscriber) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		s.mu.Lock()
+		s.asked = s.rec.Now()
+		s.mu.Unlock()
 		switch s.by {
 		case "sse":
 			s.stream(ctx)
@@ -130,7 +134,7 @@ func (s *subscriber) take(m *message) bool {
 }
 
 func (s *subscriber) subscribed(m *message) {
-	e := history.Event{Kind: history.SubOK, Client: s.name, Channel: m.Channel, Epoch: m.Epoch, Offset: m.Offset, Head: m.Offset}
+	e := history.Event{Kind: history.SubOK, Client: s.name, Channel: m.Channel, Epoch: m.Epoch, Offset: m.Offset, Head: m.Offset, Asked: s.asked}
 	if p := s.at[m.Channel]; p != nil {
 		var d struct {
 			Recovered bool

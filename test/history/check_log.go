@@ -1,5 +1,7 @@
 package history
 
+import "time"
+
 // The invariants about what the store keeps.
 
 // acknowledgedIsLogged, I6: what was acknowledged in the epoch that a log ended
@@ -77,11 +79,11 @@ func durable(x *index, bad report) {
 			}
 		}
 	}
-	faults := map[string]int{}     // under way, by who has them
-	floors := map[logName]uint64{} // what was acknowledged before a fault that is over
+	faults := map[string]int{} // under way, by who has them
+	floors := map[logName]floors{}
 	for i := range x.events {
 		e := &x.events[i]
-		head := e.Offset
+		head, asked := e.Offset, e.At
 		switch e.Kind {
 		case Fault:
 			faults[e.Client] = i
@@ -91,7 +93,7 @@ func durable(x *index, bad report) {
 				delete(faults, e.Client)
 				for name, l := range x.logs {
 					if a, ok := l.ackedBefore(at); ok {
-						floors[name] = max(floors[name], a.high)
+						floors[name] = append(floors[name], floor{e.At, a.high})
 					}
 				}
 			}
@@ -103,14 +105,35 @@ func durable(x *index, bad report) {
 			if e.Since != nil {
 				head = e.Head
 			}
+			if e.Asked != 0 {
+				asked = e.Asked
+			}
 		case HistEnd:
 		default:
 			continue
 		}
-		if floor := floors[logName{e.Channel, e.Epoch}]; head < floor {
-			bad(i, "the log reached %d before the fault and now ends at %d: %s", floor, head, x.at(i))
+		if low := floors[logName{e.Channel, e.Epoch}].at(asked); head < low {
+			bad(i, "the log reached %d before the fault and now ends at %d: %s", low, head, x.at(i))
 		}
 	}
+}
+
+// floors is how far a log reached before each fault, by when the fault was over.
+type floors []floor
+
+type floor struct {
+	healed time.Duration
+	offset uint64
+}
+
+// at returns how far a log must reach at t.
+func (f floors) at(t time.Duration) (offset uint64) {
+	for _, one := range f {
+		if one.healed <= t {
+			offset = max(offset, one.offset)
+		}
+	}
+	return offset
 }
 
 // ended counts what happened between two places that may end an epoch.

@@ -23,7 +23,8 @@ const (
 	PubUnknown
 	// SubOK: Client follows Channel in Epoch, and delivery begins after Offset.
 	// Since is what it asked for, nil on a fresh start; then Recovered and Reason
-	// are the answer. Head is the newest offset, as far as the server said.
+	// are the answer. Head is the newest offset, as far as the server said, which
+	// was true at some time after it was Asked; 0 is the time of the event.
 	SubOK
 	// Recv: Client was given ID at Epoch, Offset, with Prev.
 	Recv
@@ -92,6 +93,7 @@ type Event struct {
 	To        uint64        `json:"to,omitempty"`
 	Head      uint64        `json:"head,omitempty"`
 	Since     *Position     `json:"since,omitempty"`
+	Asked     time.Duration `json:"asked,omitempty"`
 	Recovered bool          `json:"recovered,omitempty"`
 	Reason    string        `json:"reason,omitempty"`
 	Usage     *Usage        `json:"usage,omitempty"`

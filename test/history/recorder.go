@@ -46,6 +46,13 @@ func (r *Recorder) Add(e Event) {
 	r.mu.Unlock()
 }
 
+// Now returns the time of an event that would be recorded now.
+func (r *Recorder) Now() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now()
+}
+
 // Len returns how many events there are.
 func (r *Recorder) Len() int {
 	r.mu.Lock()

@@ -96,6 +96,7 @@ func (c *client) converse(l *link, pace time.Duration, tick func() bool, see fun
 type subscriber struct {
 	client
 	mu     sync.Mutex
+	asked  time.Duration // when this connection was subscribed
 	at     map[string]*history.Position
 	answer map[string]bool
 }
@@ -121,6 +122,7 @@ func (s *subscriber) subscribe(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.answer)
+	s.asked = s.w.rec.Now()
 	var list []any
 	for _, name := range s.w.channels {
 		item := map[string]any{"channel": name}
@@ -181,7 +183,7 @@ func (s *subscriber) see(m *message) bool {
 }
 
 func (s *subscriber) begin(m *message, recovered bool, reason string, head uint64) {
-	e := history.Event{Kind: history.SubOK, Client: s.name, Channel: m.Channel, Epoch: m.Epoch, Offset: m.Offset, Head: max(head, m.Offset), Reason: reason, Recovered: recovered}
+	e := history.Event{Kind: history.SubOK, Client: s.name, Channel: m.Channel, Epoch: m.Epoch, Offset: m.Offset, Head: max(head, m.Offset), Reason: reason, Recovered: recovered, Asked: s.asked}
 	if p := s.at[m.Channel]; p != nil {
 		e.Since = &history.Position{Epoch: p.Epoch, Offset: p.Offset}
 	}

@@ -144,7 +144,8 @@ func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app 
 }
 
 func (h *Handler) take(nc net.Conn, answer, leftover []byte, hs *handshake, o *Options, app func() App) error {
-	err := h.engine.Add(nc, leftover, func(rc *reactor.Conn) reactor.Handler {
+	return h.engine.Add(nc, leftover, func(rc *reactor.Conn) reactor.Handler {
+		h.tally.upgraded()
 		a := app()
 		var c *Conn
 		if l, ok := a.(interface{ conn() *Conn }); ok {
@@ -156,8 +157,4 @@ func (h *Handler) take(nc net.Conn, answer, leftover []byte, hs *handshake, o *O
 		c.begin(h, rc, a, hs, o)
 		return c
 	})
-	if err == nil {
-		h.tally.upgraded()
-	}
-	return err
 }

@@ -383,7 +383,7 @@ func TestCycles(t *testing.T) {
 			cycle(i)
 		}
 		deadline := time.Now().Add(10 * time.Second)
-		for (descriptors() > base+2 || runtime.NumGoroutine() > goroutines+2) && time.Now().Before(deadline) {
+		for (descriptors() > base+2 || runtime.NumGoroutine() > goroutines+2 || h.engine.Connections() > 0) && time.Now().Before(deadline) {
 			time.Sleep(10 * time.Millisecond) // net/http ends its goroutines on its own
 		}
 		if n := descriptors(); n > base+2 {

@@ -361,7 +361,10 @@ func TestManyKeysAtFullSpeed(t *testing.T) {
 		for _, r := range readers {
 			if r.slow {
 				r.drain(more)
-				if n := len(r.link.backlog); n > 2*stateBytes {
+				r.link.mu.Lock()
+				n := len(r.link.backlog)
+				r.link.mu.Unlock()
+				if n > 2*stateBytes {
 					t.Fatalf("%d bytes are queued for who reads slowly", n)
 				}
 			}

@@ -19,7 +19,11 @@ type event struct {
 	Elapsed                       float64
 }
 
-type outcome struct{ output []string }
+// outcome is what is known of a test, or of what a package says outside of them.
+type outcome struct {
+	output []string
+	runs   bool // it began and has not ended
+}
 
 func main() {
 	outputs := map[string]*outcome{}
@@ -43,6 +47,8 @@ func main() {
 			outputs[name] = o
 		}
 		switch e.Action {
+		case "run":
+			o.runs = true
 		case "output", "build-output":
 			o.output = append(o.output, e.Output)
 		case "pass":
@@ -54,10 +60,18 @@ func main() {
 			}
 		case "fail", "build-fail":
 			failed = append(failed, name)
+			o.runs = false
 			if e.Test == "" {
 				fmt.Printf("FAIL  %s\n", e.Package)
+				// A package that died took along what was running.
+				for other, t := range outputs {
+					if t.runs && strings.HasPrefix(other, e.Package+" ") {
+						failed, t.runs = append(failed, other), false
+					}
+				}
 			}
 		case "skip":
+			o.runs = false
 			if e.Test != "" {
 				skipped = append(skipped, name)
 			}

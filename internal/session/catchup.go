@@ -122,6 +122,11 @@ func (g *group) goOn(m *member, offset uint64) {
 	}
 	if ok {
 		m.cursor, m.state, m.task = c, lagging, nil
+		if g.conflates(m) {
+			g.settle(m)
+			m.session.settled()
+			return
+		}
 	} else if _, head := g.channel.Position(); head.Mark < offset {
 		m.state, m.task = ahead, nil
 		m.session.settled()

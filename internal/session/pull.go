@@ -125,7 +125,7 @@ func (g *group) pull(at int) bool {
 	defer b.Release(keepBatch)
 	d := g.channel.Target().Declaration
 	limit := pullBytes
-	if m.pacer != nil && d.State != nil {
+	if g.conflates(m) {
 		limit = pacedBytes
 	}
 	if gap := g.channel.Fill(b, m.cursor, limit, true); gap != nil {
@@ -152,7 +152,7 @@ func (g *group) pull(at int) bool {
 	if !g.offer(m, b) {
 		return !x.closed && !x.link.Blocked()
 	}
-	if b.Whole {
+	if b.Whole || g.conflates(m) {
 		g.settle(m)
 		return false
 	}
@@ -171,7 +171,14 @@ func (g *group) offer(m *member, b *channel.Batch) (all bool) {
 	return all && !x.closed
 }
 
-// settle is for a member that has everything.
+// conflates reports whether a member has a rate and each key so often. It rests
+// after each delivery, also when there is more: a second one right behind it
+// could bring the same keys again.
+func (g *group) conflates(m *member) bool {
+	return m.pacer != nil && g.channel.Target().Declaration.State != nil
+}
+
+// settle is for a member that has everything, or enough for now.
 func (g *group) settle(m *member) {
 	if m.pacer == nil {
 		m.state = live

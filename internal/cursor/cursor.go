@@ -53,10 +53,7 @@ func (w *Writer) Add(k Key, epoch string, offset uint64) {
 	if epoch == "" || len(epoch) > maxEpoch || len(w.raw) > MaxText*3/4-keyBytes-1-maxEpoch-binary.MaxVarintLen64 {
 		return
 	}
-	var key [8]byte
-	binary.BigEndian.PutUint64(key[:], uint64(k))
-	w.raw = append(w.raw, key[8-keyBytes:]...)
-	w.raw = append(w.raw, byte(len(epoch)))
+	w.raw = append(w.raw, byte(k>>40), byte(k>>32), byte(k>>24), byte(k>>16), byte(k>>8), byte(k), byte(len(epoch)))
 	w.raw = append(w.raw, epoch...)
 	w.raw = binary.AppendUvarint(w.raw, offset)
 }

@@ -33,7 +33,7 @@ type Policy struct {
 	Limits    Limits
 	Anonymous bool          // connections without a token are welcome
 	AnyToken  bool          // --dev without keys: the token is taken for the user's name
-	Ping      time.Duration // announced in welcome
+	Ping      time.Duration // of links that are no Stream: announced in welcome
 	// PresenceGrace is how long a member whose connection was lost may take to
 	// come back before it is told to have left. Default 15 s; negative: none.
 	PresenceGrace time.Duration

@@ -188,8 +188,12 @@ func (x *Session) welcome(who *auth.Identity) {
 	}
 	d = append(d, `,"protocol":`...)
 	d = strconv.AppendInt(d, protocol.Version, 10)
+	beat := p.Ping
+	if x.stream != nil {
+		beat = x.stream.link.Heartbeat()
+	}
 	d = append(d, `,"ping":`...)
-	d = strconv.AppendInt(d, p.Ping.Milliseconds(), 10)
+	d = strconv.AppendInt(d, beat.Milliseconds(), 10)
 	if who != nil && !who.Expires.IsZero() {
 		d = append(d, `,"expires":`...)
 		d = strconv.AppendInt(d, who.Expires.UnixMilli(), 10)

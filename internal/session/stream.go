@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
@@ -22,6 +23,9 @@ type Stream interface {
 	AppendEvent(dst, line []byte) []byte
 	// Settled tells that the peer was given all that there is for now.
 	Settled()
+	// Heartbeat is after how much silence the link says something, which the
+	// welcome tells. 0: it has no heartbeat.
+	Heartbeat() time.Duration
 }
 
 // Follow is a channel that a stream begins with.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
@@ -31,6 +32,8 @@ func (l *fakeStream) Send(m *protocol.Message) {
 }
 
 func (l *fakeStream) Attach(x *Session) { l.session = x }
+
+func (l *fakeStream) Heartbeat() time.Duration { return 7 * time.Second }
 
 func (l *fakeStream) Settled() { l.mu.Lock(); l.settled++; l.mu.Unlock() }
 
@@ -192,5 +195,44 @@ func TestStreamRefused(t *testing.T) {
 	h.settle()
 	if !bytes.HasSuffix(l.stream, []byte("\"data\":3}\n")) {
 		t.Errorf("%s", l.stream)
+	}
+}
+
+// TestStreamHeartbeat: the welcome of a stream tells the heartbeat of its link,
+// not that of WebSockets.
+func TestStreamHeartbeat(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true}})
+	_, l := h.follow("", 1<<30, "kept")
+	h.settle()
+	if !bytes.Contains(l.stream, []byte(`"ping":7000,`)) {
+		t.Errorf("%s", l.stream)
+	}
+}
+
+// BenchmarkPosition is what the id of one event costs a stream of so many
+// channels, and how long it is.
+func BenchmarkPosition(b *testing.B) {
+	for _, n := range []int{1, 8, 32, 128} {
+		b.Run(fmt.Sprint(n, "-channels"), func(b *testing.B) {
+			h := newHouse(b, houseOptions{policy: Policy{Anonymous: true}, channels: []*channel.Declaration{
+				{Name: "c:{n}", History: &channel.History{Messages: 10}, Allow: open(channel.Anyone)}}})
+			names := make([]string, n)
+			for i := range names {
+				names[i] = fmt.Sprint("c:", i)
+				h.publish(names[i], "e", "", "1")
+			}
+			c, _ := h.follow("", 1<<30, names...)
+			for begun := 0; begun < n; {
+				h.do(func() { at, _ := cursor.Parse(string(c.x.AppendPosition(nil))); begun = len(at) })
+			}
+			b.ReportAllocs()
+			h.do(func() {
+				var at []byte
+				for b.Loop() {
+					at = c.x.AppendPosition(at[:0])
+				}
+				b.ReportMetric(float64(len(at)), "id-bytes")
+			})
+		})
 	}
 }

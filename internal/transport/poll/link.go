@@ -147,6 +147,9 @@ func (l *link) ResumeRead() {}
 // first one, or wants to know only what there is.
 func (l *link) atOnce() bool { return !l.resumed || l.wait == 0 }
 
+// Heartbeat implements session.Stream: an answer comes in one piece.
+func (l *link) Heartbeat() time.Duration { return 0 }
+
 // Settled implements session.Stream.
 func (l *link) Settled() {
 	if l.due || l.atOnce() {

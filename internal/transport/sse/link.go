@@ -55,6 +55,9 @@ func (l *link) start(rc *reactor.Conn) {
 // Attach implements session.Stream.
 func (l *link) Attach(x *session.Session) { l.session = x }
 
+// Heartbeat implements session.Stream.
+func (l *link) Heartbeat() time.Duration { return l.opts.Heartbeat }
+
 // Settled implements session.Stream.
 func (l *link) Settled() {}
 

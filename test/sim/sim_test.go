@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,12 +31,13 @@ type swich = atomic.Bool
 // find another node each time; ways to the store take their time, break, and fall
 // silent; nodes are stopped and killed; logs are lost and begin a new epoch.
 func TestCluster(t *testing.T) {
-	seeds := 25
+	seeds := number(t, "RINGDOWN_SEEDS", 25)
 	if os.Getenv("RINGDOWN_LONG") != "" {
-		seeds = 1000
+		seeds = number(t, "RINGDOWN_SEEDS", 1000)
 	}
+	first := number(t, "RINGDOWN_SEED", 0)
 	total := map[string]int{}
-	for seed := range uint64(seeds) {
+	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			var events []history.Event
 			var p history.Policy
@@ -63,10 +65,23 @@ func TestCluster(t *testing.T) {
 	}
 	t.Logf("%d clusters: %v", seeds, total)
 	for _, name := range []string{history.CountUnknown, history.CountRetried, history.CountRecovered, history.CountUnrecovered, history.CountGaps, history.CountEpochs} {
-		if total[name] < seeds {
+		if total[name] < int(seeds) {
 			t.Errorf("the runs do not show enough: %s is %d in %d runs", name, total[name], seeds)
 		}
 	}
+}
+
+// number reads how many, or which, from the environment.
+func number(t *testing.T, name string, otherwise uint64) uint64 {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 const simKept = 60

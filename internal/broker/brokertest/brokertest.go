@@ -153,6 +153,16 @@ func (b *bench) Control(from string, payload []byte) {
 // await waits until name was fed n entries.
 func (b *bench) await(t testing.TB, name string, n int) []fed {
 	t.Helper()
+	got := b.arrived(name, n)
+	if len(got) < n {
+		t.Fatalf("the feed of %s has %d entries, want %d", name, len(got), n)
+	}
+	return got
+}
+
+// arrived returns what name was fed, once that is n entries or when these do not
+// come.
+func (b *bench) arrived(name string, n int) []fed {
 	deadline := time.After(10 * time.Second)
 	for {
 		b.mu.Lock()
@@ -164,7 +174,7 @@ func (b *bench) await(t testing.TB, name string, n int) []fed {
 		select {
 		case <-more:
 		case <-deadline:
-			t.Fatalf("the feed of %s has %d entries, want %d", name, len(got), n)
+			return got
 		}
 	}
 }

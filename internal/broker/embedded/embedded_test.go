@@ -26,4 +26,14 @@ func TestContractUnsynced(t *testing.T) {
 	})
 }
 
+// walk: what is on the disk outlives its driver.
+var walk = brokertest.Walk{Seeds: 10, Steps: 250, Survives: true, Shared: func(t testing.TB, c *brokertest.Clock) func() broker.Broker {
+	dir := t.TempDir()
+	return func() broker.Broker { return New(store.Options{Dir: dir, Now: c.Now}) }
+}}
+
+func TestModel(t *testing.T) { brokertest.ExerciseModel(t, walk) }
+
+func FuzzModel(f *testing.F) { brokertest.FuzzModel(f, walk) }
+
 func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }

@@ -19,6 +19,15 @@ func fresh(_ testing.TB, c *brokertest.Clock) broker.Broker { return New(Options
 
 func TestContract(t *testing.T) { brokertest.Exercise(t, fresh) }
 
+// memoryWalk: what is in memory goes with its driver.
+var memoryWalk = brokertest.Walk{Seeds: 200, Steps: 250, Shared: func(t testing.TB, c *brokertest.Clock) func() broker.Broker {
+	return func() broker.Broker { return fresh(t, c) }
+}}
+
+func TestModel(t *testing.T) { brokertest.ExerciseModel(t, memoryWalk) }
+
+func FuzzModel(f *testing.F) { brokertest.FuzzModel(f, memoryWalk) }
+
 func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }
 
 type ignore struct{}

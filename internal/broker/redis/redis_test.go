@@ -40,6 +40,16 @@ func TestContractOfNodes(t *testing.T) {
 	})
 }
 
+// TestModel: what is in Redis outlives each of its nodes.
+func TestModel(t *testing.T) {
+	server := redistest.Start(t)
+	brokertest.ExerciseModel(t, brokertest.Walk{Seeds: 20, Steps: 250, Survives: true, Shared: func(t testing.TB, c *brokertest.Clock) func() broker.Broker {
+		return func() broker.Broker {
+			return open(t, Options{Addresses: []string{server.Address}, Prefix: t.Name() + ":", Now: c.Now, Check: 200 * time.Millisecond})
+		}
+	}})
+}
+
 // TestContractOfFaults breaks the server in the ways that every driver knows.
 func TestContractOfFaults(t *testing.T) {
 	fault := func(name string, loses bool, hurt func(s *redistest.Server) (mend func())) brokertest.Fault {

@@ -56,14 +56,15 @@ func (p *proxy) do(t *testing.T, method, path, credential, body string, want int
 	return text
 }
 
-// publish publishes n, once, however often a busy machine makes it try.
-func (p *proxy) publish(n int) {
+// publish publishes n, once, however often a busy machine or a node that stops
+// make it try. It returns how often it was refused.
+func (p *proxy) publish(n int) (refused int) {
 	body := fmt.Sprintf(`{"type":"e","data":%d,"dedupe":"%d"}`, n, n)
 	for p.t.Context().Err() == nil {
 		req, err := http.NewRequestWithContext(p.t.Context(), "POST", p.base+"/v1/channels/orders/messages", strings.NewReader(body))
 		if err != nil {
 			p.t.Error(err)
-			return
+			return refused
 		}
 		req.Header.Set("Authorization", "Bearer "+key)
 		req.Header.Set("Content-Type", "application/json")
@@ -71,11 +72,13 @@ func (p *proxy) publish(n int) {
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == 201 {
-				return
+				return refused
 			}
-			p.t.Logf("publishing %d: %d", n, resp.StatusCode)
+			refused++
+			time.Sleep(20 * time.Millisecond)
 		}
 	}
+	return refused
 }
 
 // everything tries all transports. While the lines are idle for longer than the
@@ -112,6 +115,7 @@ func (p *proxy) everything() {
 	p.t.Run("resume", func(t *testing.T) { p.resume(t, events, at) })
 	p.t.Run("poll", func(t *testing.T) { p.polls(t) })
 	p.t.Run("tickets", func(t *testing.T) { p.tickets(t) })
+	p.t.Run("rolling", func(t *testing.T) { p.rolling(t) })
 }
 
 // resume cuts the stream again and again and goes on wherever the proxy says.

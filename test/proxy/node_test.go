@@ -1,93 +1,144 @@
 package proxy
 
 import (
-	"context"
-	"io"
-	"log/slog"
+	"bytes"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
-
-	"ringdown/internal/api"
-	"ringdown/internal/auth"
-	"ringdown/internal/broker"
-	"ringdown/internal/broker/memory"
-	"ringdown/internal/broker/redis"
-	"ringdown/internal/channel"
-	"ringdown/internal/node"
-	"ringdown/internal/reactor"
-	"ringdown/internal/session"
-	"ringdown/internal/transport/poll"
-	"ringdown/internal/transport/sse"
-	"ringdown/internal/transport/websocket"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	secret = "a-secret-of-at-least-thirty-two-bytes!"
 	key    = "a-key-of-sixteen-bytes-or-more"
-	// beat is the heartbeat of the nodes, and patience after how much silence the
-	// proxies hang up.
-	beat     = time.Second
+	// patience is after how much silence the proxies hang up; the nodes say
+	// something each second.
 	patience = 3 * time.Second
 )
 
-// newNode starts a server on a port of its own and returns its address. Redis is
-// the address of the one that it shares with others; "" for none.
-func newNode(t *testing.T, address string) string {
+// server is the built program.
+var server string
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "ringdown-proxy-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	server = filepath.Join(dir, "ringdown")
+	if out, err := exec.Command("go", "build", "-o", server, "ringdown/cmd/ringdown").CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building the server: %w\n%s", err, out)
+	}
+	if code = m.Run(); code == 0 {
+		err = goleak.Find()
+	}
+	return code, err
+}
+
+// node is a server, run as a user runs it: with the configuration file of
+// docs/transports.md.
+type node struct {
+	t    *testing.T
+	addr string
+	file string
+	said output
+	cmd  *exec.Cmd
+}
+
+// output collects what a process says; it says it from another goroutine.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// newNode starts a node on a port of its own that shares a Redis with others.
+func newNode(t *testing.T, redis string) *node {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	check := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	anyone := channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone}
-	table, err := channel.NewTable([]*channel.Declaration{{Name: "orders", History: &channel.History{Messages: 10_000}, Allow: anyone}})
-	check(err)
-	engine, err := reactor.New(reactor.Options{Logger: log})
-	check(err)
-	verifier, err := auth.New(auth.Options{JWT: []auth.JWT{{Secret: []byte(secret)}}, Keys: []string{key}, Logger: log})
-	check(err)
-	var b broker.Broker = memory.New(memory.Options{})
-	if address != "" {
-		b, err = redis.New(redis.Options{Addresses: []string{address}})
-		check(err)
-	}
-	n := node.New(node.Options{Broker: b, Table: table, Logger: log})
-	s := session.New(session.Options{Engine: engine, Node: n, Verifier: verifier, Name: "test", Logger: log,
-		Policy: session.Policy{Limits: session.Limits{MessagesPerSecond: 10_000, MessagesBurst: 10_000}, Ping: beat}})
-	rest, err := api.New(api.Options{Sessions: s, Metrics: prometheus.NewRegistry(), Ready: n.Ready, Logger: log})
-	check(err)
-	mux := http.NewServeMux()
-	mux.Handle("/", rest)
-	mux.Handle("/v1/ws", websocket.New(engine, s, websocket.Options{PingInterval: beat, Logger: log}))
-	mux.Handle("/v1/sse", sse.New(engine, s, sse.Options{Heartbeat: beat, Logger: log}))
-	mux.Handle("/v1/poll", poll.New(engine, s, poll.Options{}))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	for _, start := range []func(context.Context) error{verifier.Start, engine.Start, n.Start} {
-		check(start(t.Context()))
-	}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = web.Serve(l) }()
+	n := &node{t: t, addr: freeAddress(t), file: filepath.Join(t.TempDir(), "ringdown.yaml")}
+	conf := snippet(t, "yaml", "redis.internal:6379", redis, ":8000", n.addr)
+	write(t, n.file, conf+"heartbeat: {ping: 1s}\nsse: {heartbeat: 1s}\nlimits: {messages_per_second: 10000, messages_burst: 10000}\n")
+	n.start()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = web.Close()
-		<-served
-		for _, stop := range []func(context.Context) error{engine.Stop, s.Stop, n.Stop, verifier.Stop} {
-			if err := stop(ctx); err != nil {
-				t.Error(err)
-			}
+		n.stop()
+		if t.Failed() {
+			t.Logf("the node said:\n%s", n.said.String())
 		}
 	})
+	return n
+}
+
+// start begins the process and waits until it is ready.
+func (n *node) start() {
+	n.t.Helper()
+	n.cmd = exec.Command(server, "serve", "--config", n.file, "--drain-window", "500ms")
+	n.cmd.Env = append(os.Environ(), "RINGDOWN_JWT_SECRET="+secret, "RINGDOWN_API_KEY="+key)
+	n.cmd.Stdout, n.cmd.Stderr = &n.said, &n.said
+	if err := n.cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := web.Get("http://" + n.addr + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			n.t.Fatalf("the node is not ready: %v\n%s", err, n.said.String())
+		}
+	}
+}
+
+// stop ends the process as a service manager would, and waits for it.
+func (n *node) stop() {
+	if n.cmd == nil {
+		return
+	}
+	_ = n.cmd.Process.Signal(syscall.SIGTERM)
+	if err := n.cmd.Wait(); err != nil {
+		n.t.Errorf("the node ended with %v", err)
+	}
+	n.cmd = nil
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	return l.Addr().String()
 }

@@ -24,9 +24,10 @@ import (
 
 // proxy is a running one.
 type proxy struct {
-	t    *testing.T
-	base string // https://…
-	web  *http.Client
+	t     *testing.T
+	base  string // https://…
+	web   *http.Client
+	nodes [2]*node
 }
 
 // snippet is the configuration that docs/transports.md gives for a proxy, with
@@ -52,28 +53,23 @@ func snippet(t *testing.T, language string, replace ...string) string {
 }
 
 // start runs a proxy in front of two nodes.
-func start(t *testing.T, program string, configure func(dir, port string, nodes [2]string) (args []string)) *proxy {
+func start(t *testing.T, program string, configure func(dir, address string, nodes [2]*node) (args []string)) *proxy {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
 		t.Skip(program + " is not installed")
 	}
 	shared := redistest.Start(t)
-	nodes := [2]string{newNode(t, shared.Address), newNode(t, shared.Address)}
+	nodes := [2]*node{newNode(t, shared.Address), newNode(t, shared.Address)}
 	dir := t.TempDir()
 	pool := certificate(t, dir)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	var said bytes.Buffer
-	c := exec.Command(program, configure(dir, port, nodes)...)
+	address := freeAddress(t)
+	var said output
+	c := exec.Command(program, configure(dir, address, nodes)...)
 	c.Stdout, c.Stderr = &said, &said
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, base: "https://127.0.0.1:" + port}
+	p := &proxy{t: t, base: "https://" + address, nodes: nodes}
 	p.web = &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	t.Cleanup(func() {
 		p.web.CloseIdleConnections()
@@ -128,8 +124,8 @@ func write(t *testing.T, path, text string) {
 }
 
 func TestNginx(t *testing.T) {
-	p := start(t, "nginx", func(dir, port string, nodes [2]string) []string {
-		server := snippet(t, "nginx", "listen 443", "listen 127.0.0.1:"+port, "10.0.0.1:8000", nodes[0], "10.0.0.2:8000", nodes[1],
+	p := start(t, "nginx", func(dir, address string, nodes [2]*node) []string {
+		server := snippet(t, "nginx", "listen 443", "listen "+address, "10.0.0.1:8000", nodes[0].addr, "10.0.0.2:8000", nodes[1].addr,
 			"/etc/ssl/shop.pem", dir+"/cert.pem", "/etc/ssl/shop.key", dir+"/key.pem", "75s", fmt.Sprint(patience.Seconds(), "s"))
 		temp := ""
 		for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
@@ -142,8 +138,8 @@ func TestNginx(t *testing.T) {
 }
 
 func TestHAProxy(t *testing.T) {
-	p := start(t, "haproxy", func(dir, port string, nodes [2]string) []string {
-		write(t, dir+"/haproxy.cfg", snippet(t, "haproxy", "bind :443", "bind 127.0.0.1:"+port, "10.0.0.1:8000", nodes[0], "10.0.0.2:8000", nodes[1],
+	p := start(t, "haproxy", func(dir, address string, nodes [2]*node) []string {
+		write(t, dir+"/haproxy.cfg", snippet(t, "haproxy", "bind :443", "bind "+address, "10.0.0.1:8000", nodes[0].addr, "10.0.0.2:8000", nodes[1].addr,
 			"/etc/ssl/shop-both.pem", dir+"/both.pem", "75s", fmt.Sprint(patience.Seconds(), "s")))
 		return []string{"-db", "-f", dir + "/haproxy.cfg"}
 	})

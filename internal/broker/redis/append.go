@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -107,12 +108,24 @@ func (l *lane) take() []*publication {
 	return batch
 }
 
+// back puts publications back to the front, whose slot is on the move. They have
+// their order still; only one that was sent with them and found the move ended
+// is before them.
+func (l *lane) back(list []*publication) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = slices.Concat(list, l.queue)
+}
+
 // drive sends a lane's batches.
 func (b *Broker) drive(l *lane) {
 	for {
 		batch := l.take()
 		if len(batch) > 0 {
-			b.send(batch)
+			if later := b.send(batch); len(later) > 0 {
+				l.back(later)
+				b.doze(movingPause)
+			}
 			continue
 		}
 		l.mu.Lock()
@@ -163,8 +176,8 @@ func (b *Broker) abandon() {
 	}
 }
 
-// send runs a batch and answers it.
-func (b *Broker) send(batch []*publication) {
+// send runs a batch and answers it, but for those that are to be sent again.
+func (b *Broker) send(batch []*publication) (later []*publication) {
 	now := time.Now()
 	calls := make([]call, 0, len(batch))
 	sent := batch[:0:0]
@@ -177,14 +190,19 @@ func (b *Broker) send(batch []*publication) {
 		calls = append(calls, b.publishCall(q))
 	}
 	if len(calls) == 0 {
-		return
+		return nil
 	}
-	replies := b.run(b.ctx, calls...)
+	replies := b.once(b.ctx, calls...)
 	told := map[string][]point{} // what this batch showed already, in the order of its channel
 	for i, q := range sent {
+		if moving(replies[i].err) && b.ctx.Err() == nil {
+			later = append(later, q)
+			continue
+		}
 		r, err := b.receipt(q, replies[i], told)
 		b.answer(q, r, err)
 	}
+	return later
 }
 
 func (b *Broker) publishCall(q *publication) call {
@@ -213,8 +231,10 @@ func (b *Broker) publishCall(q *publication) call {
 	q.told = b.evidence.seen(q.name)
 	c := b.logCall(publishScript, q.name, p.Declaration, q.told,
 		q.message, newRandom(), window, messages, bytes, age, key, deleted, stateAge(p.Declaration), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
-	if p.Dedupe != "" {
-		c.keys = append(c.keys, base+dedupeKey+p.Dedupe)
+	if p.Dedupe == "" {
+		c.args = append(c.args, "0")
+	} else {
+		c.keys, c.args = append(c.keys, base+dedupeKey+p.Dedupe), append(c.args, "1")
 	}
 	return c
 }

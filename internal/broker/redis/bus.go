@@ -35,7 +35,9 @@ func (b *Broker) Send(ctx context.Context, to string, payload []byte) error {
 	if c == nil {
 		return b.failure(errDown)
 	}
-	if err := c.Do(ctx, c.B().Publish().Channel(topic).Message(controlHead+b.node+"\n"+string(payload)).Build()).Error(); err != nil {
+	publish := c.B().Publish().Channel(topic).Message(controlHead + b.node + "\n" + string(payload)).Build()
+	// A Cluster would take it anywhere; this slot has somebody who is there.
+	if err := c.Do(ctx, publish.SetSlot(topic)).Error(); err != nil {
 		b.doubt(err)
 		return b.failure(err)
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"time"
 
@@ -170,8 +171,8 @@ func (b *Broker) check(list []*follow) {
 		}
 		f.mu.Unlock()
 	}
-	heads, ok := b.heads(some)
-	if !ok {
+	heads := b.heads(some)
+	if heads == nil {
 		return
 	}
 	var ahead []*follow
@@ -179,7 +180,7 @@ func (b *Broker) check(list []*follow) {
 	for i, f := range some {
 		h := heads[i]
 		switch {
-		case h == before[i].head():
+		case h == unknown, h == before[i].head():
 		case h.epoch == before[i].epoch && h.offset > before[i].offset:
 			ahead, offsets = append(ahead, f), append(offsets, h.offset)
 		default:
@@ -215,11 +216,14 @@ type head struct {
 
 func (p point) head() head { return head{p.epoch, p.offset, p.print} }
 
+// unknown is the head of a log whose server did not answer.
+var unknown = head{offset: math.MaxUint64}
+
 // heads asks where logs stand; a log that is not there has the zero head.
-func (b *Broker) heads(list []*follow) ([]head, bool) {
+func (b *Broker) heads(list []*follow) []head {
 	c := b.client()
 	if c == nil || len(list) == 0 {
-		return nil, false
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, b.opts.Timeout)
 	defer cancel()
@@ -232,14 +236,15 @@ func (b *Broker) heads(list []*follow) ([]head, bool) {
 		values, err := r.ToArray()
 		if err != nil || len(values) != 3 {
 			b.doubt(err)
-			return nil, false
+			heads[i] = unknown
+			continue
 		}
 		heads[i].epoch, _ = values[0].ToString()
 		offset, _ := values[1].ToString()
 		heads[i].offset, _ = strconv.ParseUint(offset, 10, 64)
 		heads[i].print, _ = values[2].ToString()
 	}
-	return heads, true
+	return heads
 }
 
 // verifySoon has everything looked at that this node knows of Redis.
@@ -264,7 +269,7 @@ func (b *Broker) verifySoon() {
 
 // verify holds what this node has seen of some channels against their logs.
 func (b *Broker) verify(names []string) {
-	for len(names) > 0 {
+	for len(names) > 0 && b.ctx.Err() == nil {
 		n := min(len(names), batchCount)
 		var calls []call
 		var asked []string
@@ -282,7 +287,7 @@ func (b *Broker) verify(names []string) {
 			}
 			text, err := r.texts(3)
 			if err != nil {
-				return
+				continue // in a Cluster the other servers may be there
 			}
 			if offset, ok := parseOffset(text[1]); ok {
 				b.evidence.add(asked[i], told[i], point{text[0], offset, text[2], b.lineage()})

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ringdown/internal/broker"
@@ -12,13 +11,18 @@ import (
 
 // follows are the channels that this node follows.
 type follows struct {
-	connected atomic.Bool // the subscriptions stand
+	sharded bool // logs are heard from the primaries of their slots; set at the start
+	first   *listener
 
 	mu      sync.RWMutex
 	byTopic map[string]*follow
 	joining map[*follow]struct{} // who has not been answered
-	turned  []string             // topics to be subscribed or unsubscribed
-	wake    chan struct{}
+	// Where logs are sharded: who listens to which primary, by its address and by
+	// the slots, which are as ranges say; and topics that nobody hears, see stray.
+	shards map[string]*listener
+	owners []*listener
+	ranges []slotRange
+	strays map[string]struct{}
 
 	catch chan *follow // who does not continue; see catchUp
 }
@@ -32,14 +36,14 @@ const (
 )
 
 func (s *follows) init() {
-	s.byTopic, s.joining = map[string]*follow{}, map[*follow]struct{}{}
-	s.wake = make(chan struct{}, 1)
+	s.byTopic, s.joining, s.strays = map[string]*follow{}, map[*follow]struct{}{}, map[string]struct{}{}
 	s.catch = make(chan *follow, catchQueue)
 }
 
 // follow is one followed channel, and how far its feed has come.
 type follow struct {
 	name, topic string
+	slot        uint16 // of the topic, in a Cluster
 	declared    *channel.Declaration
 	asked       time.Time
 	ready       func(protocol.Position, error)
@@ -71,16 +75,18 @@ func (b *Broker) Follow(name string, d *channel.Declaration, ready func(protocol
 	name = string([]byte(name))
 	f := &follow{name: name, topic: b.base(name), declared: d, asked: time.Now(), ready: ready}
 	s := &b.follows
+	if s.sharded {
+		f.slot = slotOf(f.topic)
+	}
 	s.mu.Lock()
 	old := s.byTopic[f.topic]
 	s.byTopic[f.topic] = f
 	s.joining[f] = struct{}{}
-	s.turned = append(s.turned, f.topic)
+	s.turn(f)
 	s.mu.Unlock()
 	if old != nil {
 		b.leave(old)
 	}
-	s.nudge()
 }
 
 // Unfollow ends that.
@@ -90,13 +96,10 @@ func (b *Broker) Unfollow(name string) {
 	s.mu.Lock()
 	f := s.byTopic[topic]
 	delete(s.byTopic, topic)
-	if f != nil {
-		s.turned = append(s.turned, topic)
-	}
+	s.turn(f)
 	s.mu.Unlock()
 	if f != nil {
 		b.leave(f)
-		s.nudge()
 	}
 }
 
@@ -108,13 +111,6 @@ func (b *Broker) leave(f *follow) {
 	f.mu.Unlock()
 	if was != joining && at.epoch != "" {
 		b.evidence.add(f.name, nil, at)
-	}
-}
-
-func (s *follows) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
 	}
 }
 
@@ -137,11 +133,10 @@ func (b *Broker) fail(f *follow, err error) {
 	s.mu.Lock()
 	if s.byTopic[f.topic] == f {
 		delete(s.byTopic, f.topic)
-		s.turned = append(s.turned, f.topic)
+		s.turn(f)
 	}
 	s.mu.Unlock()
 	b.leave(f)
-	s.nudge()
 	f.ready(protocol.Position{}, b.failure(err))
 }
 

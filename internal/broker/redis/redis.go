@@ -7,7 +7,7 @@
 // A channel's log is a stream whose ids are the offsets: they are dense, a page
 // is one range, and Redis itself refuses to write an id twice. One script per
 // publish does everything: epoch, dedupe key, offset, log, trimming, state, and
-// the PUBLISH to those who follow. So nobody hears of what was not accepted, and
+// the PUBLISH to those who follow (SPUBLISH in a Cluster of 7.0). So nobody hears of what was not accepted, and
 // all nodes hear of it in the same order.
 //
 // # Following
@@ -73,6 +73,8 @@ type Options struct {
 	// StateKeys is how many keys one state channel may have, the deleted ones that
 	// are remembered among them. Default 100,000.
 	StateKeys int
+	// old has tests do as with a Cluster that does not know SPUBLISH yet.
+	old bool
 	// Now is the clock of tests. Default: that of Redis.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -141,6 +143,7 @@ func New(o Options) (*Broker, error) {
 	b.server.poke = make(chan struct{}, 1)
 	b.evidence.young, b.evidence.turned = map[string][]point{}, time.Now()
 	b.follows.init()
+	b.follows.first = b.newListener("")
 	b.roster.init()
 	for i := range b.lanes {
 		b.lanes[i].wake = make(chan struct{}, 1)
@@ -162,7 +165,7 @@ func (b *Broker) Start(ctx context.Context, node string, feed broker.Feed) error
 		b.server.close()
 		return err
 	}
-	for _, fn := range []func(){b.watch, b.subscriptions, b.checks, b.leases} {
+	for _, fn := range []func(){b.watch, func() { b.subscriptions(b.follows.first) }, b.checks, b.leases} {
 		b.work.Go(fn)
 	}
 	for range catchers {
@@ -197,10 +200,10 @@ func (b *Broker) Stop(ctx context.Context) error {
 func (b *Broker) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
 	defer cancel()
-	if _, err := b.probe(ctx); err != nil {
+	if err := b.usable(ctx); err != nil {
 		return b.failure(err)
 	}
-	if !b.follows.connected.Load() {
+	if !b.follows.connected() {
 		return b.failure(errDown)
 	}
 	return nil

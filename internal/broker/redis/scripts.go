@@ -58,9 +58,44 @@ type reply struct {
 	err  error
 }
 
-// run runs scripts one after the other, in one round trip where they are known
-// to Redis. Calls with keys of one slot run in their order.
+// run runs scripts one after the other. Those that find their slot on the move
+// are tried again until the timeout.
 func (b *Broker) run(ctx context.Context, calls ...call) []reply {
+	replies := b.once(ctx, calls...)
+	if !b.opts.Cluster {
+		return replies
+	}
+	for end := time.Now().Add(b.opts.Timeout); ; {
+		var again []call
+		var at []int
+		for i, r := range replies {
+			if moving(r.err) {
+				again, at = append(again, calls[i]), append(at, i)
+			}
+		}
+		if len(again) == 0 || ctx.Err() != nil || time.Now().After(end) || !b.doze(movingPause) {
+			return replies
+		}
+		for i, r := range b.once(ctx, again...) {
+			replies[at[i]] = r
+		}
+	}
+}
+
+// movingPause is how long the move of a slot is given before it is looked at
+// again: to move some keys takes about that.
+const movingPause = 5 * time.Millisecond
+
+// moving reports whether a script was not run because its slot is on the move
+// from one primary to another, and its keys are in both.
+func moving(err error) bool {
+	e, ok := rueidis.IsRedisErr(err)
+	return ok && e.IsTryAgain()
+}
+
+// once runs scripts one after the other, in one round trip where they are known
+// to Redis. Calls with keys of one slot run in their order.
+func (b *Broker) once(ctx context.Context, calls ...call) []reply {
 	replies := make([]reply, len(calls))
 	c := b.client()
 	if c == nil {
@@ -135,7 +170,11 @@ func (b *Broker) logCall(s *script, name string, d *channel.Declaration, seen []
 		}
 		args = append(args, p.epoch, strconv.FormatUint(p.offset, 10), p.print, strict)
 	}
-	return call{s, []string{base + metaKey, base + logKey, base + stateKey, base + orderKey, base + gravesKey}, append(args, own...)}
+	keys := append(make([]string, 0, 6), base+metaKey, base+logKey)
+	if d.State != nil && s != pageScript || s == stateScript {
+		keys = append(keys, base+stateKey, base+orderKey, base+gravesKey)
+	}
+	return call{s, keys, append(args, own...)}
 }
 
 // clock is the time that scripts go by; empty: that of the server.

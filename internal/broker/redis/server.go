@@ -20,6 +20,8 @@ type server struct {
 	changed chan struct{} // current is another one
 	poke    chan struct{} // look now whether it is still the primary
 	closing sync.WaitGroup
+
+	primaries []string // of a Cluster, as last seen by the watch
 }
 
 // primary is a server that said it was one, or a cluster.
@@ -82,6 +84,9 @@ func (b *Broker) connect(ctx context.Context) error {
 		c, err := rueidis.NewClient(b.option(b.opts.Addresses...))
 		if err != nil {
 			return fmt.Errorf("redis: connecting to the cluster: %w", err)
+		}
+		if modern(ctx, c) && !b.opts.old {
+			b.follows.sharded, b.publish = true, "SPUBLISH"
 		}
 		b.use(&primary{client: c})
 		return nil
@@ -193,15 +198,30 @@ func (b *Broker) probe(ctx context.Context) (lineage string, err error) {
 	if p == nil {
 		return "", errDown
 	}
-	if b.opts.Cluster {
-		return "", p.client.Do(ctx, p.client.B().Ping().Build()).Error()
-	}
 	return ask(ctx, p.client)
+}
+
+// usable returns nil when Redis takes writes.
+func (b *Broker) usable(ctx context.Context) error {
+	if !b.opts.Cluster {
+		_, err := b.probe(ctx)
+		return err
+	}
+	s, err := b.survey(ctx)
+	if err == nil && !s.usable {
+		err = errCluster
+	}
+	return err
 }
 
 // watch keeps the connection to whoever is the primary.
 func (b *Broker) watch() {
 	interval := min(b.opts.Check, time.Second) / 2
+	look := b.look
+	if b.opts.Cluster {
+		look = b.lookAtCluster
+		look() // nothing is heard before
+	}
 	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
@@ -214,7 +234,35 @@ func (b *Broker) watch() {
 				return
 			}
 		}
-		b.look()
+		look()
+	}
+}
+
+// lookAtCluster goes by what the servers say; the client finds them by itself.
+func (b *Broker) lookAtCluster() {
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.Timeout/2)
+	defer cancel()
+	s, err := b.survey(ctx)
+	if b.ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		b.surveyed(s)
+		if !s.usable {
+			err = errCluster
+		}
+	}
+	if err != nil {
+		b.lost(err)
+	} else if b.server.down.Swap(false) {
+		b.opts.Logger.Info("Redis is usable again")
+	}
+}
+
+// lost notes that Redis is not usable.
+func (b *Broker) lost(err error) {
+	if !b.server.down.Swap(true) {
+		b.opts.Logger.Warn("Redis is not usable; publications fail until it is", "error", err)
 	}
 }
 
@@ -242,12 +290,7 @@ func (b *Broker) look() {
 	if b.ctx.Err() != nil {
 		return
 	}
-	if !b.server.down.Swap(true) {
-		b.opts.Logger.Warn("Redis is not usable; publications fail until it is", "error", err)
-	}
-	if b.opts.Cluster {
-		return // its client finds the servers by itself
-	}
+	b.lost(err)
 	ctx, cancel = context.WithTimeout(b.ctx, b.opts.Timeout)
 	defer cancel()
 	if err := b.connect(ctx); err != nil {

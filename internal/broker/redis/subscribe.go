@@ -2,23 +2,88 @@ package redis
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
 )
 
-// subscribeBatch is how many topics one SUBSCRIBE names.
+// subscribeBatch is how many topics one SUBSCRIBE names, and how many commands
+// are sent at a time.
 const subscribeBatch = 512
 
-// subscriptions keeps one connection that hears everything this node listens to:
-// its own topics and those of the channels it follows.
-func (b *Broker) subscriptions() {
-	for first := true; b.ctx.Err() == nil; first = false {
+// listener keeps one connection that hears topics. The first hears what nodes
+// tell each other and, unless logs are sharded, those of the channels; of others
+// there is one for each primary.
+type listener struct {
+	address string // of the primary; empty for the first
+	ctx     context.Context
+	cancel  context.CancelFunc
+	up      atomic.Bool // it hears all it should
+	wake    chan struct{}
+	turned  []string // topics to be subscribed or unsubscribed; follows.mu is held
+}
+
+func (b *Broker) newListener(address string) *listener {
+	l := &listener{address: address, wake: make(chan struct{}, 1)}
+	l.ctx, l.cancel = context.WithCancel(b.ctx)
+	return l
+}
+
+// turn has l look at whether it is to hear a topic. follows.mu is held.
+func (l *listener) turn(topic string) {
+	if l == nil {
+		return // the slot is nobody's, for now
+	}
+	l.turned = append(l.turned, topic)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// listener returns who is to hear f; nil while its slot is nobody's. mu is held.
+func (s *follows) listener(f *follow) *listener {
+	switch {
+	case !s.sharded:
+		return s.first
+	case s.owners == nil:
+		return nil
+	}
+	return s.owners[f.slot]
+}
+
+// turn has f subscribed or unsubscribed, whichever is right when that is done.
+// mu is held.
+func (s *follows) turn(f *follow) {
+	if f != nil {
+		s.listener(f).turn(f.topic)
+	}
+}
+
+// connected reports whether everything is heard that should be.
+func (s *follows) connected() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, l := range s.shards {
+		if !l.up.Load() {
+			return false
+		}
+	}
+	return s.first.up.Load() && (!s.sharded || len(s.shards) > 0)
+}
+
+// subscriptions keeps l connected.
+func (b *Broker) subscriptions(l *listener) {
+	defer l.cancel()
+	for first := true; l.ctx.Err() == nil; first = false {
 		if !first {
 			b.metrics.Reconnect.Add(1)
 		}
-		b.listen()
-		b.follows.connected.Store(false)
+		b.listen(l)
+		l.up.Store(false)
+		b.doubt(nil)
 		if !b.doze(100 * time.Millisecond) {
 			return
 		}
@@ -27,67 +92,91 @@ func (b *Broker) subscriptions() {
 
 // listen subscribes to everything and stays until the connection breaks or the
 // primary is another.
-func (b *Broker) listen() {
-	c, cancel := b.dedicate()
+func (b *Broker) listen(l *listener) {
+	c, release := b.dedicate(l)
 	if c == nil {
 		return
 	}
-	defer cancel()
-	select {
-	case <-b.server.changed: // what changed before is what we have
-	default:
+	defer release()
+	if l.address == "" {
+		select {
+		case <-b.server.changed: // what changed before is what we have
+		default:
+		}
 	}
-	lost := c.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(m rueidis.PubSubMessage) { b.hear(m.Channel, m.Message) }})
+	lost := c.SetPubSubHooks(rueidis.PubSubHooks{
+		OnMessage: func(m rueidis.PubSubMessage) { b.hear(m.Channel, m.Message) },
+		OnSubscription: func(p rueidis.PubSubSubscription) {
+			if p.Kind == "sunsubscribe" {
+				b.stray(l, p.Channel)
+			}
+		},
+	})
 	s := &b.follows
+	var topics []string
 	s.mu.Lock()
-	s.turned = s.turned[:0]
-	topics := []string{b.shared(), b.shared() + b.node}
-	for topic := range s.byTopic {
-		topics = append(topics, topic)
+	l.turned = nil
+	for topic, f := range s.byTopic {
+		if s.listener(f) == l {
+			topics = append(topics, topic)
+		}
 	}
 	s.mu.Unlock()
-	if !b.turn(c, topics, nil) {
+	if !b.attend(l, c) || !b.turn(l, c, topics, nil) {
 		return
 	}
-	s.connected.Store(true)
-	// Whatever was published while nothing was heard is in the logs.
-	for _, f := range b.followed() {
-		b.lagNow(f)
-	}
+	l.up.Store(true)
 	alive := time.NewTicker(b.opts.Timeout)
 	defer alive.Stop()
 	for {
 		select {
-		case <-b.ctx.Done():
+		case <-l.ctx.Done():
 			return
 		case err := <-lost:
-			b.opts.Logger.Debug("the connection of the subscriptions broke", "error", err)
-			return
-		case <-b.server.changed:
+			b.opts.Logger.Debug("a connection of the subscriptions broke", "error", err)
 			return
 		case <-alive.C:
 			if !b.hearing(c) {
 				return
 			}
-		case <-s.wake:
-			on, off := s.takeTurned()
-			if !b.turn(c, on, off) {
+		case <-l.wake:
+			on, off := s.takeTurned(l)
+			if !b.turn(l, c, on, off) {
 				return
 			}
+		case <-b.changed(l):
+			return
 		}
 	}
 }
 
-// dedicate takes a connection of the primary, or of one server of a cluster:
-// what is published to any of them reaches all.
-func (b *Broker) dedicate() (rueidis.DedicatedClient, func()) {
-	c := b.client()
-	if c == nil {
-		return nil, nil
+// changed is told that the primary is another. Those who listen to one of a
+// Cluster end when it is none any more.
+func (b *Broker) changed(l *listener) <-chan struct{} {
+	if l.address != "" {
+		return nil
 	}
-	if b.opts.Cluster {
+	return b.server.changed
+}
+
+// dedicate takes a connection of l's own: to its primary, or for the first to
+// the only one, or to one server of a cluster, as what is published to any of
+// them reaches all.
+func (b *Broker) dedicate(l *listener) (rueidis.DedicatedClient, func()) {
+	c := b.client()
+	switch {
+	case c == nil:
+		return nil, nil
+	case l.address != "":
+		if c = c.Nodes()[l.address]; c == nil {
+			return nil, nil // the client does not know it yet
+		}
+	case b.opts.Cluster:
 		for _, node := range c.Nodes() {
-			if _, err := ask(b.ctx, node); err == nil {
+			ctx, cancel := context.WithTimeout(b.ctx, b.opts.Timeout)
+			_, err := ask(ctx, node)
+			cancel()
+			if err == nil {
 				c = node
 				break
 			}
@@ -95,6 +184,16 @@ func (b *Broker) dedicate() (rueidis.DedicatedClient, func()) {
 	}
 	d, cancel := c.Dedicate()
 	return d, func() { d.Close(); cancel() }
+}
+
+// attend subscribes the first listener to what is between nodes.
+func (b *Broker) attend(l *listener, c rueidis.DedicatedClient) bool {
+	if l.address != "" {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, b.opts.Timeout)
+	defer cancel()
+	return c.Do(ctx, c.B().Subscribe().Channel(b.shared(), b.shared()+b.node).Build()).Error() == nil
 }
 
 // hearing reports whether the connection is one to the primary still.
@@ -105,66 +204,122 @@ func (b *Broker) hearing(c rueidis.DedicatedClient) bool {
 	return err == nil && (b.opts.Cluster || lineage == b.lineage())
 }
 
-// takeTurned returns the topics that are to be subscribed and unsubscribed.
-func (s *follows) takeTurned() (on, off []string) {
+// takeTurned returns the topics that l is to subscribe and unsubscribe.
+func (s *follows) takeTurned(l *listener) (on, off []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, topic := range s.turned {
-		if s.byTopic[topic] != nil {
+	for _, topic := range l.turned {
+		if f := s.byTopic[topic]; f != nil && s.listener(f) == l {
 			on = append(on, topic)
 		} else {
 			off = append(off, topic)
 		}
 	}
-	s.turned = nil
+	l.turned = nil
 	return on, off
 }
 
 // turn subscribes and unsubscribes, and goes on with those who wait for it. It
 // reports whether the connection is usable.
-func (b *Broker) turn(c rueidis.DedicatedClient, on, off []string) bool {
-	ctx, cancel := context.WithTimeout(b.ctx, b.opts.Timeout)
-	defer cancel()
-	for len(off) > 0 {
-		n := min(len(off), subscribeBatch)
-		if c.Do(ctx, c.B().Unsubscribe().Channel(off[:n]...).Build()).NonRedisError() != nil {
-			return false
+func (b *Broker) turn(l *listener, c rueidis.DedicatedClient, on, off []string) bool {
+	for _, part := range b.parts(off) {
+		ctx, cancel := context.WithTimeout(l.ctx, b.opts.Timeout)
+		commands := make(rueidis.Commands, len(part))
+		for i, topics := range part {
+			if b.follows.sharded {
+				commands[i] = c.B().Sunsubscribe().Channel(topics...).Build()
+			} else {
+				commands[i] = c.B().Unsubscribe().Channel(topics...).Build()
+			}
 		}
-		off = off[n:]
+		replies := c.DoMulti(ctx, commands...)
+		cancel()
+		for _, r := range replies {
+			if r.NonRedisError() != nil {
+				return false
+			}
+		}
 	}
-	for len(on) > 0 {
-		n := min(len(on), subscribeBatch)
-		if c.Do(ctx, c.B().Subscribe().Channel(on[:n]...).Build()).Error() != nil {
-			return false
+	for _, part := range b.parts(on) {
+		ctx, cancel := context.WithTimeout(l.ctx, b.opts.Timeout)
+		commands := make(rueidis.Commands, len(part))
+		for i, topics := range part {
+			if b.follows.sharded {
+				commands[i] = c.B().Ssubscribe().Channel(topics...).Build()
+			} else {
+				commands[i] = c.B().Subscribe().Channel(topics...).Build()
+			}
 		}
-		waiting := b.follows.waiting(on[:n])
-		if len(waiting) > 0 && b.ctx.Err() == nil {
-			b.work.Go(func() { b.joined(waiting) })
+		replies := c.DoMulti(ctx, commands...)
+		cancel()
+		for i, r := range replies {
+			switch err := r.Error(); {
+			case err == nil:
+				b.subscribed(part[i])
+			case b.follows.sharded && r.NonRedisError() == nil:
+				b.opts.Logger.Debug("topics were not subscribed", "error", err)
+				b.stray(l, part[i]...)
+			default:
+				return false
+			}
 		}
-		on = on[n:]
 	}
 	return true
 }
 
-// waiting returns the follows of the topics that have not been answered.
-func (s *follows) waiting(topics []string) (list []*follow) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+// parts groups topics: those of an inner list are for one command, and where
+// logs are sharded of one slot; an outer one is sent at a time.
+func (b *Broker) parts(topics []string) (parts [][][]string) {
+	if !b.follows.sharded {
+		for some := range slices.Chunk(topics, subscribeBatch) {
+			parts = append(parts, [][]string{some})
+		}
+		return parts
+	}
+	bySlot := map[uint16][]string{}
 	for _, topic := range topics {
-		if f := s.byTopic[topic]; f != nil {
-			if _, ok := s.joining[f]; ok {
-				list = append(list, f)
-			}
+		slot := slotOf(topic)
+		bySlot[slot] = append(bySlot[slot], topic)
+	}
+	var groups [][]string
+	for _, all := range bySlot {
+		groups = slices.AppendSeq(groups, slices.Chunk(all, subscribeBatch))
+	}
+	return slices.Collect(slices.Chunk(groups, subscribeBatch))
+}
+
+// subscribed goes on with the follows of topics that are heard from now on.
+// Those who wait for it are told where they begin. The others were subscribed
+// before: whatever was published while nothing was heard is in their logs.
+func (b *Broker) subscribed(topics []string) {
+	s := &b.follows
+	var waiting, again []*follow
+	s.mu.RLock()
+	for _, topic := range topics {
+		f := s.byTopic[topic]
+		if f == nil {
+			continue
+		}
+		if _, ok := s.joining[f]; ok {
+			waiting = append(waiting, f)
+		} else if f.declared.Kept() {
+			again = append(again, f)
 		}
 	}
-	return list
+	s.mu.RUnlock()
+	for _, f := range again {
+		b.lagNow(f)
+	}
+	if len(waiting) > 0 && b.ctx.Err() == nil {
+		b.work.Go(func() { b.joined(waiting) })
+	}
 }
 
 // listening waits until this node hears.
 func (b *Broker) listening(ctx context.Context) error {
 	t := time.NewTicker(5 * time.Millisecond)
 	defer t.Stop()
-	for !b.follows.connected.Load() {
+	for !b.follows.connected() {
 		select {
 		case <-ctx.Done():
 			return b.failure(errDown)

@@ -1,12 +1,16 @@
 -- What every script about a channel's log begins with.
 --
--- KEYS: meta, log, state, order, graves.
+-- KEYS: meta, log; where there is a state also state, order, graves; and what is
+-- the script's own. A channel without a state does not name the keys of one: while
+-- a slot of a Cluster moves, a script runs only if all that it names is there.
 -- ARGV: an epoch in case a new one is needed, the topic that followers listen
 -- to, PUBLISH or SPUBLISH, the time in ms (empty: the server's), how long the
 -- keys live without being used in ms (0: for ever), how many points the caller
 -- has seen, and for each of these its epoch, offset, fingerprint and whether it
 -- must be proven. What follows is the script's own.
-local META, LOG, STATE, ORDER, GRAVES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local META, LOG = KEYS[1], KEYS[2]
+local OWN, STATE, ORDER, GRAVES = 2
+if #KEYS > 4 then OWN, STATE, ORDER, GRAVES = 5, KEYS[3], KEYS[4], KEYS[5] end
 local SEEN = tonumber(ARGV[6])
 local DAY = 86400000
 
@@ -48,7 +52,7 @@ local function open(create)
   local m = redis.call('HMGET', META, 'e', 'o', 'f', 'b', 'g')
   if not m[1] then
     if not create then return nil end
-    redis.call('DEL', LOG, STATE, ORDER, GRAVES)
+    redis.call('DEL', unpack(KEYS, 2, OWN))
     m = {ARGV[1], '0', '0', '0', '0'}
     redis.call('HSET', META, 'e', m[1], 'o', '0', 'f', '0', 'b', '0', 'g', '0')
     return m
@@ -70,7 +74,8 @@ local function touch(m)
   local ttl = tonumber(ARGV[5])
   if tonumber(m[2]) == 0 and (ttl == 0 or ttl > DAY) then ttl = DAY end
   if ttl == 0 and redis.call('PTTL', META) == -1 then return end
-  for _, key in ipairs({META, LOG, STATE, ORDER, GRAVES}) do
+  for i = 1, OWN do
+    local key = KEYS[i]
     if ttl > 0 then redis.call('PEXPIRE', key, whole(ttl)) else redis.call('PERSIST', key) end
   end
 end

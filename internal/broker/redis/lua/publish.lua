@@ -1,14 +1,15 @@
 -- Accepts a message of a channel that keeps a log. Own arguments: the message, a
 -- random text, the dedupe window in ms, the limits of the log (messages, bytes,
 -- age in ms), the message's key, '1' if it deletes the key, the age of state
--- keys in ms, how many keys and how many deletions there may be. KEYS[6] is
--- where the dedupe key is remembered, if there is one.
+-- keys in ms, how many keys and how many deletions there may be, '1' if the last of
+-- KEYS is where the dedupe key is remembered.
 -- Answers {'ok' | 'again' | 'keys', epoch, offset, time, fingerprint}.
 local message, key = own(1), own(7)
 local now = clock()
 local m = open(true)
-if KEYS[6] then
-  local was = redis.call('GET', KEYS[6])
+local dedupe = own(12) == '1' and KEYS[#KEYS]
+if dedupe then
+  local was = redis.call('GET', dedupe)
   if was then
     local t, e, o, f = string.match(was, '^(%d+) (%S+) (%d+) (%S+)$')
     if t and now - tonumber(t) < tonumber(own(3)) then return {'again', e, o, t, f} end
@@ -46,8 +47,8 @@ if key ~= '' then
 end
 expire(now, tonumber(own(9)))
 touch(m)
-if KEYS[6] then
-  redis.call('SET', KEYS[6], time .. ' ' .. m[1] .. ' ' .. id .. ' ' .. print, 'PX', whole(own(3) + 10000))
+if dedupe then
+  redis.call('SET', dedupe, time .. ' ' .. m[1] .. ' ' .. id .. ' ' .. print, 'PX', whole(own(3) + 10000))
 end
 redis.call(ARGV[3], ARGV[2], 'R1k ' .. m[1] .. ' ' .. id .. ' ' .. time .. ' ' .. before .. ' ' .. print .. '\n' .. message)
 return {'ok', m[1], id, time, print}

@@ -61,10 +61,13 @@ func (w *Watched) Addresses() []string {
 
 // Stop stops the server's process, so that it answers nobody and holds its
 // connections; Continue lets it go on.
-func (s *Server) Stop() { s.signal(syscall.SIGSTOP) }
+func (s *Server) Stop() { s.signal(syscall.SIGSTOP); s.asleep = true }
 
 // Continue is the end of Stop.
-func (s *Server) Continue() { s.signal(syscall.SIGCONT) }
+func (s *Server) Continue() { s.signal(syscall.SIGCONT); s.asleep = false }
+
+// answers reports whether the server runs.
+func (s *Server) answers() bool { return s.process != nil && !s.asleep }
 
 func (s *Server) signal(sig syscall.Signal) {
 	s.t.Helper()

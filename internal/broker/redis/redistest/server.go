@@ -4,7 +4,9 @@ package redistest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -21,10 +23,13 @@ type Server struct {
 	Port    int
 	Dir     string
 
-	t       testing.TB
-	program string
-	args    []string
-	process *exec.Cmd
+	t        testing.TB
+	tls      *tls.Config
+	password string // of the default user
+	program  string
+	args     []string
+	process  *exec.Cmd
+	asleep   bool // see Stop
 }
 
 // Start starts a server that keeps nothing on disk. args are further options as
@@ -45,6 +50,14 @@ func prepare(t testing.TB, program string, args ...string) *Server {
 	s.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
 	t.Cleanup(s.Kill)
 	return s
+}
+
+func (s *Server) dial() (net.Conn, error) {
+	d := &net.Dialer{Timeout: time.Second}
+	if s.tls != nil {
+		return tls.DialWithDialer(d, "tcp", s.Address, s.tls)
+	}
+	return d.Dial("tcp", s.Address)
 }
 
 func freePort(t testing.TB) int {
@@ -134,47 +147,85 @@ func (s *Server) Do(args ...string) string {
 }
 
 // Try is Do for commands that may fail.
-func (s *Server) Try(args ...string) (string, error) {
-	c, err := net.DialTimeout("tcp", s.Address, time.Second)
+func (s *Server) Try(args ...string) (answer string, err error) {
+	err = s.ask(args, func(r *bufio.Reader) error {
+		answer, err = readText(r)
+		return err
+	})
+	return answer, err
+}
+
+// List is Do for commands that are answered with a list of texts.
+func (s *Server) List(args ...string) (list []string) {
+	s.t.Helper()
+	err := s.ask(args, func(r *bufio.Reader) error {
+		head, err := readText(r)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(head, "*"))
+		for len(list) < n && err == nil {
+			var text string
+			text, err = readText(r)
+			list = append(list, text)
+		}
+		return err
+	})
 	if err != nil {
-		return "", err
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return list
+}
+
+// ask sends a command on a connection of its own and has the answer read.
+func (s *Server) ask(args []string, read func(*bufio.Reader) error) error {
+	c, err := s.dial()
+	if err != nil {
+		return err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	r := bufio.NewReader(c)
+	if s.password != "" {
+		if err := write(c, "AUTH", s.password); err != nil {
+			return err
+		}
+		if answer, err := readText(r); err != nil || answer != "+OK" {
+			return fmt.Errorf("AUTH: %s %w", answer, err)
+		}
+	}
+	if err := write(c, args...); err != nil {
+		return err
+	}
+	return read(r)
+}
+
+func write(w io.Writer, args ...string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(args))
 	for _, a := range args {
 		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
 	}
-	if _, err := c.Write([]byte(b.String())); err != nil {
-		return "", err
-	}
-	r := bufio.NewReader(c)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// readText reads a line, or a text.
+func readText(r *bufio.Reader) (string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
 		return "", err
 	}
 	line = strings.TrimSuffix(line, "\r\n")
-	if n, err := strconv.Atoi(strings.TrimPrefix(line, "$")); err == nil && line[0] == '$' && n >= 0 {
-		text := make([]byte, n)
-		if _, err := readFull(r, text); err != nil {
-			return "", err
-		}
-		return string(text), nil
+	n, err := strconv.Atoi(strings.TrimPrefix(line, "$"))
+	if err != nil || !strings.HasPrefix(line, "$") || n < 0 {
+		return line, nil //nolint:nilerr // it is no text
 	}
-	return line, nil
-}
-
-func readFull(r *bufio.Reader, p []byte) (int, error) {
-	n := 0
-	for n < len(p) {
-		m, err := r.Read(p[n:])
-		n += m
-		if err != nil {
-			return n, err
-		}
+	text := make([]byte, n+2)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return "", err
 	}
-	return n, nil
+	return string(text[:n]), nil
 }
 
 // Await waits until ok, and fails the test when that takes more than limit.

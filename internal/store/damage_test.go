@@ -172,7 +172,7 @@ func kind(name string) string {
 // a store. Whatever it is, either everything acknowledged is served, or somebody
 // is told: a wrong or a missing message is never passed over.
 func TestDamage(t *testing.T) {
-	steps := 60 // places in a file
+	steps := 24 // places in a file
 	if long() {
 		steps = 2000
 	}

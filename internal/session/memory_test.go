@@ -15,7 +15,7 @@ import (
 // broker's log, the node's channel and ring, the loop's group, the subscription,
 // and their places in maps.
 func TestMemoryOfChannels(t *testing.T) {
-	const sessions, each = 200, 100
+	const sessions, each = 50, 100
 	for _, w := range []struct {
 		name    string
 		publish int

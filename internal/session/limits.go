@@ -18,7 +18,7 @@ type Limits struct {
 	BadMessages               int           // undecodable messages before close 4000. Default 10
 	Connections               int           // on this node. Default 0
 	ChannelsPerNode           int           // followed or kept on this node. Default 1,000,000
-	HandshakesPerSecond       int           // let in on this node in the long run, four seconds' worth at once. Default 5,000
+	HandshakesPerSecond       int           // let in on this node; two seconds' worth wait their turn. Default 5,000
 	Recoveries                int           // pages read at a time from a store that is not in memory. Default 64
 	AuthTimeout               time.Duration // from open to a token. Default 5 s
 	Presences                 int           // channels that one connection is a member of. Default 32
@@ -52,15 +52,22 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// gate is a meter that many goroutines spend from.
-type gate struct{ due atomic.Int64 }
+// turnstile lets so many a second pass, at even distances. Safe for concurrent
+// use.
+type turnstile struct{ due atomic.Int64 }
 
-func (g *gate) take(now time.Time, perSecond, burst int) (wait time.Duration, ok bool) {
+// take gives out the next place in the line, and how long it is until its turn.
+// If that is longer than most, no place is taken.
+func (s *turnstile) take(now time.Time, perSecond int, most time.Duration) (wait time.Duration, ok bool) {
+	every := int64(time.Second) / int64(perSecond)
 	for {
-		old := g.due.Load()
-		m := meter{old}
-		if wait, ok = m.take(now, perSecond, burst); !ok || g.due.CompareAndSwap(old, m.due) {
-			return wait, ok
+		at, due := now.UnixNano(), s.due.Load()
+		turn := max(due, at)
+		if wait = time.Duration(turn - at); wait > most {
+			return wait, false
+		}
+		if s.due.CompareAndSwap(due, turn+every) {
+			return wait, true
 		}
 	}
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,7 +100,7 @@ func TestDrain(t *testing.T) {
 	h := newHouse(t, houseOptions{broker: slow})
 	c, waits := h.welcomed("ann"), h.welcomed("bob")
 	waits.send(`{"type":"e","channel":"kept","id":1,"data":1}`)
-	if err := h.server.Admit(); err != nil {
+	if err := h.server.Admit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	drained := make(chan error, 1)
@@ -110,7 +111,7 @@ func TestDrain(t *testing.T) {
 			t.Error(show([]protocol.Message{m}))
 		}
 	}
-	err := protocol.AsError(h.server.Admit())
+	err := protocol.AsError(h.server.Admit(t.Context()))
 	if err == nil || err.Code != protocol.CodeUnavailable || !err.Retryable || err.RetryAfter <= 0 {
 		t.Errorf("while draining: %v", err)
 	}
@@ -153,29 +154,60 @@ func (b *heldBroker) Append(p *broker.Publication, d broker.Done) {
 	}()
 }
 
-// TestHandshakeRate: four seconds' worth at once, and then no more than so many
-// a second; who is refused is told to come back at different times.
+// TestHandshakeRate: so many a second are let in, at even distances. Two
+// seconds' worth wait their turn, and those behind them are told to come back, at
+// different times.
 func TestHandshakeRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{}
 		s.SetPolicy(Policy{Limits: Limits{HandshakesPerSecond: 10}})
-		admitted := func() (n int, waits map[time.Duration]bool) {
-			waits = map[time.Duration]bool{}
-			for range 100 {
-				if err := s.Admit(); err != nil {
-					waits[protocol.AsError(err).RetryAfter] = true
+		begun := time.Now()
+		var mu sync.Mutex
+		var turns []time.Duration
+		refused := map[time.Duration]bool{}
+		for range 100 {
+			go func() {
+				err := s.Admit(t.Context())
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					refused[protocol.AsError(err).RetryAfter] = true
 				} else {
-					n++
+					turns = append(turns, time.Since(begun))
 				}
+			}()
+		}
+		time.Sleep(10 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(turns) != 21 || len(refused) < 40 {
+			t.Errorf("%d of 100 were let in, and there are %d different times to come back", len(turns), len(refused))
+		}
+		for n, at := range turns {
+			if want := time.Duration(n) * 100 * time.Millisecond; at != want {
+				t.Errorf("the one of number %d came in after %v, not %v", n, at, want)
 			}
-			return n, waits
 		}
-		if n, waits := admitted(); n != 40 || len(waits) < 50 {
-			t.Errorf("%d of 100 at once, and %d different waits", n, len(waits))
+	})
+}
+
+// TestTurnLost: who does not wait for its turn, and whose turn comes when the
+// server is going down, is not let in.
+func TestTurnLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{}
+		s.SetPolicy(Policy{Limits: Limits{HandshakesPerSecond: 1}})
+		if err := s.Admit(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Second)
-		if n, _ := admitted(); n != 20 {
-			t.Errorf("%d after two seconds", n)
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := s.Admit(short); err == nil {
+			t.Error("let in, and nobody there")
+		}
+		time.AfterFunc(time.Second, func() { s.draining.Store(true) })
+		if err := s.Admit(t.Context()); err == nil {
+			t.Error("let in while the server went down")
 		}
 	})
 }
@@ -183,18 +215,18 @@ func TestHandshakeRate(t *testing.T) {
 func TestAdmit(t *testing.T) {
 	h := newHouse(t, houseOptions{policy: Policy{Limits: Limits{Connections: 2}}})
 	for n, want := range []bool{true, true, false} {
-		if got := h.server.Admit() == nil; got != want {
+		if got := h.server.Admit(t.Context()) == nil; got != want {
 			t.Errorf("with %d connections: admitted %v", n, got)
 		}
 		h.welcomed("ann")
 	}
 	h.server.SetPolicy(Policy{})
 	h.server.opts.Descriptors = 10
-	if err := h.server.Admit(); err != nil {
+	if err := h.server.Admit(t.Context()); err != nil {
 		t.Errorf("3 of 10 descriptors: %v", err)
 	}
 	h.server.opts.Descriptors = 3
-	if err := h.server.Admit(); err == nil {
+	if err := h.server.Admit(t.Context()); err == nil {
 		t.Error("admitted with no descriptor left")
 	}
 }

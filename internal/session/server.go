@@ -55,7 +55,7 @@ type Server struct {
 
 	sessions   atomic.Int64
 	draining   atomic.Bool
-	handshakes gate
+	handshakes turnstile
 	tickets    auth.Tickets
 
 	ctx    context.Context // of everything that may block; ended by Stop
@@ -117,20 +117,36 @@ func (s *Server) Authenticate(ctx context.Context, token string) (*auth.Identity
 	return id, err
 }
 
-// Admit says whether another connection may come in now: nil, or a retryable
+// The turns of handshakes.
+const (
+	turnWait  = 2 * time.Second  // the longest wait, which costs the memory of a request
+	turnSlack = time.Millisecond // it may come before its turn: timers are no more exact
+)
+
+// Admit lets another connection in when it is its turn, so that a crowd that
+// comes at once leaves the loops time for those who are here: nil, or a retryable
 // *protocol.Error that says why not. It is asked once for each handshake, before
 // anything is spent on it.
-func (s *Server) Admit() error {
+func (s *Server) Admit(ctx context.Context) error {
 	if err := s.Accepting(); err != nil {
 		return err
 	}
 	perSecond := s.policy.Load().Limits.HandshakesPerSecond
-	if wait, ok := s.handshakes.take(time.Now(), perSecond, 4*perSecond); !ok {
+	wait, ok := s.handshakes.take(time.Now(), perSecond, turnWait)
+	if !ok {
 		// Those who are refused together shall not come back together.
 		wait += rand.N(5 * time.Second)
 		return s.unavailable(wait, "too many clients connect at once (limits.handshakes_per_second is %d); come back in a moment", perSecond)
 	}
-	return nil
+	if wait < turnSlack {
+		return nil
+	}
+	select {
+	case <-time.After(wait):
+		return s.Accepting()
+	case <-ctx.Done():
+		return s.unavailable(wait, "the client did not wait for its turn")
+	}
 }
 
 // Accepting says whether there is room for another connection: nil, or a

@@ -83,11 +83,11 @@ func (h *Handler) read(r *http.Request) (*link, session.Open, error) {
 		l.wait = time.Duration(seconds * float64(time.Second))
 	}
 	// The storm that handshakes are limited for is one of newcomers.
-	admit := h.server.Admit
-	if asked.Resumed {
-		admit = h.server.Accepting
+	err = h.server.Accepting()
+	if !asked.Resumed {
+		err = h.server.Admit(r.Context())
 	}
-	if err := admit(); err != nil {
+	if err != nil {
 		return nil, session.Open{}, err
 	}
 	open, err := transport.Identify(h.server, r, "poll", asked)

@@ -76,7 +76,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	asked, err := transport.Read(r, at)
 	if err == nil {
-		err = h.server.Admit()
+		err = h.server.Admit(r.Context())
 	}
 	if err != nil {
 		h.refuse(w, r, err)

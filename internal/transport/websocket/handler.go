@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ type App interface {
 
 // door is what stands behind the handshake.
 type door struct {
-	admit func() error                              // before the upgrade
+	admit func(context.Context) error               // before the upgrade; may wait
 	app   func(r *http.Request) (func() App, error) // in the request's goroutine; the inner one on the loop
 }
 
@@ -57,7 +58,7 @@ func (h *Handler) since(t time.Time) int64 { return max(1, int64(t.Sub(h.epoch))
 // NewApp returns a handler whose connections belong to an App each.
 func NewApp(e *reactor.Engine, o Options, app func() App) *Handler {
 	return newHandler(e, door{
-		admit: func() error { return nil },
+		admit: func(context.Context) error { return nil },
 		app:   func(*http.Request) (func() App, error) { return app, nil },
 	}, o)
 }
@@ -76,7 +77,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		bad = &refusal{http.StatusForbidden, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not connect; list the origin under origins in the configuration file")}
 	}
 	if bad == nil {
-		if err := h.door.admit(); err != nil {
+		if err := h.door.admit(r.Context()); err != nil {
 			e := protocol.AsError(err)
 			bad = &refusal{http.StatusServiceUnavailable, e}
 		}

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -288,7 +289,7 @@ func TestOriginRefused(t *testing.T) {
 // A server that is full says so before the upgrade, and when to come back.
 func TestNotAdmitted(t *testing.T) {
 	g := newGate(t, Options{})
-	g.handler.door.admit = func() error {
+	g.handler.door.admit = func(context.Context) error {
 		return &protocol.Error{Code: protocol.CodeUnavailable, Message: "full", Retryable: true, RetryAfter: 1500 * time.Millisecond}
 	}
 	resp, body, closed := g.try(t, request("GET /v1/ws HTTP/1.1"))

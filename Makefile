@@ -67,8 +67,9 @@ bench: ## compare with rival servers (about 40 minutes)
 bench-quick: ## the same comparison, small: that it works, not what it says
 	cd bench && go run ./cmd/compare -quick -servers floor,ringdown,gws,centrifuge
 
-bench-store: ## acknowledged publications a second with fsync, beside what the disk can do
+bench-store: ## acknowledged publications a second with fsync, beside what the disk can do, and over WebSocket
 	go test ./internal/store -run '^$$' -bench Publish -benchtime 5s
+	go test . -run '^$$' -bench DurablePublish -benchtime 5s
 
 cross: ## build for other systems
 	GOOS=darwin go build -o /dev/null ./cmd/ringdown

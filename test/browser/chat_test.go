@@ -57,6 +57,7 @@ func picture(width, height int) []byte {
 }
 
 func TestChatBetweenTwoWindows(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, ben := newWindow(t), newWindow(t)
 	ann.live(s.url("/chat/?user=ann"))
@@ -91,6 +92,7 @@ func TestChatBetweenTwoWindows(t *testing.T) {
 }
 
 func TestChatKeepsTheSessionAcrossRooms(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, ben := newWindow(t), newWindow(t)
 	ann.live(s.url("/chat/?user=ann"))
@@ -124,6 +126,7 @@ func TestChatKeepsTheSessionAcrossRooms(t *testing.T) {
 }
 
 func TestChatImage(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, ben := newWindow(t), newWindow(t)
 	ann.live(s.url("/chat/?user=ann"))
@@ -156,6 +159,7 @@ func TestChatImage(t *testing.T) {
 // A message long enough to be deflated arrives whole, and the connection did
 // agree on permessage-deflate.
 func TestChatLongMessageIsDeflated(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, ben := newWindow(t), newWindow(t)
 	ann.live(s.url("/chat/?user=ann"))
@@ -171,6 +175,7 @@ func TestChatLongMessageIsDeflated(t *testing.T) {
 
 // Who reloads the page, or loses the line, does not flicker on the screens of others.
 func TestChatReloadDoesNotFlicker(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, ben := newWindow(t), newWindow(t)
 	ann.live(s.url("/chat/?user=ann"))

@@ -1,17 +1,15 @@
 package browser
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"ringdown"
 )
@@ -27,43 +25,29 @@ source.onmessage = ({data}) => { const m = JSON.parse(data); if (m.type === 'n' 
 // TestEventSource: a native EventSource whose network is cut again and again, at
 // any byte, comes back by itself and is given every message once.
 func TestEventSource(t *testing.T) {
-	s, err := ringdown.New(ringdown.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Config: []byte(`
+	t.Parallel()
+	s := embedded(t, ringdown.Options{Config: []byte(`
+listen: 127.0.0.1:0
 origins: [self]
 auth: {anonymous: true}
 channels:
   - {name: orders, history: {messages: 10000}, allow: {subscribe: anyone}}
   - {name: board, history: {messages: 10000}, allow: {subscribe: anyone}}
 `)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Handler())
 	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, followPage)
 	})
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = web.Serve(l) }()
-	wire := newWire(t, l.Addr().String())
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = s.Stop(ctx)
-		_ = web.Close()
-	})
+	web := httptest.NewServer(mux)
+	t.Cleanup(web.Close)
+	wire := newWire(t, web.Listener.Addr().String())
 
 	w := newWindow(t)
 	w.open("http://" + wire.addr() + "/page")
 	w.wait(`opened > 0`)
-	const total = 120
+	const total = 60
 	for n := 1; n <= total; n++ {
 		for _, channel := range []string{"orders", "board"} {
 			if _, err := s.Publish(t.Context(), channel, "n", n); err != nil {

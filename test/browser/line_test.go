@@ -162,6 +162,7 @@ func (w *window) waitState(state string) {
 }
 
 func TestLineObeysCloseCodes(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		parts []part
@@ -200,6 +201,7 @@ func TestLineObeysCloseCodes(t *testing.T) {
 }
 
 func TestLineUsesAFreshTokenOnce(t *testing.T) {
+	t.Parallel()
 	tokens := make(chan string, 10)
 	note := func(next part) part {
 		return func(c *caller) (websocket.StatusCode, string) {
@@ -217,6 +219,7 @@ func TestLineUsesAFreshTokenOnce(t *testing.T) {
 
 // A draining server says when to come back.
 func TestLineComesBackWhenAsked(t *testing.T) {
+	t.Parallel()
 	x := newExchange(t, func(c *caller) (websocket.StatusCode, string) {
 		c.welcome()
 		c.send(`{"type":"reconnect","data":{"after":30000,"within":40000}}`)
@@ -230,6 +233,7 @@ func TestLineComesBackWhenAsked(t *testing.T) {
 }
 
 func TestLineResumesWhereItWas(t *testing.T) {
+	t.Parallel()
 	since := make(chan string, 1)
 	x := newExchange(t, func(c *caller) (websocket.StatusCode, string) {
 		c.welcome()
@@ -266,6 +270,7 @@ func TestLineResumesWhereItWas(t *testing.T) {
 }
 
 func TestLineSnapshotAndGap(t *testing.T) {
+	t.Parallel()
 	x := newExchange(t, func(c *caller) (websocket.StatusCode, string) {
 		c.welcome()
 		m, _ := c.next("subscribe")
@@ -286,6 +291,7 @@ func TestLineSnapshotAndGap(t *testing.T) {
 }
 
 func TestLineRequests(t *testing.T) {
+	t.Parallel()
 	x := newExchange(t, func(c *caller) (websocket.StatusCode, string) {
 		c.welcome()
 		m, _ := c.next("good")
@@ -321,6 +327,7 @@ func TestLineRequests(t *testing.T) {
 
 // Silence is asked about, and a line that stays silent is given up.
 func TestLineNoticesSilence(t *testing.T) {
+	t.Parallel()
 	pings := make(chan bool, 10)
 	x := newExchange(t, func(c *caller) (websocket.StatusCode, string) {
 		c.welcome()

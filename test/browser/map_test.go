@@ -38,6 +38,7 @@ func (w *window) under(x, y float64) string {
 // Wheel, drag, pinch, keys and buttons move the map, and what was under the
 // hand stays under it.
 func TestMapUnderTheHand(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", "5")
 	w := newWindow(t)
 	w.watch(s.url("/trucks/"))
@@ -88,6 +89,7 @@ func TestMapUnderTheHand(t *testing.T) {
 
 // A truck is chosen by a click on it, and let go by one beside it.
 func TestATruckIsChosenByAClick(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", "5")
 	w := newWindow(t)
 	w.watch(s.url("/trucks/"))

@@ -7,6 +7,7 @@ import (
 
 // A page without any SDK gets the events that it switches on.
 func TestPlainPage(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	w := newWindow(t)
 	w.open(s.url("/demo/plain.html"))
@@ -23,6 +24,7 @@ func TestPlainPage(t *testing.T) {
 
 // A bad token is told in words before the connection is closed with its code.
 func TestPlainPageWithAnInvalidToken(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	w := newWindow(t)
 	w.open(s.url("/demo/plain.html?token=invalid"))

@@ -8,6 +8,7 @@ import (
 // Every page is shown on a phone and a desktop, in light and in dark, with
 // something in it; nothing may be wider than the screen.
 func TestScreens(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", "250")
 	furnish(s)
 	pages := []struct{ name, path, ready string }{
@@ -23,6 +24,7 @@ func TestScreens(t *testing.T) {
 	converse(t, s, ben)
 	for _, p := range pages {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWindow(t)
 			w.open(s.url(p.path))
 			if p.name != "plain" {

@@ -15,6 +15,7 @@ func (w *window) buy(products ...string) {
 }
 
 func TestOrderTravelsBetweenTwoWindows(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, staff := newWindow(t), newWindow(t)
 	ann.live(s.url("/shop/?user=ann"))
@@ -43,6 +44,7 @@ func TestOrderTravelsBetweenTwoWindows(t *testing.T) {
 }
 
 func TestCustomersAreToldApart(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, ben := newWindow(t), newWindow(t)
 	ann.live(s.url("/shop/?user=ann"))
@@ -58,6 +60,7 @@ func TestCustomersAreToldApart(t *testing.T) {
 }
 
 func TestInventoryIsLiveAndNeverBelowZero(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, staff := newWindow(t), newWindow(t)
 	ann.live(s.url("/shop/?user=ann"))
@@ -88,6 +91,7 @@ func TestInventoryIsLiveAndNeverBelowZero(t *testing.T) {
 // The server is killed without warning and comes back on the same port and
 // data: every page comes back by itself, and nothing of the shop is lost.
 func TestPagesSurviveARestart(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	ann, staff, chat := newWindow(t), newWindow(t), newWindow(t)
 	ann.live(s.url("/shop/?user=ann"))

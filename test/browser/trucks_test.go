@@ -86,6 +86,7 @@ func TestTrucksAppearAndMove(t *testing.T) {
 }
 
 func TestTrucksByRegion(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", fmt.Sprint(fleetSize))
 	w := newWindow(t)
 	w.watch(s.url("/trucks/"))
@@ -109,6 +110,7 @@ func TestTrucksByRegion(t *testing.T) {
 
 // Asked for a report in two seconds, the server leaves the rest out.
 func TestTrucksAtASlowerPace(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", fmt.Sprint(fleetSize))
 	w := newWindow(t)
 	w.watch(s.url("/trucks/"))
@@ -132,6 +134,7 @@ func TestTrucksAtASlowerPace(t *testing.T) {
 // Killed and started again the fleet is another one, with other trucks in other
 // places; the page has them, and none of the former ones.
 func TestTrucksAfterARestart(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", fmt.Sprint(fleetSize))
 	w := newWindow(t)
 	w.watch(s.url("/trucks/"))
@@ -147,6 +150,7 @@ func TestTrucksAfterARestart(t *testing.T) {
 // A frozen page hears nothing and its timers stand still, as on a laptop that
 // sleeps. Meanwhile the server is another one.
 func TestTrucksAfterSleep(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", fmt.Sprint(fleetSize))
 	w := newWindow(t)
 	w.watch(s.url("/trucks/"))
@@ -248,6 +252,7 @@ func (c *cable) cut() {
 // A line that looks open and is dead is found out when the page wakes up, and
 // within 40 seconds of silence otherwise.
 func TestTrucksOverADeadLine(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "--trucks", fmt.Sprint(fleetSize))
 	for _, test := range []struct {
 		name   string
@@ -303,6 +308,7 @@ func (w *window) before(script string) {
 // What the tables of fleet.js make of messages that come late, twice, across a
 // border, or not at all.
 func TestFleetKeepsNoGhosts(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	w := newWindow(t)
 	w.open(s.url("/trucks/trucks.css"))

@@ -170,8 +170,15 @@ func (w *window) wait(expression string) {
 		const timer = setInterval(look, 25);
 		look();
 	})`
-	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise)); err != nil {
-		w.t.Fatalf("waited for %s: %v\nthe page says: %.1500s", expression, err, w.eval(`document.body.innerText`))
+	for {
+		_, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise))
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			w.t.Fatalf("waited for %s: %v\nthe page says: %.1500s", expression, err, w.eval(`document.body.innerText`))
+		}
+		time.Sleep(25 * time.Millisecond) // the page went away under the question, and another is coming
 	}
 }
 

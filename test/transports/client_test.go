@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,7 +46,8 @@ type client struct {
 	positions map[string]message // WebSocket: since of each channel
 	cursor    string             // the others'
 	id        string             // of the connection
-	hold      chan struct{}      // not nil: reads no more until it is closed
+	conn      *websocket.Conn
+	hold      chan struct{} // not nil: reads no more until it is closed
 }
 
 // kinds are the transports.
@@ -111,6 +113,9 @@ func (c *client) socket(ctx context.Context) error {
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(1 << 20)
+	c.mu.Lock()
+	c.conn = conn
+	c.mu.Unlock()
 	for first := true; ; first = false {
 		kind, frame, err := conn.Read(ctx)
 		if code := websocket.CloseStatus(err); code > 0 {
@@ -277,32 +282,38 @@ func (c *client) page(resp *http.Response) (over bool, err error) {
 	return over, nil
 }
 
-// say sends a message of a stream by POST, and returns the type of the answer that
-// comes on the stream, or the code of the error.
-func (c *client) say(text string) string {
+// say sends a message: over the WebSocket, or for a stream by POST.
+func (c *client) say(text string) {
 	c.t.Helper()
 	c.mu.Lock()
-	id := c.id
+	id, conn := c.id, c.conn
 	c.mu.Unlock()
-	c.w.do("POST", "/v1/connections/"+id+"/messages", c.asked.token, text, 202)
-	var answer message
-	c.until(func(m message) bool { answer = m; return m["id"] != nil })
-	if d, _ := answer["data"].(map[string]any); answer["type"] == "error" {
-		return fmt.Sprint(d["code"])
+	if conn == nil {
+		c.w.do("POST", "/v1/connections/"+id+"/messages", c.asked.token, text, 202)
+	} else if err := conn.Write(c.t.Context(), websocket.MessageText, []byte(text)); err != nil {
+		c.t.Fatal(err)
 	}
-	return fmt.Sprint(answer["type"])
+}
+
+// position is where the client stands in a channel, as since has it.
+func (c *client) position(channel string) message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.positions[channel])
 }
 
 // until collects the history up to the message that ends it, in the one form
 // that all transports have.
 func (c *client) until(last func(m message) bool) (history []string) {
 	c.t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case m := <-c.got:
 			if line := plain(m); line != "" {
-				history = append(history, line)
+				c.mu.Lock()
+				history = append(history, strings.ReplaceAll(line, strconv.Quote(c.id), `"mine"`))
+				c.mu.Unlock()
 			}
 			if last(m) {
 				return history
@@ -340,6 +351,16 @@ func plain(m message) string {
 		}
 	case "error":
 		c["data"] = message{"code": d["code"]}
+	case "pong":
+		delete(c, "data")
+	case "ack":
+		if d["expires"] != nil {
+			delete(c, "data")
+		}
+	case "history":
+		for _, m := range d["messages"].([]any) {
+			delete(m.(map[string]any), "time")
+		}
 	case "state":
 		items := []any{}
 		for _, i := range d["items"].([]any) {

@@ -15,11 +15,25 @@ func each(t *testing.T, scenario func(t *testing.T, w *world, kind string) []str
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) { histories[kind] = scenario(t, newWorld(t), kind) })
 	}
+	same(t, histories, kinds...)
+}
+
+// same wants the histories of some transports to be the same, and tells where
+// they part.
+func same(t *testing.T, histories map[string][]string, kinds ...string) {
+	t.Helper()
 	want := histories[kinds[0]]
 	for _, kind := range kinds[1:] {
-		if got := histories[kind]; !slices.Equal(got, want) {
-			t.Errorf("%s was given\n\t%s\nand %s\n\t%s", kind, strings.Join(got, "\n\t"), kinds[0], strings.Join(want, "\n\t"))
+		got := histories[kind]
+		if slices.Equal(got, want) {
+			continue
 		}
+		i := 0
+		for i < min(len(got), len(want)) && got[i] == want[i] {
+			i++
+		}
+		from := max(0, i-3)
+		t.Errorf("from line %d on %s was given\n\t%s\nand %s\n\t%s", from, kind, strings.Join(got[from:], "\n\t"), kinds[0], strings.Join(want[from:], "\n\t"))
 	}
 	if len(want) == 0 {
 		t.Error("nothing was given")
@@ -43,9 +57,7 @@ func TestFollow(t *testing.T) {
 	each(t, func(t *testing.T, w *world, kind string) []string {
 		c := newClient(t, w, kind, follow{channels: []string{"orders", "second", "plain"}})
 		h := c.until(count("subscribed", 3))
-		if kind == "poll" {
-			time.Sleep(50 * time.Millisecond) // its next request has to wait already, for a channel that keeps nothing
-		}
+		w.followed("plain", 1) // by poll: its next request waits already, for a channel that keeps nothing
 		w.publish("plain", `{"type":"e","data":"plain"}`)
 		h = append(h, c.until(isEvent)...)
 		for i := range 20 {
@@ -175,9 +187,7 @@ func TestDrain(t *testing.T) {
 	each(t, func(t *testing.T, w *world, kind string) []string {
 		c := newClient(t, w, kind, follow{channels: []string{"orders"}})
 		h := c.until(count("subscribed", 1))
-		if kind == "poll" {
-			time.Sleep(50 * time.Millisecond) // its next request waits
-		}
+		w.followed("orders", 1) // by poll: its next request waits
 		go w.stop()
 		var asked message
 		c.until(func(m message) bool { asked = m; return m["type"] == "reconnect" })
@@ -213,28 +223,4 @@ func TestBadToken(t *testing.T) {
 		c := newClient(t, w, kind, follow{channels: []string{"orders"}, token: "nonsense"})
 		return c.until(count("closed", 1))
 	})
-}
-
-// TestSay: what a stream cannot carry comes by POST, and is allowed and refused
-// as over a WebSocket (C10).
-func TestSay(t *testing.T) {
-	w := newWorld(t)
-	c := newClient(t, w, "sse", follow{channels: []string{"short"}})
-	c.until(count("subscribed", 1))
-	for channel, want := range map[string]string{"short": "ack", "orders": "forbidden", "secret": "forbidden", "$sys": "forbidden", "nowhere": "not_found"} {
-		if got := c.say(`{"type":"e","channel":"` + channel + `","id":1,"data":7}`); got != want {
-			t.Errorf("publishing to %s: %s", channel, got)
-		}
-	}
-	for name, want := range map[string]string{"plain": "subscribed", "secret": "forbidden"} {
-		if got := c.say(`{"type":"subscribe","channel":"` + name + `","id":2}`); got != want {
-			t.Errorf("subscribing to %s: %s", name, got)
-		}
-	}
-	if got := c.say(`{"type":"auth","id":3,"token":"` + token(t, time.Hour) + `"}`); got != "ack" {
-		t.Errorf("a new token: %s", got)
-	}
-	if got := c.say(`{"type":"ping","id":4}`); got != "pong" {
-		t.Errorf("ping: %s", got)
-	}
 }

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { http.DefaultClient.CloseIdleConnections() }))
 }
 
+// patience is how long anything may take on a busy machine.
+const patience = time.Minute
+
 const (
 	secret = "a-secret-of-at-least-thirty-two-bytes!"
 	key    = "a-key-of-sixteen-bytes-or-more"
@@ -45,6 +48,12 @@ channels:
   - name: board
     state: {}
     allow: {subscribe: anyone, publish: anyone}
+  - name: room:{room}
+    presence: true
+    allow: {subscribe: signed_in, publish: none, presence: signed_in}
+  - name: chat:{room}
+    history: {messages: 100}
+    allow: {subscribe: signed_in, publish: signed_in}
   - name: plain
     allow: {subscribe: anyone, publish: anyone}
   - name: secret
@@ -57,27 +66,63 @@ channels:
 type world struct {
 	t    *testing.T
 	s    *ringdown.Server
+	conf string
 	base string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, conf) }
+
+func newWorldOf(t *testing.T, conf string) *world {
 	t.Helper()
+	w := &world{t: t, conf: conf}
+	w.start("")
+	w.base = "http://" + w.s.Addr().String()
+	t.Cleanup(func() { w.stop() })
+	return w
+}
+
+// start starts the server, at an address or where the configuration says.
+func (w *world) start(address string) {
+	w.t.Helper()
 	s, err := ringdown.New(ringdown.Options{
-		Config: []byte(conf), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Config: []byte(w.conf), Listen: address, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), DrainWindow: 10 * time.Millisecond,
 		Env: func(name string) (string, bool) {
 			v, ok := map[string]string{"SECRET": secret, "KEY": key}[name]
 			return v, ok
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	s.HandleCall("double", func(_ context.Context, c *ringdown.Call) (any, error) {
+		var n int
+		err := json.Unmarshal(c.Data, &n)
+		return 2 * n, err
+	})
+	if err := s.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
 	}
-	w := &world{t: t, s: s, base: "http://" + s.Addr().String()}
-	t.Cleanup(w.stop)
-	return w
+	w.s = s
+}
+
+// followed waits until a channel has so many subscribers.
+func (w *world) followed(channel string, n float64) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		got := 0.0
+		list, _ := w.do("GET", "/v1/channels?prefix="+url.QueryEscape(channel), key, "", 200)["channels"].([]any)
+		for _, c := range list {
+			if c := c.(map[string]any); c["channel"] == channel {
+				got = c["subscribers"].(float64)
+			}
+		}
+		if got == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s has %v subscribers, want %v", channel, got, n)
+		}
+	}
 }
 
 func (w *world) stop() {
@@ -121,9 +166,11 @@ func (w *world) publish(channel, body string) {
 }
 
 // token is ann's, for so long.
-func token(t *testing.T, life time.Duration) string {
+func token(t *testing.T, life time.Duration) string { return tokenOf(t, "ann", life) }
+
+func tokenOf(t *testing.T, user string, life time.Duration) string {
 	t.Helper()
-	text, err := auth.Sign(auth.JWT{Secret: []byte(secret)}, map[string]any{"sub": "ann", "exp": time.Now().Add(life).Unix()})
+	text, err := auth.Sign(auth.JWT{Secret: []byte(secret)}, map[string]any{"sub": user, "exp": time.Now().Add(life).Unix()})
 	if err != nil {
 		t.Fatal(err)
 	}

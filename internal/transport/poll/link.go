@@ -191,16 +191,18 @@ func (l *link) end() {
 	if l.session == nil {
 		return // it was abandoned before it began
 	}
-	if l.open {
-		l.answered <- answer{body: l.body()}
-	} else {
-		e := l.failed
-		if e == nil {
-			e = protocol.Errorf(protocol.CodeUnavailable, "the server did not let the connection in yet; try again")
-		}
-		l.answered <- answer{err: e}
+	var a answer
+	switch {
+	case l.open:
+		a.body = l.body()
+	case l.failed != nil:
+		a.err = l.failed
+	default:
+		a.err = protocol.Errorf(protocol.CodeUnavailable, "the server did not let the connection in yet; try again")
 	}
+	// Before the answer: whoever has it, and looks, sees one connection less.
 	l.session.Closed(nil)
+	l.answered <- a
 }
 
 // body is the answer's document.

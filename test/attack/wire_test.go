@@ -143,6 +143,7 @@ func (w *wire) tryMessage(wait time.Duration) (protocol.Message, error) {
 		}
 		switch op {
 		case wsframe.Ping:
+			_ = w.conn.SetWriteDeadline(time.Now().Add(15 * time.Second))
 			if _, err := w.conn.Write(frame(wsframe.Pong, p)); err != nil {
 				return protocol.Message{}, err
 			}

@@ -21,16 +21,20 @@ auth:
 channels:
   - name: m:anyone
     history: {messages: 100}
-    allow: {subscribe: anyone, publish: anyone}
+    presence: true
+    allow: {subscribe: anyone, publish: anyone, presence: anyone}
   - name: m:signed
     history: {messages: 100}
-    allow: {subscribe: signed_in, publish: signed_in, history: signed_in}
+    presence: true
+    allow: {subscribe: signed_in, publish: signed_in, history: signed_in, presence: signed_in}
   - name: m:{name}:only
     history: {messages: 100}
-    allow: {subscribe: 'user == params.name', publish: 'user == params.name', history: 'user == params.name'}
+    presence: true
+    allow: {subscribe: 'user == params.name', publish: 'user == params.name', history: 'user == params.name', presence: 'user == params.name'}
   - name: m:none
     history: {messages: 100}
-    allow: {subscribe: none, publish: none, history: none}
+    presence: true
+    allow: {subscribe: none, publish: none, history: none, presence: none}
 `
 
 // somebody is who asks.
@@ -43,6 +47,8 @@ type somebody struct {
 // the same of every operation.
 func (w somebody) may(channel string) bool {
 	switch {
+	case strings.HasPrefix(channel, "$"):
+		return false // the server's own
 	case w.server:
 		return true
 	case w.deny || channel == "m:none":
@@ -56,7 +62,7 @@ func (w somebody) may(channel string) bool {
 }
 
 // TestRights tries every operation of a channel for everybody, on every rule, by
-// every way in.
+// every way in (C10), and so on the names that are the server's own (C09).
 func TestRights(t *testing.T) {
 	s := start(t, ringdown.Options{Config: []byte(rightsConf)})
 	everybody := []somebody{
@@ -64,21 +70,23 @@ func TestRights(t *testing.T) {
 		{name: "ann", user: "ann", credential: userToken(t, "ann", nil)},
 		{name: "bob", user: "bob", credential: userToken(t, "bob", nil)},
 		{name: "bob with a grant", user: "bob", grant: true,
-			credential: userToken(t, "bob", map[string]any{"m:*": []string{"subscribe", "publish", "history"}})},
+			credential: userToken(t, "bob", map[string]any{"m:*": []string{"subscribe", "publish", "history", "presence"}})},
 		{name: "ann denied", user: "ann", deny: true,
-			credential: userToken(t, "ann", map[string]any{"m:*": []string{"-subscribe", "-publish", "-history"}})},
+			credential: userToken(t, "ann", map[string]any{"m:*": []string{"-subscribe", "-publish", "-history", "-presence"}})},
 		{name: "bob, both", user: "bob", grant: true, deny: true,
-			credential: userToken(t, "bob", map[string]any{"m:*": []string{"subscribe", "publish", "history"}, "m:anyone": []string{"-subscribe", "-publish", "-history"},
-				"m:s*": []string{"-subscribe", "-publish", "-history"}, "m:ann:*": []string{"-subscribe", "-publish", "-history"}})},
+			credential: userToken(t, "bob", map[string]any{"m:*": []string{"subscribe", "publish", "history", "presence"}, "m:anyone": []string{"-subscribe", "-publish", "-history", "-presence"},
+				"m:s*": []string{"-subscribe", "-publish", "-history", "-presence"}, "m:ann:*": []string{"-subscribe", "-publish", "-history", "-presence"}})},
+		{name: "bob with a grant of all", user: "bob", grant: true,
+			credential: userToken(t, "bob", map[string]any{"*": []string{"subscribe", "publish", "history", "presence"}, "$*": []string{"subscribe", "publish", "history", "presence"}})},
 		{name: "a server", credential: key, server: true},
 	}
-	channels := []string{"m:anyone", "m:signed", "m:ann:only", "m:none"}
+	channels := []string{"m:anyone", "m:signed", "m:ann:only", "m:none", "$presence:m:anyone", "$sys"}
 	tried := 0
 	for _, who := range everybody {
 		for _, channel := range channels {
 			for way, op := range map[string]func(t *testing.T, s *ringdown.Server, who somebody, channel, op string) (allowed, known bool){
 				"websocket": bySocket, "rest": byREST, "sse": byStream, "poll": byPoll} {
-				for _, verb := range []string{"subscribe", "publish", "history"} {
+				for _, verb := range []string{"subscribe", "publish", "history", "presence"} {
 					allowed, known := op(t, s, who, channel, verb)
 					if !known {
 						continue // there is no such way, or no way in without a credential
@@ -91,15 +99,18 @@ func TestRights(t *testing.T) {
 			}
 		}
 	}
-	if tried < 200 {
+	if tried < 400 {
 		t.Errorf("%d cases were tried", tried)
 	}
 }
 
 func requestOf(channel, op string) string {
 	typ := op
-	if op == "publish" {
+	switch op {
+	case "publish":
 		typ = "e"
+	case "presence":
+		return fmt.Sprintf(`{"type":"presence","channel":%q,"id":"r","data":{"action":"get"}}`, channel)
 	}
 	return fmt.Sprintf(`{"type":%q,"channel":%q,"id":"r"}`, typ, channel)
 }
@@ -108,7 +119,7 @@ func requestOf(channel, op string) string {
 func answered(t *testing.T, typ string, data []byte) bool {
 	t.Helper()
 	switch typ {
-	case "subscribed", "ack", "history":
+	case "subscribed", "ack", "history", "presence":
 		return true
 	case "error":
 		var e struct{ Code string }
@@ -164,7 +175,11 @@ func byREST(t *testing.T, s *ringdown.Server, who somebody, channel, op string) 
 	if op == "publish" {
 		method, body = "POST", `{"type":"e"}`
 	}
-	code, text := fetch(t, s, method, "/v1/channels/"+url.PathEscape(channel)+"/messages", who.credential, body)
+	what := "/messages"
+	if op == "presence" {
+		what = "/presence"
+	}
+	code, text := fetch(t, s, method, "/v1/channels/"+url.PathEscape(channel)+what, who.credential, body)
 	switch {
 	case code == 200, code == 201:
 		return true, true
@@ -190,7 +205,7 @@ func byStream(t *testing.T, s *ringdown.Server, who somebody, channel, op string
 	if who.credential != "" {
 		header = []string{"Authorization", "Bearer " + who.credential}
 	}
-	e := stream(t, s, "channel="+begin, header...)
+	e := stream(t, s, "channel="+url.QueryEscape(begin), header...)
 	defer e.resp.Body.Close()
 	welcome, _ := e.next()
 	m, _ := e.next()
@@ -210,7 +225,7 @@ func byPoll(t *testing.T, s *ringdown.Server, who somebody, channel, op string) 
 	if who.server || op != "subscribe" {
 		return false, false
 	}
-	code, text := fetch(t, s, "GET", "/v1/poll?channel="+channel, who.credential, "")
+	code, text := fetch(t, s, "GET", "/v1/poll?channel="+url.QueryEscape(channel), who.credential, "")
 	var got struct {
 		Messages []struct {
 			Type string

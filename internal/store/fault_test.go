@@ -47,7 +47,7 @@ var writes = []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorf
 // TestWriteFails: while the journal cannot be written, publications are refused
 // and can be tried again, and reads go on; afterwards all goes on without a hole.
 func TestWriteFails(t *testing.T) {
-	for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
+	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
 		t.Run(cause.Error(), func(t *testing.T) {
 			fs := vfs.NewMem()
 			f := &faults{kinds: writes, err: cause, where: journalName}

@@ -209,6 +209,11 @@ func board(t *testing.T, more string) {
 			s.during(srv.name, "kill", func() { srv.kill(); srv.start() })
 		}
 	}
+	for _, p := range s.lines { // else whoever is half-open notices only after a while
+		for _, l := range p.some(s.rng, 1) {
+			l.cut()
+		}
+	}
 	end()
 	s.writes.Wait()
 	final := s.agree(watchers, channel)

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -106,7 +107,26 @@ func (s *socket) read() (m message, err error) {
 		return m, err
 	}
 	s.heard.Store(time.Now().UnixNano())
-	return m, json.Unmarshal(p, &m)
+	return m, json.Unmarshal(lean(p), &m)
+}
+
+// lean takes the padding out of messages, which is whole or else left in: to
+// decode it would be most of the work of a run under the race detector.
+func lean(p []byte) []byte {
+	begin, end := []byte(`"pad":"`), []byte(`"`)
+	var out []byte
+	for {
+		before, rest, found := bytes.Cut(p, begin)
+		pad, after, whole := bytes.Cut(rest, end)
+		if !found || !whole || bytes.Count(pad, []byte("x")) != len(pad) {
+			if out == nil {
+				return p
+			}
+			return append(out, p...)
+		}
+		out = append(append(append(out, before...), begin...), end...)
+		p = after
+	}
 }
 
 func (s *socket) write(v any) error {

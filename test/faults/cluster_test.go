@@ -40,7 +40,8 @@ func TestRollingRestart(t *testing.T) {
 	for range either(1, 5) {
 		for _, srv := range all {
 			s.during(srv.name, "term", func() { srv.terminate(); srv.start() })
-			s.sleep(300*time.Millisecond, 600*time.Millisecond)
+			s.returned()
+			s.until(20)
 		}
 	}
 	s.whole()
@@ -59,6 +60,7 @@ func TestKillNode(t *testing.T) {
 		})
 		s.sleep(200*time.Millisecond, 600*time.Millisecond)
 	}
+	s.returned()
 	s.whole()
 }
 
@@ -92,8 +94,9 @@ func TestRedisGone(t *testing.T) {
 			r.Kill()
 			s.sleep(200*time.Millisecond, 800*time.Millisecond)
 			r.Run()
+			s.until(50) // in the new epoch, which so everybody is told of
 		})
-		s.sleep(1500*time.Millisecond, 2500*time.Millisecond)
+		s.returned()
 	}
 	s.atLeast(history.CountEpochs, 1)
 	s.atLeast(history.CountUnrecovered, 10)

@@ -19,7 +19,7 @@ func memory() history.Policy {
 // nobody misses anything.
 func TestLines(t *testing.T) {
 	s := tell(t, memory(), usual, newServer(t, "server", ""))
-	for end := time.Now().Add(either(6*time.Second, 2*time.Minute)); time.Now().Before(end); {
+	for end := time.Now().Add(either(5*time.Second, 2*time.Minute)); time.Now().Before(end); {
 		s.breakLines()
 		s.sleep(100*time.Millisecond, 400*time.Millisecond)
 	}
@@ -30,8 +30,8 @@ func TestLines(t *testing.T) {
 					l.cut()
 				}
 			}
+			s.returned()
 		})
-		s.sleep(500*time.Millisecond, 800*time.Millisecond)
 	}
 	s.atLeast(history.CountMetTraffic, 3)
 	s.atLeast(history.CountRecovered, 50)
@@ -117,10 +117,12 @@ func TestRestart(t *testing.T) {
 	srv := newServer(t, "server", "")
 	s := tell(t, memory(), usual, srv)
 	for range either(2, 10) {
-		s.sleep(500*time.Millisecond, 1500*time.Millisecond)
+		s.returned()
+		s.until(50) // so that there is something to lose
+		s.sleep(0, time.Second)
 		s.during(srv.name, "term", func() { srv.terminate(); srv.start() })
 	}
-	s.sleep(500*time.Millisecond, time.Second)
+	s.returned()
 	s.atLeast(history.CountEpochs, 2)
 	s.atLeast(history.CountUnrecovered, 10)
 	s.judge()
@@ -137,13 +139,18 @@ func TestKill(t *testing.T) {
 	s.judge()
 }
 
-// kills kills srv n times, each time with publications under way.
+// kills kills srv n times, each time with publications under way: in the middle of
+// things, and as well while clients are still coming back.
 func (s *story) kills(srv *server, n int) {
-	for range n {
-		s.sleep(100*time.Millisecond, 600*time.Millisecond)
+	for i := range n {
+		if i%2 == 0 {
+			s.returned()
+			s.until(20)
+		}
+		s.sleep(0, 500*time.Millisecond)
 		s.during(srv.name, "kill", func() { srv.kill(); srv.start() })
 	}
-	s.sleep(300*time.Millisecond, 600*time.Millisecond)
+	s.returned()
 }
 
 // TestPause: the process stands still for a while, as one whose machine is

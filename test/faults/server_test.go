@@ -43,6 +43,7 @@ type server struct {
 	addr string
 	file string
 	args []string
+	more string // of its configuration
 	log  logBuffer
 
 	mu     sync.Mutex
@@ -76,7 +77,7 @@ func newServer(t *testing.T, name, more string, args ...string) *server {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &server{t: t, name: name, addr: l.Addr().String(), file: filepath.Join(t.TempDir(), "ringdown.yaml"), args: args}
+	s := &server{t: t, name: name, addr: l.Addr().String(), file: filepath.Join(t.TempDir(), "ringdown.yaml"), args: args, more: more}
 	s.configure(fmt.Sprintf(configuration, kept) + more)
 	t.Cleanup(func() {
 		if s.running() {

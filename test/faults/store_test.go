@@ -36,10 +36,11 @@ func TestStoreRestart(t *testing.T) {
 	srv := newServer(t, "server", storeIn(t.TempDir()))
 	s := tell(t, embedded(), usual, srv)
 	for range either(2, 20) {
-		s.sleep(300*time.Millisecond, 800*time.Millisecond)
+		s.returned()
+		s.sleep(0, 500*time.Millisecond)
 		s.during(srv.name, "term", func() { srv.terminate(); srv.start() })
 	}
-	s.sleep(300*time.Millisecond, 600*time.Millisecond)
+	s.returned()
 	s.atLeast(history.CountRecovered, 20)
 	s.atMost(history.CountUnrecovered, 0)
 	s.atMost(history.CountGaps, 0)

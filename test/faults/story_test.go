@@ -91,6 +91,26 @@ func (s *story) sleep(least, most time.Duration) {
 	time.Sleep(least + time.Duration(s.rng.Int64N(int64(most-least)+1)))
 }
 
+// returned waits until every subscriber follows all channels again.
+func (s *story) returned() {
+	s.t.Helper()
+	for deadline := time.Now().Add(rest); ; time.Sleep(10 * time.Millisecond) {
+		away := ""
+		for _, sub := range s.subs {
+			if !sub.follows() {
+				away = sub.name
+			}
+		}
+		if away == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Errorf("after %v %s has not come back", rest, away)
+			return
+		}
+	}
+}
+
 // until waits for n more publications to be acknowledged.
 func (s *story) until(n int64) {
 	s.t.Helper()
@@ -197,23 +217,31 @@ type final struct {
 func (s *story) settle(deadline time.Time) []final {
 	before := map[string]history.Position{}
 	for {
-		logs, err := s.readLogs()
-		same := err == nil
-		for _, l := range logs {
-			same = same && before[l.channel] == l.at
-			before[l.channel] = l.at
-		}
-		if same && s.allHave(logs) {
-			return logs
-		}
-		if time.Now().After(deadline) {
-			if err != nil {
-				s.t.Errorf("reading the logs: %v", err)
+		logs, err := s.readLogs(false)
+		quiet := err == nil && s.same(before, logs) && s.allHave(logs)
+		late := time.Now().After(deadline)
+		if quiet || late {
+			if logs, err = s.readLogs(true); err == nil && (late || s.same(before, logs)) {
+				return logs
 			}
+		}
+		if late {
+			s.t.Errorf("reading the logs: %v", err)
 			return logs
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// same reports whether the logs stand where they did before, and notes where
+// they stand now.
+func (s *story) same(before map[string]history.Position, logs []final) bool {
+	same := true
+	for _, l := range logs {
+		same = same && before[l.channel] == l.at
+		before[l.channel] = l.at
+	}
+	return same
 }
 
 func (s *story) allHave(logs []final) bool {
@@ -227,14 +255,18 @@ func (s *story) allHave(logs []final) bool {
 	return true
 }
 
-func (s *story) readLogs() (logs []final, err error) {
+// readLogs reads where the logs stand, and if whole all that they keep.
+func (s *story) readLogs(whole bool) (logs []final, err error) {
 	c, err := dial(s.ctx, s.servers[0].addr, "auditor")
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
 	for _, name := range s.channels {
-		l, err := readLog(c, name)
+		l, err := position(c, name)
+		if err == nil && whole {
+			err = l.read(c)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -260,28 +292,31 @@ func ask(c *socket, request any, answer string) (message, error) {
 	}
 }
 
-// readLog reads all that a channel keeps.
-func readLog(c *socket, name string) (final, error) {
+// position reads where a channel stands.
+func position(c *socket, name string) (final, error) {
 	m, err := ask(c, map[string]any{"type": "subscribe", "channel": name, "id": 1}, "subscribed")
 	if err != nil {
 		return final{}, err
 	}
 	l := final{channel: name, at: history.Position{Epoch: m.Epoch, Offset: m.Offset}}
-	if _, err := ask(c, map[string]any{"type": "unsubscribe", "channel": name, "id": 2}, "unsubscribed"); err != nil {
-		return l, err
-	}
+	_, err = ask(c, map[string]any{"type": "unsubscribe", "channel": name, "id": 2}, "unsubscribed")
+	return l, err
+}
+
+// read reads all that the channel keeps.
+func (l *final) read(c *socket) error {
 	oldest, after := l.at.Offset, uint64(0)
 	for more := true; more; {
-		m, err := ask(c, map[string]any{"type": "history", "channel": name, "id": 3, "data": map[string]any{"after": after, "limit": 1000}}, "history")
+		m, err := ask(c, map[string]any{"type": "history", "channel": l.channel, "id": 3, "data": map[string]any{"after": after, "limit": 1000}}, "history")
 		if err != nil {
-			return l, err
+			return err
 		}
 		var page struct {
 			Messages []message
 			More     bool
 		}
 		if err := json.Unmarshal(m.Data, &page); err != nil {
-			return l, err
+			return err
 		}
 		for i := range page.Messages {
 			p := &page.Messages[i]
@@ -291,10 +326,10 @@ func readLog(c *socket, name string) (final, error) {
 			after = p.Offset
 			var d struct{ ID string }
 			_ = json.Unmarshal(p.Data, &d)
-			l.events = append(l.events, history.Event{Kind: history.Hist, Channel: name, Epoch: l.at.Epoch, Offset: p.Offset, Prev: p.prev(), ID: d.ID})
+			l.events = append(l.events, history.Event{Kind: history.Hist, Channel: l.channel, Epoch: l.at.Epoch, Offset: p.Offset, Prev: p.prev(), ID: d.ID})
 		}
 		more = page.More && len(page.Messages) > 0
 	}
-	l.events = append(l.events, history.Event{Kind: history.HistEnd, Channel: name, Epoch: l.at.Epoch, Offset: l.at.Offset, From: oldest})
-	return l, nil
+	l.events = append(l.events, history.Event{Kind: history.HistEnd, Channel: l.channel, Epoch: l.at.Epoch, Offset: l.at.Offset, From: oldest})
+	return nil
 }

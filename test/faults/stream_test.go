@@ -67,7 +67,7 @@ func (s *subscriber) stream(ctx context.Context) {
 				continue
 			}
 			var m message
-			if json.Unmarshal([]byte(data), &m) != nil || !s.take(&m) {
+			if json.Unmarshal(lean([]byte(data)), &m) != nil || !s.take(&m) {
 				return
 			}
 			if id != "" {
@@ -96,7 +96,7 @@ func (s *subscriber) poll(ctx context.Context) {
 		Messages []message
 		Cursor   string
 	}
-	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(text, &page) != nil {
+	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(lean(text), &page) != nil {
 		return
 	}
 	for i := range page.Messages {

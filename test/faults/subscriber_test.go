@@ -99,6 +99,7 @@ func (s *subscriber) away(ctx context.Context) {
 			s.rec.Add(history.Event{Kind: history.Away, Client: s.name, Channel: name})
 		}
 	}
+	clear(s.answer)
 }
 
 // take takes one message, and reports whether the connection is to be kept.
@@ -148,6 +149,14 @@ func (s *subscriber) subscribed(m *message) {
 	s.rec.Add(e)
 	s.at[m.Channel] = &history.Position{Epoch: m.Epoch, Offset: m.Offset}
 	s.answer[m.Channel] = true
+}
+
+// follows reports whether the subscriber follows all of its channels, as far as
+// it knows.
+func (s *subscriber) follows() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.answer) == len(s.channels)
 }
 
 // has reports whether the subscriber stands at p, or further, in a channel.

@@ -33,7 +33,8 @@ type machine struct {
 
 func newMachine(t *testing.T, name string, f *fabric, d *channel.Declaration) *machine {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	table, err := channel.NewTable([]*channel.Declaration{d})
+	own := *d // a table writes into its declarations
+	table, err := channel.NewTable([]*channel.Declaration{&own})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 // slots move and primaries die under load. All of it is on one Cluster, which
 // takes seconds to start.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t)
 	t.Run("sharded", func(t *testing.T) { share(t, c, false) })
 	t.Run("not sharded", func(t *testing.T) { share(t, c, true) })
@@ -104,7 +105,7 @@ func share(t *testing.T, c *redistest.Cluster, old bool) {
 func moves(t *testing.T, c *redistest.Cluster, old bool) {
 	a, b, names := pair(t, c, old, 8)
 	l := publishTo(names, a, b)
-	rounds := 2
+	rounds := 1
 	if os.Getenv("RINGDOWN_LONG") != "" {
 		rounds = 30
 	}

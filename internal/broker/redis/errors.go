@@ -2,9 +2,12 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -13,6 +16,36 @@ import (
 )
 
 var errDown = errors.New("redis: there is no connection")
+
+// reason says in plain words why a server does not let this node in, for those
+// reasons that its configuration can mend.
+func (b *Broker) reason(err error) error {
+	if err == nil {
+		return nil
+	}
+	var untrusted *tls.CertificateVerificationError
+	var noTLS tls.RecordHeaderError
+	kind := ""
+	if r, ok := rueidis.IsRedisErr(err); ok {
+		kind = word(r.Error())
+	}
+	words := ""
+	switch {
+	case kind == "WRONGPASS":
+		words = "it does not take this username and password"
+	case kind == "NOAUTH":
+		words = "it wants a password, and none is configured"
+	case errors.As(err, &untrusted):
+		words = "its certificate is not trusted; ca names who signed it"
+	case b.opts.TLS == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		words = "it hung up; if it speaks TLS, write tls: true"
+	case b.opts.TLS != nil && (errors.As(err, &noTLS) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):
+		words = "it did not answer in TLS; if it speaks none, remove tls: true"
+	default:
+		return err
+	}
+	return fmt.Errorf("%s: %w", words, err)
+}
 
 // failure is what a client is told of an error.
 func (b *Broker) failure(err error) *protocol.Error {

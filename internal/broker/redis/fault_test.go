@@ -17,6 +17,7 @@ import (
 // TestRestartWithData (E01): a server that keeps its log on disk and is shut down
 // and started again goes on in the same epoch. Meanwhile publishing fails fast.
 func TestRestartWithData(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address))
 	a.follow("c")
@@ -50,6 +51,7 @@ func TestRestartWithData(t *testing.T) {
 // epoch, the same for all, and whoever follows is told at once. The members of
 // the nodes are put in again.
 func TestRestartEmpty(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address))
 	a.follow("c")
@@ -94,6 +96,7 @@ func replicated(t *testing.T) (p, r *redistest.Server) {
 // is demoted then. Its last messages are gone, though the epoch's key survives.
 // Whoever has seen them must find out, however the other history goes on.
 func TestLossyFailover(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		others   int  // messages that the new primary accepts meanwhile
@@ -156,6 +159,7 @@ func TestLossyFailover(t *testing.T) {
 // TestKilledSubscription (E07): what was published while the connection of the
 // subscriptions was away, or what it lost, is read from the log.
 func TestKilledSubscription(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address))
 	a.follow("c")
@@ -175,6 +179,7 @@ func TestKilledSubscription(t *testing.T) {
 // TestLostTail (E07): the last message of a channel never came by PUBLISH, and
 // nothing comes after it. The check finds it.
 func TestLostTail(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	o := settings(t, s.Address)
 	a, b := join(t, "a", o), join(t, "b", o)
@@ -196,6 +201,7 @@ func TestLostTail(t *testing.T) {
 // TestPaused (E07): a server that answers nobody for a while costs time, and not
 // a message.
 func TestPaused(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	o := settings(t, s.Address)
 	o.Timeout = 400 * time.Millisecond
@@ -220,6 +226,7 @@ func TestPaused(t *testing.T) {
 
 // TestFull (E07): a server without memory refuses whole publications, and says so.
 func TestFull(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a := join(t, "a", settings(t, s.Address))
 	a.follow("c")
@@ -239,6 +246,7 @@ func TestFull(t *testing.T) {
 // TestHostile (E16): what is published or kept by others is dropped and counted,
 // and the node goes on.
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a := join(t, "a", settings(t, s.Address))
 	a.follow("c")
@@ -279,6 +287,7 @@ func TestHostile(t *testing.T) {
 
 // TestTooMuch: what cannot be sent is refused at once, and everything is answered.
 func TestTooMuch(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	o := settings(t, s.Address)
 	o.Pending = 100
@@ -301,6 +310,7 @@ func TestTooMuch(t *testing.T) {
 
 // TestStopAnswers: what is on its way when the broker stops has its answer first.
 func TestStopAnswers(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a := join(t, "a", settings(t, s.Address))
 	answers := make(done, 500)
@@ -326,6 +336,7 @@ func TestStopAnswers(t *testing.T) {
 // TestForgottenDeletions: a state remembers so many deletions, and says up to
 // where they are forgotten.
 func TestForgottenDeletions(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a := join(t, "a", settings(t, s.Address))
 	board := &channel.Declaration{Name: "b", State: &channel.State{}, Buffer: channel.Buffer{Messages: 4}}

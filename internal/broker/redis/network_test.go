@@ -22,6 +22,7 @@ func span(short time.Duration) time.Duration {
 // TestNetwork (E06): whatever the network does to a node, its feed goes on
 // without a hole when that is over, and publishing answers in time.
 func TestNetwork(t *testing.T) {
+	t.Parallel()
 	for name, disturb := range map[string]func(p *redistest.Proxy) (mend func()){
 		"latency": func(p *redistest.Proxy) func() { p.Delay(200 * time.Millisecond); return func() { p.Delay(0) } },
 		"narrow":  func(p *redistest.Proxy) func() { p.Limit(1000); return func() { p.Limit(0) } },
@@ -75,6 +76,7 @@ func TestNetwork(t *testing.T) {
 // position, unless the epoch says that what was is gone; and the feeds have no
 // hole and nothing twice.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	for _, sleeps := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sleeps=%v", sleeps), func(t *testing.T) {
 			w := redistest.Watch(t)
@@ -155,6 +157,7 @@ func TestFailover(t *testing.T) {
 
 // TestReadOnly (E07): the primary becomes a replica under a node that knows both.
 func TestReadOnly(t *testing.T) {
+	t.Parallel()
 	p, r := replicated(t)
 	a := join(t, "a", settings(t, p.Address, r.Address))
 	a.follow("c")

@@ -179,6 +179,7 @@ func settings(t testing.TB, addresses ...string) Options {
 }
 
 func TestTwoNodesAreOne(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address))
 	a.follow("c")
@@ -201,6 +202,7 @@ func TestTwoNodesAreOne(t *testing.T) {
 }
 
 func TestBus(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a, b, c := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address)), join(t, "c", settings(t, s.Address))
 	names, err := a.Nodes(t.Context())
@@ -258,6 +260,7 @@ func (n *node) put(name string, ids ...string) {
 }
 
 func TestRoster(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	long := settings(t, s.Address)
 	long.Lease = 3 * time.Second // so that what happens before it runs out can be seen
@@ -312,6 +315,7 @@ func TestRoster(t *testing.T) {
 // TestSleeper: a node that was silent for longer than its lease is dropped, what
 // it still had on its way is fenced off, and it puts its members in again.
 func TestSleeper(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address))
 	b.put("c", "b1")

@@ -24,6 +24,7 @@ func open(t testing.TB, o Options) *Broker {
 
 // TestContract runs the suite on one server, each case under a prefix of its own.
 func TestContract(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	brokertest.Exercise(t, func(t testing.TB, c *brokertest.Clock) broker.Broker {
 		return open(t, Options{Addresses: []string{server.Address}, Prefix: t.Name() + ":", Now: c.Now, Check: 200 * time.Millisecond})
@@ -32,6 +33,7 @@ func TestContract(t *testing.T) {
 
 // TestContractOfNodes runs the cases about several nodes.
 func TestContractOfNodes(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	brokertest.ExerciseCluster(t, func(t testing.TB, c *brokertest.Clock) func() broker.Broker {
 		return func() broker.Broker {
@@ -42,6 +44,7 @@ func TestContractOfNodes(t *testing.T) {
 
 // TestModel: what is in Redis outlives each of its nodes.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	brokertest.ExerciseModel(t, brokertest.Walk{Seeds: 20, Steps: 250, Survives: true, Shared: func(t testing.TB, c *brokertest.Clock) func() broker.Broker {
 		return func() broker.Broker {
@@ -52,6 +55,7 @@ func TestModel(t *testing.T) {
 
 // TestContractOfFaults breaks the server in the ways that every driver knows.
 func TestContractOfFaults(t *testing.T) {
+	t.Parallel()
 	fault := func(name string, loses bool, hurt func(s *redistest.Server) (mend func())) brokertest.Fault {
 		return brokertest.Fault{Name: name, Loses: loses, Start: func(t testing.TB) (func() broker.Broker, func() func()) {
 			s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")

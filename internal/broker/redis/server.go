@@ -83,7 +83,11 @@ func (b *Broker) connect(ctx context.Context) error {
 	if b.opts.Cluster {
 		c, err := rueidis.NewClient(b.option(b.opts.Addresses...))
 		if err != nil {
-			return fmt.Errorf("redis: connecting to the cluster: %w", err)
+			return fmt.Errorf("redis: connecting to the cluster: %w", b.reason(err))
+		}
+		if c.Mode() != rueidis.ClientModeCluster {
+			b.server.closing.Go(c.Close)
+			return fmt.Errorf("redis: %s is no Redis Cluster; remove cluster: true", strings.Join(b.opts.Addresses, ", "))
 		}
 		if modern(ctx, c) && !b.opts.old {
 			b.follows.sharded, b.publish = true, "SPUBLISH"
@@ -106,7 +110,7 @@ func (b *Broker) connect(ctx context.Context) error {
 			b.use(p)
 			return nil
 		}
-		errs = append(errs, fmt.Errorf("redis: %s: %w", address, err))
+		errs = append(errs, fmt.Errorf("redis: %s: %w", address, b.reason(err)))
 	}
 	return errors.Join(errs...)
 }
@@ -187,7 +191,7 @@ func (b *Broker) askSentinels(ctx context.Context) (string, error) {
 		if c != nil {
 			b.server.closing.Go(c.Close)
 		}
-		errs = append(errs, fmt.Errorf("redis: Sentinel %s: %w", address, err))
+		errs = append(errs, fmt.Errorf("redis: Sentinel %s: %w", address, b.reason(err)))
 	}
 	return "", errors.Join(errs...)
 }

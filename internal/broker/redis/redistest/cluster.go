@@ -48,21 +48,33 @@ func (c *Cluster) Addresses() []string {
 	return list
 }
 
-// AwaitWhole waits until every server that runs says that the cluster works, and
-// every replica among them has what its primary has.
+// AwaitWhole waits until every server says that the cluster works and knows three
+// replicas, and these have what their primaries have.
 func (c *Cluster) AwaitWhole() {
 	c.t.Helper()
-	for _, s := range c.Servers {
-		if !s.answers() {
-			continue
-		}
-		Await(c.t, 30*time.Second, "a cluster that works", func() bool {
+	Await(c.t, 30*time.Second, "a cluster that works", func() bool {
+		linked := 0
+		for _, s := range c.Servers {
 			state, err := s.Try("CLUSTER", "INFO")
 			info, err2 := s.Try("INFO", "replication")
-			return err == nil && err2 == nil && strings.Contains(state, "cluster_state:ok") &&
-				(strings.Contains(info, "role:master") || strings.Contains(info, "master_link_status:up"))
-		})
-	}
+			if err != nil || err2 != nil || !strings.Contains(state, "cluster_state:ok") {
+				return false
+			}
+			replicas := 0
+			for _, p := range s.peers() {
+				if p.primary != "" && !p.failed {
+					replicas++
+				}
+			}
+			if replicas != len(c.Servers)-3 {
+				return false
+			}
+			if strings.Contains(info, "role:slave") && strings.Contains(info, "master_link_status:up") {
+				linked++
+			}
+		}
+		return linked == len(c.Servers)-3
+	})
 }
 
 // peer is a server as another one knows it.

@@ -4,7 +4,9 @@ package redistest
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -191,7 +193,7 @@ func (s *Server) ask(args []string, read func(*bufio.Reader) error) error {
 			return err
 		}
 		if answer, err := readText(r); err != nil || answer != "+OK" {
-			return fmt.Errorf("AUTH: %s %w", answer, err)
+			return cmp.Or(err, errors.New(answer))
 		}
 	}
 	if err := write(c, args...); err != nil {

@@ -64,6 +64,7 @@ type room struct {
 	busy      int         // calls of the roster under way, which hold the room
 	size      int         // as counted in attendance.members
 	lingering int         // as counted in attendance.lingering
+	ear       *ear        // nil: nobody lingers
 	gone      bool        // no longer in the map
 }
 
@@ -160,6 +161,7 @@ func (a *attendance) release(r *room) {
 	a.members.Add(int64(r.Size() - r.size))
 	a.lingering.Add(int64(r.Lingering() - r.lingering))
 	r.size, r.lingering = r.Size(), r.Lingering()
+	a.listen(r)
 	if r.Empty() && r.busy == 0 {
 		r.gone = true
 		if r.timer != nil {

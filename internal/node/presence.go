@@ -119,11 +119,17 @@ func (a *attendance) lost(name string, members []broker.Member) {
 	}
 }
 
-// overhear looks for members of this node among those whom another one tells to
-// have left: it took this node for gone, and they go back in.
+// overhear takes from what other nodes tell what concerns this one's members. It
+// was taken for gone: those that others tell to have left go back in. A user has
+// come back on another node: nobody misses the one who lingers here.
 func (a *attendance) overhear(name string, e *channel.Entry) {
 	// Only a filter; most entries are not decoded.
-	if e.Binary() || !bytes.Contains(e.JSON(), []byte(`"action":"leave"`)) || !a.begin() {
+	if e.Binary() {
+		return
+	}
+	left := bytes.Contains(e.JSON(), []byte(`"action":"leave"`))
+	came := a.lingering.Load() > 0 && bytes.Contains(e.JSON(), []byte(`"action":"enter"`))
+	if !left && !came || !a.begin() {
 		return
 	}
 	// The driver may deliver what we are telling just now, with the room locked.
@@ -132,22 +138,33 @@ func (a *attendance) overhear(name string, e *channel.Entry) {
 		var told struct {
 			Data struct {
 				Action string
-				Member struct{ ID string }
+				Member struct{ ID, User string }
 			}
 		}
 		r := a.find(name)
 		if r == nil {
 			return
 		}
-		var m presence.Member
-		here := false
-		if json.Unmarshal(e.JSON(), &told) == nil && told.Data.Action == presence.Leave.String() {
-			m, here = r.Here(told.Data.Member.ID)
+		if json.Unmarshal(e.JSON(), &told) != nil {
+			a.release(r)
+			return
+		}
+		own, here := r.Here(told.Data.Member.ID)
+		switch {
+		case here && told.Data.Action == presence.Leave.String():
+			a.release(r)
+			a.put(r.name, own, ignore)
+			return
+		case told.Data.Action == presence.Enter.String() && !strings.HasPrefix(told.Data.Member.ID, a.node.name):
+			// Not one of our own, of whom the driver may tell us late.
+			if old, ok := r.Return(told.Data.Member.User); ok {
+				r.busy++
+				a.release(r)
+				a.remove(r, old, ignore)
+				return
+			}
 		}
 		a.release(r)
-		if here {
-			a.put(r.name, m, ignore)
-		}
 	}()
 }
 

@@ -331,6 +331,85 @@ func TestGraceIsWaitedFor(t *testing.T) {
 	})
 }
 
+// Who comes back to another node takes the place of the one who lingers as well:
+// watchers are told of the new one first, and nobody waits for the old one.
+func TestGraceEndsOnAnotherNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes, _ := halls(t, 2)
+		w := watch(t, nodes[1], "room")
+		for _, m := range []broker.Member{member("a", "ann"), member("b", "ben"), member("n", "")} {
+			if err := enter(t, nodes[0], m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.read(t)
+		for _, id := range []string{"a", "b"} {
+			if err := exit(t, nodes[0], id, 15*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		if n := nodes[0].Channels(); n != 1 {
+			t.Errorf("%d channels are followed where somebody lingers", n)
+		}
+		if err := enter(t, nodes[1], member("a2", "ann")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "ann comes back elsewhere", w.read(t), "enter a2, leave a")
+		if err := enter(t, nodes[1], member("n2", "")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "somebody comes", w.read(t), "enter n2")
+		expect(t, "in", ids(t, nodes[0]), "a2 b n n2")
+		time.Sleep(10 * time.Second)
+		expect(t, "ben does not come", w.read(t), "leave b")
+		if n := nodes[0].present.lingering.Load(); n != 0 || nodes[0].Present() != 1 {
+			t.Errorf("%d linger of %d", n, nodes[0].Present())
+		}
+		if n := nodes[0].Channels(); n != 0 {
+			t.Errorf("%d channels are followed for nobody", n)
+		}
+	})
+}
+
+// A driver gives a node what it tells itself as well, as Redis does, and late: that
+// is no news to it. Nobody goes back in, and nobody's place is taken.
+func TestToldBackToItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes, doors := halls(t, 1)
+		n, w := nodes[0], watch(t, nodes[0], "room")
+		a1, a2, a3 := member(n.Name()+"1", "ann"), member(n.Name()+"2", "ann"), member(n.Name()+"3", "ann")
+		for _, m := range []broker.Member{a1, a2} {
+			if err := enter(t, n, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := exit(t, n, a1.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := exit(t, n, a2.ID, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		w.read(t)
+		for _, m := range []broker.Member{a1, a2} {
+			for _, action := range []presence.Action{presence.Enter, presence.Update, presence.Leave} {
+				told := protocol.Message{Type: protocol.TypePresence, Channel: "room", Data: presence.AppendChange(nil, presence.Change{Action: action, Member: presence.Member(m)})}
+				doors[0].feed.Entry(presencePrefix+"room", "", channel.NewEntry(&told, true))
+			}
+		}
+		w.read(t)
+		expect(t, "still in", ids(t, n), a2.ID)
+		if n.Present() != 1 || n.present.lingering.Load() != 1 {
+			t.Errorf("%d present, %d linger", n.Present(), n.present.lingering.Load())
+		}
+		if err := enter(t, n, a3); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "ann comes back", w.read(t), "enter "+a3.ID+", leave "+a2.ID)
+		expect(t, "in at the end", ids(t, n), a3.ID)
+	})
+}
+
 // Mostly a user is back before the loss is noticed: then there is nobody to wait
 // for.
 func TestNoGraceForWhoIsHereAnyway(t *testing.T) {

@@ -2,10 +2,16 @@ package redis
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
+	"ringdown"
+	"ringdown/internal/auth"
 	"ringdown/internal/broker/redis/redistest"
 	"ringdown/protocol"
 )
@@ -62,5 +68,67 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	}
 	if list, err := b.Presence(t.Context(), "live:room"); err != nil || len(list) != 1 || string(list[0].Data) != `"ben"` {
 		t.Errorf("left: %v, %v", list, err)
+	}
+}
+
+const (
+	secret   = "a-secret-of-at-least-thirty-two-bytes!"
+	signedIn = `jwt: {secret: ` + secret + `, algorithm: HS256}`
+	grace    = 15 * time.Second // the default
+)
+
+// dialAs is dial for a user.
+func dialAs(t *testing.T, s *ringdown.Server, user string) *peer {
+	t.Helper()
+	token, err := auth.Sign(auth.JWT{Secret: []byte(secret)}, map[string]any{"sub": user, "exp": time.Now().Add(time.Hour).Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dialWith(t, s, "?token="+token)
+}
+
+// TestPresenceComesBackElsewhere: who loses the connection to one server, on
+// which nobody else is, and enters again on another takes the old member's place
+// there and then; whoever looks on sees the user all the time.
+func TestPresenceComesBackElsewhere(t *testing.T) {
+	r := redistest.Start(t)
+	options := "addresses: " + r.Address
+	a, b := serveAs(t, signedIn, options), serveAs(t, signedIn, options)
+	watcher, ann := dialAs(t, b, "ben"), dialAs(t, a, "ann")
+	watcher.subscribe("live:room")
+	ann.subscribe("live:room")
+	ann.send(`{"type":"presence","channel":"live:room","data":{"action":"enter"}}`)
+	action, old := watcher.told()
+	if action != "enter" {
+		t.Fatalf("ben was told %s", action)
+	}
+	if err := ann.conn.CloseNow(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Await(t, 10*time.Second, "the loss is noticed", func() bool {
+		resp, err := http.Get("http://" + a.Addr().String() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		return err == nil && strings.Contains(string(text), "\nringdown_connections 0\n")
+	})
+	http.DefaultClient.CloseIdleConnections()
+	begun := time.Now()
+	back := dialAs(t, b, "ann")
+	back.subscribe("live:room")
+	back.send(`{"type":"presence","channel":"live:room","data":{"action":"enter"}}`)
+	if action, id := watcher.told(); action != "enter" || id == old {
+		t.Fatalf("ben was told %s of %s", action, id)
+	}
+	if action, id := watcher.told(); action != "leave" || id != old {
+		t.Fatalf("ben was told %s of %s", action, id)
+	}
+	if took := time.Since(begun); took > grace/2 {
+		t.Errorf("the old member stayed for %v", took)
+	}
+	if list, err := a.Presence(t.Context(), "live:room"); err != nil || len(list) != 1 {
+		t.Errorf("in at the end: %v, %v", list, err)
 	}
 }

@@ -36,7 +36,14 @@ channels:
 // serve starts a server on what redis says of the broker.
 func serve(t *testing.T, redis string) *ringdown.Server {
 	t.Helper()
-	s, err := ringdown.New(ringdown.Options{Config: fmt.Appendf(nil, conf, redis), DrainWindow: time.Millisecond,
+	return serveAs(t, "anonymous: true", redis)
+}
+
+// serveAs starts a server with another auth.
+func serveAs(t *testing.T, auth, redis string) *ringdown.Server {
+	t.Helper()
+	text := strings.Replace(fmt.Sprintf(conf, redis), "anonymous: true", auth, 1)
+	s, err := ringdown.New(ringdown.Options{Config: []byte(text), DrainWindow: time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +69,12 @@ type peer struct {
 
 func dial(t *testing.T, s *ringdown.Server) *peer {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+s.Addr().String()+"/v1/ws", nil)
+	return dialWith(t, s, "")
+}
+
+func dialWith(t *testing.T, s *ringdown.Server, query string) *peer {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+s.Addr().String()+"/v1/ws"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

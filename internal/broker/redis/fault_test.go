@@ -176,6 +176,34 @@ func TestKilledSubscription(t *testing.T) {
 	redistest.Await(t, 10*time.Second, "made anew", func() bool { return a.Metrics().Reconnect.Load() > 0 })
 }
 
+// TestOverflow (E07): a node that reads too slowly is cut off by the server, and
+// reads from the log what it was not sent.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, "--client-output-buffer-limit", "pubsub", "64kb", "0", "0")
+	a, b := join(t, "a", settings(t, s.Address)), join(t, "b", settings(t, s.Address))
+	a.follow("c")
+	listeners := func() int { return strings.Count(s.Do("CLIENT", "LIST", "TYPE", "pubsub"), "id=") }
+	if n := listeners(); n != 2 {
+		t.Fatalf("%d connections listen", n)
+	}
+	large := `"` + strings.Repeat("x", 64<<10) + `"`
+	a.mu.Lock() // its feed stands still
+	sent := 0
+	for ; sent < 1000 && listeners() == 2; sent++ {
+		b.publish("c", large)
+	}
+	cut := listeners() < 2
+	a.mu.Unlock()
+	if !cut {
+		t.Fatalf("after %d messages the server sends still", sent)
+	}
+	if got := a.await("c", b.publish("c", `"end"`).Position); len(got) != sent+1 {
+		t.Errorf("heard %d of %d", len(got), sent+1)
+	}
+	t.Logf("cut off after %d messages of 64 KiB", sent)
+}
+
 // TestLostTail (E07): the last message of a channel never came by PUBLISH, and
 // nothing comes after it. The check finds it.
 func TestLostTail(t *testing.T) {

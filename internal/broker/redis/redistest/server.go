@@ -55,7 +55,7 @@ func prepare(t testing.TB, program string, args ...string) *Server {
 }
 
 func (s *Server) dial() (net.Conn, error) {
-	d := &net.Dialer{Timeout: time.Second}
+	d := &net.Dialer{Timeout: 5 * time.Second}
 	if s.tls != nil {
 		return tls.DialWithDialer(d, "tcp", s.Address, s.tls)
 	}
@@ -186,7 +186,7 @@ func (s *Server) ask(args []string, read func(*bufio.Reader) error) error {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	r := bufio.NewReader(c)
 	if s.password != "" {
 		if err := write(c, "AUTH", s.password); err != nil {

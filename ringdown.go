@@ -65,7 +65,8 @@ type Options struct {
 	// for the configuration's choice, which by default is the best there is.
 	Engine string
 	// StoreDir is the directory to keep messages in, in place of the configuration's
-	// store.dir. With neither, they are kept in memory until the server ends.
+	// store. Config without a store keeps them in memory until the server ends;
+	// ConfigFile without one keeps them in ringdown-data beside the file.
 	StoreDir string
 	Logger   *slog.Logger // default slog.Default()
 	// Registry receives the metrics that /metrics shows. Default: one of its own.

@@ -110,10 +110,11 @@ func fileProblem(err error) string {
 // loader is one run of reading.
 type loader struct {
 	report
-	opts  LoadOptions
-	dir   string // absolute, of the configuration file
-	files map[string]bool
-	conf  *Config
+	opts   LoadOptions
+	dir    string // absolute, of the configuration file
+	placed bool   // it is a file, and dir its own
+	files  map[string]bool
+	conf   *Config
 }
 
 func read(name string, src []byte, files []string, o LoadOptions) (*Config, error) {
@@ -121,6 +122,7 @@ func read(name string, src []byte, files []string, o LoadOptions) (*Config, erro
 		report: report{file: name, lines: strings.Split(string(src), "\n")},
 		opts:   o,
 		dir:    directory(name),
+		placed: len(files) > 0,
 		files:  make(map[string]bool),
 		conf:   &Config{Dev: o.Dev},
 	}
@@ -185,9 +187,9 @@ func (l *loader) file(f fields) {
 		c.Limits = limits.limits()
 	}
 	c.Redis = f.broker()
-	c.Store = f.store()
 	f.auth()
 	f.channels()
+	c.Store = f.store()
 }
 
 func (f fields) limits() session.Limits {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,6 +112,40 @@ func TestFull(t *testing.T) {
 }
 
 // TestNoGrace: 0s is not the default but none at all.
+// TestDefaultStore: a file whose channels keep messages has a place for them; what
+// is no file, keeps none, has a broker or says so has none.
+func TestDefaultStore(t *testing.T) {
+	const channels = "auth: {anonymous: true}\nchannels:\n  - name: orders\n    allow: {subscribe: anyone}\n"
+	const kept = channels + "    history: {messages: 10}\n"
+	dir := t.TempDir()
+	for _, c := range []struct{ text, want string }{
+		{channels, ""},
+		{kept, filepath.Join(dir, "ringdown-data")},
+		{channels + "    state: {for: 1h}\n", filepath.Join(dir, "ringdown-data")},
+		{kept + "store: {fsync: never}\n", filepath.Join(dir, "ringdown-data")},
+		{kept + "store: {memory: true}\n", ""},
+		{kept + "broker: {redis: {addresses: \"127.0.0.1:6379\"}}\n", ""},
+	} {
+		path := filepath.Join(dir, "ringdown.yaml")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(path, LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir := cmp.Or(got.Store, &store.Options{}).Dir; dir != c.want {
+			t.Errorf("%s\nis kept in %q, want %q", c.text, dir, c.want)
+		}
+	}
+	if got, err := Parse("ringdown.yaml", []byte(kept), LoadOptions{}); err != nil || got.Store != nil {
+		t.Errorf("what is no file: %v, kept in %v", err, got.Store)
+	}
+	if _, err := Parse("ringdown.yaml", []byte(kept+"store: {memory: true, dir: data}\n"), LoadOptions{}); err == nil {
+		t.Error("in memory and in a directory")
+	}
+}
+
 func TestNoGrace(t *testing.T) {
 	for text, want := range map[string]time.Duration{"presence: {grace: 0s}": -1, "presence: {}": 0, "presence:": 0, "listen: :1": 0} {
 		c, err := Parse("conf.yaml", []byte(text+"\nchannels: [{name: a, allow: {subscribe: anyone}}]\n"), LoadOptions{})

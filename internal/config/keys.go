@@ -63,7 +63,7 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "paths", shape: aListOfTexts, about: "further paths of the WebSocket, besides /v1/ws"},
 	{name: "auth", shape: aMapping, of: authKeys, about: "who may connect and call the REST API"},
 	{name: "broker", shape: aMapping, of: brokerKeys, about: "what several nodes share; without it there is one node"},
-	{name: "store", shape: aMapping, of: storeKeys, about: "where messages are kept; without it, in memory until the server ends"},
+	{name: "store", shape: aMapping, of: storeKeys, about: "where messages are kept; without it, in ringdown-data beside the file if any channel keeps some"},
 	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
 	{name: "limits", shape: aMapping, of: limitKeys, about: "what one connection may cost"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
@@ -103,7 +103,8 @@ var sentinelKeys = &object{"sentinel", []key{
 }}
 
 var storeKeys = &object{"store", []key{
-	{name: "dir", shape: aText, about: "directory of the store, of this server alone; it is made if need be"},
+	{name: "dir", shape: aText, preset: "ringdown-data", about: "directory of the store, of this server alone; it is made if need be"},
+	{name: "memory", shape: aBool, preset: "false", about: "keep messages in memory instead; they are gone when the server ends"},
 	{name: "fsync", shape: aText, words: []string{"always", "interval", "never"}, preset: "always", about: "when messages are on the disk: before they are acknowledged, every so often, or when the system likes"},
 	{name: "interval", shape: aDuration, min: int64(time.Millisecond), max: int64(time.Minute), preset: "100ms", about: "time between two syncs, with fsync: interval"},
 }}

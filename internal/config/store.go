@@ -2,20 +2,37 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 
+	"ringdown/internal/channel"
 	"ringdown/internal/store"
 )
 
-// store reads where messages are kept. Without the key they stay in memory.
+// defaultDir is where the messages are kept of a configuration file that does
+// not say it: a channel that promises a history keeps it through a restart.
+const defaultDir = "ringdown-data"
+
+// store reads where messages are kept; nil: in memory. It comes after the
+// channels.
 func (f fields) store() *store.Options {
 	s, ok := f.mapping("store")
 	if !ok {
-		return nil
+		if f.conf.Redis != nil || f.conf.Dev || !f.placed || !f.keeps() {
+			return nil
+		}
+		return &store.Options{Dir: filepath.Join(f.dir, defaultDir)}
 	}
 	o := &store.Options{Dir: s.text("dir"), Fsync: store.Fsync(s.text("fsync")), Interval: s.duration("interval")}
-	if n := s.node.child("dir"); n == nil {
-		f.fail(f.node.child("store").place, "name a directory for it, as in store: {dir: ./data}", "store has no dir")
-	} else if o.Dir != "" && !filepath.IsAbs(o.Dir) {
+	if s.boolean("memory") {
+		if s.node.child("dir") != nil || s.node.child("fsync") != nil || s.node.child("interval") != nil {
+			f.fail(f.node.child("store").place, "write store: {memory: true} or store: {dir: ./data}", "a store in memory has nothing else to say")
+		}
+		return nil
+	}
+	if o.Dir == "" {
+		o.Dir = defaultDir
+	}
+	if !filepath.IsAbs(o.Dir) {
 		o.Dir = filepath.Join(f.dir, o.Dir)
 	}
 	if f.conf.Redis != nil {
@@ -25,4 +42,9 @@ func (f fields) store() *store.Options {
 		f.warn(n.place, "write fsync: interval, or remove it", "interval has no meaning without fsync: interval")
 	}
 	return o
+}
+
+// keeps reports whether any channel keeps messages.
+func (f fields) keeps() bool {
+	return slices.ContainsFunc(f.conf.Channels, (*channel.Declaration).Kept)
 }

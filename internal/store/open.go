@@ -50,7 +50,7 @@ func (s *Store) path(name string) string { return s.fs.PathJoin(s.opts.Dir, name
 func (s *Store) lock() error {
 	for _, dir := range []string{s.opts.Dir, s.path(journalName)} {
 		if err := s.fs.MkdirAll(dir, 0o700); err != nil {
-			return err
+			return fmt.Errorf("%w; name a directory that can be made and written, as store: {dir: …}", err)
 		}
 	}
 	lock, err := s.fs.Lock(s.path(lockName))

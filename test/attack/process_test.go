@@ -83,6 +83,7 @@ auth:
   anonymous: %v
   jwt: {secret: env:JWT_SECRET, algorithm: HS256}
   keys: [env:API_KEY]
+store: {memory: true}
 channels:
   - name: live
     buffer: {messages: 512, bytes: 262144}

@@ -96,7 +96,12 @@ func newServer(t *testing.T, name, more string, args ...string) *server {
 
 func tail(s string) string { return s[max(0, len(s)-3000):] }
 
+// configure writes the configuration file. Where it names no store, messages are
+// kept in memory.
 func (s *server) configure(text string) {
+	if !strings.Contains(text, "store:") && !strings.Contains(text, "broker:") {
+		text += "store: {memory: true}\n"
+	}
 	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

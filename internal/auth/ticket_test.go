@@ -14,7 +14,7 @@ import (
 
 var annie = &Identity{User: "ann"}
 
-// TestTicketOnce: of many uses at once exactly one succeeds, and none after it.
+// TestTicketOnce (C03): of many uses at once exactly one succeeds, and none after it.
 func TestTicketOnce(t *testing.T) {
 	var tickets Tickets
 	for range 100 {

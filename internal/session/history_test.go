@@ -181,7 +181,7 @@ func TestHistoryOfBytes(t *testing.T) {
 	}
 }
 
-// TestHistoryFlood: who asks for page after page and does not read is kept
+// TestHistoryFlood (D10): who asks for page after page and does not read is kept
 // waiting, and costs a page.
 func TestHistoryFlood(t *testing.T) {
 	brokers(t, func(t *testing.T, o houseOptions) {

@@ -226,7 +226,7 @@ func TestFailedRead(t *testing.T) {
 	}
 }
 
-// TestLongRecovery: 100,000 messages (in the short form 20,000) are given in
+// TestLongRecovery (D10): 100,000 messages (in the short form 20,000) are given in
 // pages, in order, beside what is new.
 func TestLongRecovery(t *testing.T) {
 	total := 20_000

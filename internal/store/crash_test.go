@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestPowerLoss pulls the plug under load, many times: of what was not synced
+// TestPowerLoss (F02) pulls the plug under load, many times: of what was not synced
 // any part is on the disk or not, and every acknowledged message is there.
 func TestPowerLoss(t *testing.T) {
 	seeds := 40
@@ -100,7 +100,7 @@ func powerLoss(t *testing.T, seed uint64) {
 	verify(t, o)
 }
 
-// TestPowerLossUnsynced: where loss cannot be excluded, the epoch changes, and
+// TestPowerLossUnsynced (F03): where loss cannot be excluded, the epoch changes, and
 // the log has no holes.
 func TestPowerLossUnsynced(t *testing.T) {
 	for _, mode := range []Fsync{Interval, Never} {

@@ -168,7 +168,7 @@ func kind(name string) string {
 	return base
 }
 
-// TestDamage changes one bit, cuts the end off, or removes a file, everywhere in
+// TestDamage (F05) changes one bit, cuts the end off, or removes a file, everywhere in
 // a store. Whatever it is, either everything acknowledged is served, or somebody
 // is told: a wrong or a missing message is never passed over.
 func TestDamage(t *testing.T) {

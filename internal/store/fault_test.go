@@ -44,7 +44,7 @@ func (f *faults) MaybeError(op errorfs.Op) error {
 
 var writes = []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpCreate, errorfs.OpFilePreallocate}
 
-// TestWriteFails: while the journal cannot be written, publications are refused
+// TestWriteFails (F04): while the journal cannot be written, publications are refused
 // and can be tried again, and reads go on; afterwards all goes on without a hole.
 func TestWriteFails(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
@@ -86,7 +86,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestSyncFailsOnce: one fsync that fails ends all writing. What was not
+// TestSyncFailsOnce (F06): one fsync that fails ends all writing. What was not
 // acknowledged may be there or not; what was, is.
 func TestSyncFailsOnce(t *testing.T) {
 	fs := vfs.NewMem()

@@ -13,7 +13,7 @@ import (
 	"ringdown/protocol"
 )
 
-// TestFullDisk fills a small file system: publications are refused and can be
+// TestFullDisk (F04) fills a small file system: publications are refused and can be
 // tried again, reads go on, and once there is room all goes on. Nothing that was
 // acknowledged is lost.
 func TestFullDisk(t *testing.T) {

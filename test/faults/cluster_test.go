@@ -32,7 +32,7 @@ func (s *story) whole() {
 	s.judge()
 }
 
-// TestRollingRestart: each of three nodes is told to end and started again, one
+// TestRollingRestart (G02): each of three nodes is told to end and started again, one
 // after the other, under load.
 func TestRollingRestart(t *testing.T) {
 	all := nodes(t, redistest.Start(t), 3)
@@ -64,7 +64,7 @@ func TestKillNode(t *testing.T) {
 	s.whole()
 }
 
-// TestPauseNode: a node stands still while the others go on, and then takes up
+// TestPauseNode (G05): a node stands still while the others go on, and then takes up
 // again where it was.
 func TestPauseNode(t *testing.T) {
 	all := nodes(t, redistest.Start(t), 2)

@@ -14,7 +14,7 @@ func embedded() history.Policy { return history.Policy{Store: "embedded, fsync a
 
 func storeIn(dir string) string { return fmt.Sprintf("store: {dir: %q, fsync: always}\n", dir) }
 
-// TestStoreKill: the server is killed at random moments under load, and comes
+// TestStoreKill (F01): the server is killed at random moments under load, and comes
 // back with every log as it was: nobody is told of a loss.
 func TestStoreKill(t *testing.T) {
 	srv := newServer(t, "server", storeIn(t.TempDir()))

@@ -41,7 +41,7 @@ func TestCorrectSystemPasses(t *testing.T) {
 	}
 }
 
-// TestPlantedBugs: each bug is found by the invariants that are meant for it,
+// TestPlantedBugs (H06): each bug is found by the invariants that are meant for it,
 // and by no other.
 func TestPlantedBugs(t *testing.T) {
 	for _, c := range []struct{ bug, invariants string }{

@@ -123,6 +123,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+// TestNginx (A12): every transport works through it, TLS included, configured as
+// the documents say.
 func TestNginx(t *testing.T) {
 	p := start(t, "nginx", func(dir, address string, nodes [2]*node) []string {
 		server := snippet(t, "nginx", "listen 443", "listen "+address, "10.0.0.1:8000", nodes[0].addr, "10.0.0.2:8000", nodes[1].addr,
@@ -137,6 +139,7 @@ func TestNginx(t *testing.T) {
 	p.everything()
 }
 
+// TestHAProxy (A12) is the same.
 func TestHAProxy(t *testing.T) {
 	p := start(t, "haproxy", func(dir, address string, nodes [2]*node) []string {
 		write(t, dir+"/haproxy.cfg", snippet(t, "haproxy", "bind :443", "bind "+address, "10.0.0.1:8000", nodes[0].addr, "10.0.0.2:8000", nodes[1].addr,

@@ -27,7 +27,7 @@ type reporter interface {
 
 type swich = atomic.Bool
 
-// TestCluster: three nodes on one store. Clients come and go, read slowly, and
+// TestCluster (H04): three nodes on one store. Clients come and go, read slowly, and
 // find another node each time; ways to the store take their time, break, and fall
 // silent; nodes are stopped and killed; logs are lost and begin a new epoch.
 func TestCluster(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// each runs a scenario over every transport, on a server of its own, and wants
-// the same history of all.
+// each (A11) runs a scenario over every transport, on a server of its own, and
+// wants the same history of all.
 func each(t *testing.T, scenario func(t *testing.T, w *world, kind string) []string) {
 	histories := map[string][]string{}
 	for _, kind := range kinds {

@@ -29,7 +29,7 @@ type Walk struct {
 // log, and how.
 type step [4]byte
 
-// ExerciseModel does random things to a driver and holds every answer, and what
+// ExerciseModel (H05) does random things to a driver and holds every answer, and what
 // the feed is given, against a simple model of it. A walk that goes wrong is
 // tried again with less and less of its steps, and what is left is printed.
 func ExerciseModel(t *testing.T, w Walk) {

@@ -34,6 +34,4 @@ var walk = brokertest.Walk{Seeds: 10, Steps: 250, Survives: true, Shared: func(t
 
 func TestModel(t *testing.T) { brokertest.ExerciseModel(t, walk) }
 
-func FuzzModel(f *testing.F) { brokertest.FuzzModel(f, walk) }
-
 func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }

@@ -32,7 +32,7 @@ const (
 	killPublishers = 16
 )
 
-// TestKill kills a server under load, again and again, with SIGKILL: every message
+// TestKill (F01, F03) kills a server under load, again and again, with SIGKILL: every message
 // that was acknowledged or delivered is there afterwards, at its offset, and the
 // epoch is the same. With fsync: interval the epoch changes.
 func TestKill(t *testing.T) {

@@ -153,7 +153,7 @@ func told(t *testing.T, in *bufio.Reader) string {
 	}
 }
 
-// TestStream reads the bytes of a stream, line by line, and the heartbeat.
+// TestStream (A09) reads the bytes of a stream, line by line, and the heartbeat.
 func TestStream(t *testing.T) {
 	protocols(t, func(t *testing.T, http2 bool) {
 		h := newHouse(t, http2, Options{Heartbeat: 200 * time.Millisecond})

@@ -40,8 +40,8 @@ $(GOLANGCI):
 	@echo "building golangci-lint $(GOLANGCI_VERSION), once; this takes some minutes"
 	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
-unit: ## all Go tests with the race detector, in random order
-	@set -o pipefail; go test -race -shuffle=on -timeout 15m -json $(PACKAGES) | go run ./scripts/testsummary
+unit: ## all Go tests with the race detector, in random order; what fails is tried once more and listed
+	@go test -race -shuffle=on -timeout 15m -json $(PACKAGES) | go run ./scripts/testsummary -again 'go test -race -count=1 -timeout 15m -json'
 
 fuzz: ## every fuzz target for FUZZTIME (3s)
 	scripts/fuzz.sh $(FUZZTIME)

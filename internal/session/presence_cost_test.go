@@ -78,34 +78,39 @@ func TestPresenceBurstIsOneWrite(t *testing.T) {
 	}
 }
 
-// BenchmarkPresenceEnter is one who comes into a room of 10,000 and goes again,
+// BenchmarkPresenceEnter is one who comes into a room of that many and goes again,
 // beside so many who watch. The whole rate is measured, up to the last write: so
-// what it costs each watcher is a share of a batch.
+// what it costs each watcher is a share of a batch, and what it costs the server
+// does not grow with the members.
 func BenchmarkPresenceEnter(b *testing.B) {
-	for _, n := range []int{1, 100, 1000} {
-		b.Run(fmt.Sprint(n, "-watchers"), func(b *testing.B) {
-			h := presenceHouse(b, houseOptions{})
-			crowd(h, 10_000, "chat:1")
-			time.Sleep(presence.LongestWindow + 100*time.Millisecond)
-			list := watchers(h, n, "chat:1")
-			var writes, bytes int64
-			for _, w := range list {
-				writes, bytes = writes-w.writes.Load(), bytes-w.bytes.Load()
-			}
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				m := broker.Member{ID: fmt.Sprint("new", i), User: "ann"}
-				h.node.Enter("chat:1", m, func(error) {})
-				h.node.Exit("chat:1", m.ID, 0, func(error) {})
-				i++
-			}
-			h.settle()
-			for _, w := range list {
-				writes, bytes = writes+w.writes.Load(), bytes+w.bytes.Load()
-			}
-			b.ReportMetric(float64(writes)/float64(i)/float64(n), "writes/op/watcher")
-			b.ReportMetric(float64(bytes)/float64(i)/float64(n), "B/op/watcher")
-		})
+	for _, members := range []int{1000, 10_000} {
+		for _, n := range []int{1, 100, 1000} {
+			b.Run(fmt.Sprintf("%d-members/%d-watchers", members, n), func(b *testing.B) { benchmarkEnter(b, members, n) })
+		}
 	}
+}
+
+func benchmarkEnter(b *testing.B, members, n int) {
+	h := presenceHouse(b, houseOptions{})
+	crowd(h, members, "chat:1")
+	time.Sleep(presence.LongestWindow + 100*time.Millisecond)
+	list := watchers(h, n, "chat:1")
+	var writes, bytes int64
+	for _, w := range list {
+		writes, bytes = writes-w.writes.Load(), bytes-w.bytes.Load()
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		m := broker.Member{ID: fmt.Sprint("new", i), User: "ann"}
+		h.node.Enter("chat:1", m, func(error) {})
+		h.node.Exit("chat:1", m.ID, 0, func(error) {})
+		i++
+	}
+	h.settle()
+	for _, w := range list {
+		writes, bytes = writes+w.writes.Load(), bytes+w.bytes.Load()
+	}
+	b.ReportMetric(float64(writes)/float64(i)/float64(n), "writes/op/watcher")
+	b.ReportMetric(float64(bytes)/float64(i)/float64(n), "B/op/watcher")
 }

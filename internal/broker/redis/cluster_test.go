@@ -105,16 +105,15 @@ func share(t *testing.T, c *redistest.Cluster, old bool) {
 func moves(t *testing.T, c *redistest.Cluster, old bool) {
 	a, b, names := pair(t, c, old, 8)
 	l := publishTo(names, a, b)
-	rounds := 1
-	if os.Getenv("RINGDOWN_LONG") != "" {
-		rounds = 30
-	}
 	primaries := c.Primaries()
-	for range rounds {
+	for end := time.Now().Add(span(0)); ; {
 		for _, name := range names {
 			slot := c.Slot(a.base(name))
 			owner, _ := c.Owner(slot)
 			c.Move(slot, primaries[(slices.Index(primaries, owner)+1)%len(primaries)], 2*time.Millisecond)
+		}
+		if time.Now().After(end) {
+			break
 		}
 	}
 	c.AwaitWhole()

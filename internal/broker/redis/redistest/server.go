@@ -221,7 +221,7 @@ func readText(r *bufio.Reader) (string, error) {
 	line = strings.TrimSuffix(line, "\r\n")
 	n, err := strconv.Atoi(strings.TrimPrefix(line, "$"))
 	if err != nil || !strings.HasPrefix(line, "$") || n < 0 {
-		return line, nil //nolint:nilerr // it is no text
+		return line, nil // it is no text
 	}
 	text := make([]byte, n+2)
 	if _, err := io.ReadFull(r, text); err != nil {

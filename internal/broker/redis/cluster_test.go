@@ -36,7 +36,7 @@ func TestCluster(t *testing.T) {
 func pair(t *testing.T, c *redistest.Cluster, old bool, channels int) (a, b *node, names []string) {
 	t.Helper()
 	o := settings(t, c.Addresses()...)
-	o.Cluster, o.old, o.Timeout = true, old, time.Second
+	o.Cluster, o.old, o.Timeout = true, old, 2*time.Second
 	a, b = join(t, "a", o), join(t, "b", o)
 	for i := range channels {
 		names = append(names, fmt.Sprint("c:", i))

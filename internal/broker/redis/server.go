@@ -89,7 +89,7 @@ func (b *Broker) connect(ctx context.Context) error {
 			b.server.closing.Go(c.Close)
 			return fmt.Errorf("redis: %s is no Redis Cluster; remove cluster: true", strings.Join(b.opts.Addresses, ", "))
 		}
-		if modern(ctx, c) && !b.opts.old {
+		if b.modern(ctx, c) && !b.opts.old {
 			b.follows.sharded, b.publish = true, "SPUBLISH"
 		}
 		b.use(&primary{client: c})

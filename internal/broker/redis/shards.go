@@ -232,27 +232,37 @@ func (b *Broker) stray(l *listener, topics ...string) {
 	}
 }
 
-// modern reports whether all servers of a Cluster know SPUBLISH.
-func modern(ctx context.Context, c rueidis.Client) bool {
-	known := false
-	for _, node := range c.Nodes() {
-		info, err := node.Do(ctx, node.B().Info().Section("server").Build()).ToString()
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(info) {
-			version, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:")
-			if !ok {
-				continue
-			}
-			major, _, _ := strings.Cut(version, ".")
-			if n, err := strconv.Atoi(major); err != nil || n < 7 {
-				return false
-			}
-			known = true
+// modern reports whether all servers of a Cluster that answer know SPUBLISH.
+func (b *Broker) modern(ctx context.Context, c rueidis.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout/2)
+	defer cancel()
+	nodes := c.Nodes()
+	majors := make(chan int, len(nodes))
+	for _, node := range nodes {
+		b.work.Go(func() { majors <- major(ctx, node) })
+	}
+	known, all := false, true
+	for range nodes {
+		n := <-majors
+		known, all = known || n > 0, all && (n == 0 || n >= 7)
+	}
+	return known && all
+}
+
+// major returns the major version of a server; 0 if it does not answer.
+func major(ctx context.Context, node rueidis.Client) int {
+	info, err := node.Do(ctx, node.B().Info().Section("server").Build()).ToString()
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(info) {
+		if version, ok := strings.CutPrefix(line, "redis_version:"); ok {
+			first, _, _ := strings.Cut(version, ".")
+			n, _ := strconv.Atoi(first)
+			return max(n, 1)
 		}
 	}
-	return known
+	return 1
 }
 
 // slotOf returns the slot of a topic, or of keys that begin with it: the CRC16

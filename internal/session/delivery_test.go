@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringdown/internal/channel"
+	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
@@ -59,6 +60,69 @@ func TestFanOut(t *testing.T) {
 	if n := h.server.Metrics().Deliveries.Load(); n != 151+1500 {
 		t.Errorf("%d deliveries", n)
 	}
+}
+
+// TestJoinWhileSwept: nobody is passed over when others join while a batch goes
+// round that has grown on its way. When they join is tried in all turns of the
+// loop that a round takes.
+func TestJoinWhileSwept(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	var all []*client
+	for range 3 * sweepStep {
+		all = append(all, h.subscribed("ann", "kept"))
+	}
+	at := make([]uint64, len(all))
+	look := func() {
+		t.Helper()
+		h.settle()
+		for n, c := range all {
+			at[n] = run(t, at[n], c.messages())
+		}
+	}
+	for grow := range 4 {
+		for join := range 4 {
+			newcomers := make([]*client, 40)
+			for n := range newcomers {
+				newcomers[n] = h.welcomed("bob")
+			}
+			done := make(chan struct{})
+			var head uint64
+			publish := func() { head = h.publish("kept", "e", "", "1").Position.Offset }
+			publish()
+			h.turns(grow, func() {
+				publish()
+				h.turns(join, func() {
+					for _, c := range newcomers {
+						c.x.Message(&protocol.Message{Type: "subscribe", Channel: "kept"})
+					}
+					close(done)
+				})
+			})
+			<-done
+			for _, c := range newcomers {
+				all, at = append(all, c), append(at, c.one().Offset)
+			}
+			look()
+			publish()
+			look()
+			for n, end := range at {
+				if end != head {
+					t.Fatalf("reader %d is at %d of %d", n, end, head)
+				}
+			}
+		}
+	}
+}
+
+// turns runs fn on the loop, so many turns from now.
+func (h *house) turns(n int, fn func()) {
+	h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) {
+		if n == 0 {
+			fn()
+			return
+		}
+		h.turns(n-1, fn)
+	}))
 }
 
 func TestFrom(t *testing.T) {

@@ -98,6 +98,10 @@ func (g *group) add(x *Session, p placement, pc *pacer) (at int) {
 		sub: int32(len(x.subs) - 1), form: x.link.Form(), state: p.state,
 	})
 	g.channel.AddSubscribers(1)
+	if g.sweep != nil {
+		// The round has become longer by one, wherever in it the sweep is.
+		g.sweep.left++
+	}
 	return at
 }
 
@@ -284,6 +288,13 @@ func (s *sweep) serve(m *member) int {
 	}
 	from := m.cursor
 	if from.Seq >= s.batch.To.Seq {
+		return 0
+	}
+	if from.Seq < s.batch.From.Seq {
+		// It was passed over in the round before, which must not happen; it is
+		// given what it lacks, and not the rest alone.
+		m.state = lagging
+		m.session.schedule()
 		return 0
 	}
 	if m.link.Blocked() {

@@ -135,7 +135,7 @@ var limitKeys = &object{"limits", []key{
 	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections of this node; 0 is what the file descriptors allow"},
 	{name: "channels_per_node", shape: aNumber, min: 1, max: 100_000_000, preset: "1000000", about: "channels that this node follows or keeps"},
 	{name: "recoveries", shape: aNumber, min: 1, max: 10_000, preset: "64", about: "pages read at a time, for who comes back, from a store that is not in memory"},
-	{name: "handshakes_per_second", shape: aNumber, min: 1, max: 1_000_000, preset: "5000", about: "connections let in, at even distances; two seconds' worth wait their turn, and others are told when to come back (503)"},
+	{name: "handshakes_per_second", shape: aNumber, min: 1, max: 1_000_000, preset: "2500", about: "connections let in, at even distances; four seconds' worth wait their turn, and others are told when to come back (503)"},
 	{name: "auth_timeout", shape: aDuration, min: int64(100 * time.Millisecond), max: int64(time.Minute), preset: "5s", about: "time from the opening to a token"},
 }}
 

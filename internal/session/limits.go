@@ -18,7 +18,7 @@ type Limits struct {
 	BadMessages               int           // undecodable messages before close 4000. Default 10
 	Connections               int           // on this node. Default 0
 	ChannelsPerNode           int           // followed or kept on this node. Default 1,000,000
-	HandshakesPerSecond       int           // let in on this node; two seconds' worth wait their turn. Default 5,000
+	HandshakesPerSecond       int           // let in on this node; four seconds' worth wait their turn. Default 2,500
 	Recoveries                int           // pages read at a time from a store that is not in memory. Default 64
 	AuthTimeout               time.Duration // from open to a token. Default 5 s
 	Presences                 int           // channels that one connection is a member of. Default 32
@@ -42,7 +42,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.BadMessages, 10)
 	def(&l.ChannelsPerNode, 1_000_000)
 	def(&l.Recoveries, 64)
-	def(&l.HandshakesPerSecond, 5_000)
+	def(&l.HandshakesPerSecond, 2_500)
 	def(&l.Presences, 32)
 	def(&l.PresenceData, 4_096)
 	if l.AuthTimeout <= 0 {

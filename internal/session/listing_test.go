@@ -154,7 +154,7 @@ func (b *heldBroker) Append(p *broker.Publication, d broker.Done) {
 	}()
 }
 
-// TestHandshakeRate: so many a second are let in, at even distances. Two
+// TestHandshakeRate: so many a second are let in, at even distances. Four
 // seconds' worth wait their turn, and those behind them are told to come back, at
 // different times.
 func TestHandshakeRate(t *testing.T) {
@@ -180,7 +180,7 @@ func TestHandshakeRate(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		mu.Lock()
 		defer mu.Unlock()
-		if len(turns) != 21 || len(refused) < 40 {
+		if len(turns) != 41 || len(refused) < 30 {
 			t.Errorf("%d of 100 were let in, and there are %d different times to come back", len(turns), len(refused))
 		}
 		for n, at := range turns {

@@ -119,7 +119,7 @@ func (s *Server) Authenticate(ctx context.Context, token string) (*auth.Identity
 
 // The turns of handshakes.
 const (
-	turnWait  = 2 * time.Second  // the longest wait, which costs the memory of a request
+	turnWait  = 4 * time.Second  // the longest wait, which costs the memory of a request
 	turnSlack = time.Millisecond // it may come before its turn: timers are no more exact
 )
 

@@ -32,8 +32,9 @@ const (
 
 // start runs a server until stop, and waits until it listens. It has to be called
 // on the locked main thread: the server dies with that, and inherits its CPU.
-func start(s server, pin bool) (*child, error) {
+func start(s server, pin bool, env ...string) (*child, error) {
 	c := &child{cmd: exec.Command(s.argv[0], s.argv[1:]...), ended: make(chan struct{})}
+	c.cmd.Env = append(os.Environ(), env...)
 	c.cmd.Stderr = &c.stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := c.cmd.StdoutPipe()
@@ -41,7 +42,7 @@ func start(s server, pin bool) (*child, error) {
 		return nil, err
 	}
 	if pin {
-		c.cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+		c.cmd.Env = append(c.cmd.Env, "GOMAXPROCS=1")
 		if err := runOn(serverCPU); err != nil {
 			return nil, err
 		}

@@ -86,7 +86,7 @@ func (t *tournament) play(ctx context.Context) ([]record, error) {
 func (t *tournament) match(ctx context.Context, s load.Scenario, srv server) (*load.Result, float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
-	c, err := start(srv, t.pin)
+	c, err := start(srv, t.pin, "RINGDOWN_BENCH_SCENARIO="+s.Name)
 	if err != nil {
 		return nil, 0, err
 	}

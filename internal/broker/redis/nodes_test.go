@@ -160,7 +160,7 @@ func (n *node) got(name string) []heard {
 // that it was told every offset of every epoch once, in order.
 func (n *node) await(name string, to protocol.Position) []heard {
 	n.t.Helper()
-	redistest.Await(n.t, 15*time.Second, fmt.Sprintf("%s at %v, but %v", name, to, n.got(name)), func() bool {
+	redistest.Await(n.t, time.Minute, fmt.Sprintf("%s at %v, but %v", name, to, n.got(name)), func() bool {
 		got := n.got(name)
 		return len(got) > 0 && got[len(got)-1].epoch == to.Epoch && got[len(got)-1].offset >= to.Offset
 	})

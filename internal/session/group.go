@@ -78,6 +78,9 @@ func (g *group) followed(c *node.Channel, err error) {
 		delete(g.hub.groups, g.name)
 	} else {
 		g.channel = c
+		// A nudge that came before was not answered. What it was about is in the
+		// position already; left standing, it would keep all later ones away.
+		g.dirty.Store(false)
 		_, g.swept = c.Position()
 		g.era = c.Era()
 	}

@@ -129,6 +129,11 @@ func (g *group) pull(at int) bool {
 		limit = pacedBytes
 	}
 	if gap := g.channel.Fill(b, m.cursor, limit, true); gap != nil {
+		if !g.fresh() {
+			// The group hears of the epoch first. Otherwise it would tell this member
+			// again, whose cursor may be of the new epoch already.
+			return true
+		}
 		if g.watch() {
 			return g.relist(at)
 		}

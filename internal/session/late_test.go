@@ -18,6 +18,7 @@ type lateBroker struct {
 	delay  time.Duration // of a read; default 1 ms
 	prompt bool          // publications are answered at once
 	early  bool          // what a read answers is what was there when it began
+	follow chan struct{} // nothing is followed before it is closed; nil: at once
 
 	reads, now, most atomic.Int32 // read in all, at a time, at most at a time
 	fail             atomic.Int32 // so many reads that come next fail
@@ -44,7 +45,14 @@ func (l late) Appended(p *broker.Publication, r broker.Receipt, err error) {
 
 func (b *lateBroker) Follow(name string, d *channel.Declaration, ready func(protocol.Position, error)) {
 	b.Broker.Follow(name, d, func(p protocol.Position, err error) {
-		time.AfterFunc(time.Millisecond, func() { ready(p, err) })
+		if b.follow == nil {
+			time.AfterFunc(time.Millisecond, func() { ready(p, err) })
+			return
+		}
+		go func() {
+			<-b.follow
+			ready(p, err)
+		}()
 	})
 }
 

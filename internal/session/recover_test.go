@@ -9,6 +9,7 @@ import (
 
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
+	"ringdown/internal/node"
 	"ringdown/protocol"
 )
 
@@ -144,6 +145,55 @@ func TestStaleRead(t *testing.T) {
 	release()
 	for at := c.next().Offset; at < 80; {
 		at = run(t, at, []protocol.Message{c.next()})
+	}
+}
+
+// TestNudgedTooEarly: a message that comes after the store's answer to a follow
+// and before the loop has heard of it is in the position that the loop is told,
+// and keeps nobody from hearing of the next.
+func TestNudgedTooEarly(t *testing.T) {
+	late := &lateBroker{Broker: memory.New(memory.Options{}), prompt: true, follow: make(chan struct{})}
+	h := newHouse(t, houseOptions{broker: late})
+	target, err := h.node.Resolve("short")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Who asked first is answered first, and keeps the loop's answer waiting.
+	first, got := make(nudged, 10), make(chan *node.Channel, 1)
+	h.node.Follow("short", target, first, func(c *node.Channel, err error) {
+		if err == nil {
+			h.publish("short", "e", "", "1")
+			<-first
+			h.settle()
+		}
+		got <- c
+	})
+	c := h.welcomed("ann")
+	c.send(`{"type":"subscribe","channel":"short","id":1}`)
+	close(late.follow)
+	shared := <-got
+	if shared == nil {
+		t.Fatal("not followed")
+	}
+	defer shared.Leave(first)
+	if m := c.next(); m.Type != protocol.TypeSubscribed || m.Offset != 1 {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+	for range 3 {
+		h.publish("short", "e", "", "2")
+		h.settle()
+	}
+	if list := c.messages(); len(list) != 3 {
+		t.Errorf("given %s, want three messages", show(list))
+	}
+}
+
+type nudged chan struct{}
+
+func (n nudged) Nudge() {
+	select {
+	case n <- struct{}{}:
+	default:
 	}
 }
 

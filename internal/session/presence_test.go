@@ -219,6 +219,40 @@ func TestPresenceIsToldToThoseWhoWatch(t *testing.T) {
 	})
 }
 
+// TestPresenceIsToldFromTheAnswerOn: who has the answer to a subscribe misses no
+// change that comes after it, however long the store takes; and a subscribe that
+// is refused leaves nothing behind.
+func TestPresenceIsToldFromTheAnswerOn(t *testing.T) {
+	late := &lateBroker{Broker: memory.New(memory.Options{}), prompt: true}
+	h := presenceHouse(t, houseOptions{broker: late})
+	for n := range 20 {
+		name := fmt.Sprint("chat:", n)
+		c := h.subscribed("ann", name)
+		entered := make(chan error, 1)
+		h.node.Enter(name, broker.Member{ID: "x", User: "ben"}, func(err error) { entered <- err })
+		if err := <-entered; err != nil {
+			t.Fatal(err)
+		}
+		if got := says(t, c.next()); got != "enter ben" {
+			t.Error(got)
+		}
+	}
+	epoch := h.publish("chat:a", "e", "", "1").Position.Epoch
+	late.fail.Store(1)
+	c := h.welcomed("ann")
+	if m := c.since("chat:a", epoch, 0); code(t, m) != protocol.CodeUnavailable {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+	h.do(func() {
+		if len(c.x.subs) != 0 {
+			t.Errorf("%d memberships are left", len(c.x.subs))
+		}
+	})
+	if m := c.since("chat:a", epoch, 0); m.Type != protocol.TypeSubscribed {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+}
+
 func TestPresenceEndsWithTheSubscription(t *testing.T) {
 	each(t, func(t *testing.T, o houseOptions) {
 		h := presenceHouse(t, o)

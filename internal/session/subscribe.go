@@ -136,23 +136,52 @@ func (x *Session) mayFollow(r *request) (node.Target, error) {
 	return t, x.permit(channel.OpSubscribe, r.channel, "", t)
 }
 
-// follow joins the channel's group and then places the subscription.
+// follow joins the channel's group and then places the subscription. Whoever may
+// see the channel's members follows the log of them first: what changes after
+// subscribed was answered is told.
 func (x *Session) follow(r *request, t node.Target) {
-	at := func(g *group, err error) {
+	if !x.mayWatch(r.channel, t) {
+		x.join(r, t)
+		return
+	}
+	log, target := node.PresenceLog(r.channel)
+	x.withGroup(log, target, func(g *group, err error) {
 		if err != nil {
 			x.fail(r.id, r.channel, err)
 			return
 		}
+		_, head := g.channel.Position()
+		g.add(x, placement{cursor: head, state: held}, nil)
+		x.join(r, t)
+	})
+}
+
+func (x *Session) join(r *request, t node.Target) {
+	x.withGroup(r.channel, t, func(g *group, err error) {
+		if err != nil {
+			x.decline(r, err)
+			return
+		}
 		x.place(g, r)
-	}
-	if g := x.hub.groups[r.channel]; g != nil && g.channel != nil {
-		at(g, nil)
+	})
+}
+
+// withGroup waits for the group of a channel.
+func (x *Session) withGroup(name string, t node.Target, ready func(g *group, err error)) {
+	if g := x.hub.groups[name]; g != nil && g.channel != nil {
+		ready(g, nil)
 		return
 	}
 	resume := x.suspend()
-	x.hub.group(r.channel, t, func(g *group, err error) {
-		resume(func() { at(g, err) })
+	x.hub.group(name, t, func(g *group, err error) {
+		resume(func() { ready(g, err) })
 	})
+}
+
+// decline answers a subscription that cannot be made after all.
+func (x *Session) decline(r *request, err error) {
+	x.unwatch(r.channel)
+	x.fail(r.id, r.channel, err)
 }
 
 // placement is where a subscription begins.
@@ -277,7 +306,7 @@ const (
 // placeLater tries again in a moment.
 func (x *Session) placeLater(g *group, r *request) {
 	if r.waited++; r.waited > laterTicks {
-		x.fail(r.id, r.channel, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: time.Second,
+		x.decline(r, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: time.Second,
 			Message: "this node has not heard from its store for a while; try again"})
 		return
 	}
@@ -308,7 +337,7 @@ func (x *Session) whileMaking(g *group, r *request, a ask, t node.Target, done f
 			return
 		}
 		done(p)
-	}, func(err error) { x.fail(r.id, r.channel, err) })
+	}, func(err error) { x.decline(r, err) })
 }
 
 // begin answers and makes the subscription.
@@ -361,7 +390,7 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 	case p.state == lagging:
 		x.schedule()
 	}
-	x.watchPresence(g.name, g.channel.Target(), true)
+	x.beginWatch(g.name, g.channel.Target())
 }
 
 // unsubscribe ends a subscription.

@@ -26,15 +26,38 @@ func (x *Session) watching(name string) int {
 	return -1
 }
 
-// watchPresence makes x a watcher of a channel that it has subscribed to, if it
-// may be. With wait the session waits until it is one, so that the list it asks
-// for next is older than the changes that it is told.
-func (x *Session) watchPresence(name string, t node.Target, wait bool) {
-	if !t.Declaration.Presence || x.closed || x.mayPresence(name, t) != nil {
+// mayWatch reports whether x is to be told of a channel's members.
+func (x *Session) mayWatch(name string, t node.Target) bool {
+	return t.Declaration.Presence && x.mayPresence(name, t) == nil
+}
+
+// beginWatch goes on to tell x, that has subscribed, of a channel's members.
+func (x *Session) beginWatch(name string, t node.Target) {
+	if x.closed {
+		return
+	}
+	i := x.watching(name)
+	if !x.mayWatch(name, t) { // any more
+		x.unwatch(name)
+		return
+	}
+	if i < 0 {
+		x.watchPresence(name, t)
+		return
+	}
+	g := x.subs[i].group
+	_, g.members[x.subs[i].member].cursor = g.channel.Position()
+	x.holdWatch(name, false)
+}
+
+// watchPresence makes x a watcher of a channel that it is subscribed to, as soon
+// as the log is followed.
+func (x *Session) watchPresence(name string, t node.Target) {
+	if !x.mayWatch(name, t) {
 		return
 	}
 	log, target := node.PresenceLog(name)
-	at := func(g *group, err error) {
+	x.hub.group(log, target, func(g *group, err error) {
 		switch {
 		case x.closed || x.find(name) < 0 || x.watching(name) >= 0:
 		case err != nil:
@@ -43,23 +66,14 @@ func (x *Session) watchPresence(name string, t node.Target, wait bool) {
 			_, head := g.channel.Position()
 			g.add(x, placement{cursor: head, state: live}, nil)
 		}
-	}
-	if g := x.hub.groups[log]; g != nil && g.channel != nil {
-		at(g, nil)
-		return
-	}
-	if wait {
-		resume := x.suspend()
-		x.hub.group(log, target, func(g *group, err error) { resume(func() { at(g, err) }) })
-		return
-	}
-	x.hub.group(log, target, at)
+	})
 }
 
-// holdWatch stops or goes on with what x is told of a channel's members.
+// holdWatch stops or goes on with what x, that has subscribed, is told of a
+// channel's members.
 func (x *Session) holdWatch(name string, hold bool) {
 	i := x.watching(name)
-	if i < 0 || x.closed {
+	if i < 0 || x.find(name) < 0 || x.closed {
 		return
 	}
 	m := &x.subs[i].group.members[x.subs[i].member]
@@ -75,7 +89,7 @@ func (x *Session) holdWatch(name string, hold bool) {
 func (x *Session) recheckPresence(name string, t node.Target) {
 	err := x.mayPresence(name, t)
 	if err == nil {
-		x.watchPresence(name, t, false)
+		x.watchPresence(name, t)
 		return
 	}
 	if i := x.find(name); x.subs[i].present {

@@ -23,25 +23,8 @@ type watcher struct {
 	address func() string
 	channel string
 
-	mu      sync.Mutex
-	epoch   string
-	offset  uint64
-	whole   bool // the snapshot has come to its end
-	values  map[string]value
-	partial map[string]value // of a snapshot under way
-	resumed int
-	anew    int
-}
-
-type value struct {
-	offset uint64
-	data   string
-}
-
-type item struct {
-	Key    string
-	Offset uint64
-	Data   json.RawMessage
+	mu   sync.Mutex
+	view history.View
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -61,8 +44,8 @@ func (w *watcher) watch(ctx context.Context) {
 	defer c.close()
 	ask := map[string]any{"type": "subscribe", "channel": w.channel, "id": 1}
 	w.mu.Lock()
-	if w.whole {
-		ask["since"] = history.Position{Epoch: w.epoch, Offset: w.offset}
+	if w.view.Whole {
+		ask["since"] = w.view.Position
 	}
 	w.mu.Unlock()
 	if c.write(ask) != nil {
@@ -81,76 +64,20 @@ func (w *watcher) watch(ctx context.Context) {
 }
 
 func (w *watcher) take(p []byte) bool {
-	var m struct {
-		item
-		Type, Epoch string
-		Data        json.RawMessage
-	}
-	if json.Unmarshal(p, &m) != nil {
-		w.t.Errorf("%s was sent %q", w.name, p)
-		return false
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch m.Type {
-	case "subscribed":
-		var d struct{ Recovered bool }
-		_ = json.Unmarshal(m.Data, &d)
-		w.epoch, w.offset = m.Epoch, m.Offset
-		if d.Recovered {
-			w.resumed++
-			return true
-		}
-		w.anew++
-		w.whole, w.partial = false, map[string]value{}
-	case "gap":
-		var d struct {
-			To     uint64
-			Reason string
-		}
-		_ = json.Unmarshal(m.Data, &d)
-		if w.offset = d.To; d.Reason == "epoch" {
-			w.epoch, w.offset = m.Epoch, m.Offset
-		}
-		w.whole, w.partial = false, map[string]value{}
-	case "state":
-		var d struct {
-			Items []item
-			More  bool
-		}
-		_ = json.Unmarshal(m.Data, &d)
-		for _, i := range d.Items {
-			w.partial[i.Key] = value{i.Offset, string(i.Data)}
-		}
-		if !d.More {
-			w.values, w.partial, w.whole = w.partial, nil, true
-		}
-	case "m":
-		if !w.whole {
-			w.t.Errorf("%s was given %s in the middle of a snapshot", w.name, p)
-		}
-		if m.Offset <= w.offset {
-			w.t.Errorf("%s stands at %d and was given %s", w.name, w.offset, p)
-		}
-		w.offset = m.Offset
-		if string(m.Data) == "null" {
-			delete(w.values, m.Key)
-		} else {
-			w.values[m.Key] = value{m.Offset, string(m.Data)}
-		}
-	case "error", "unsubscribed", "reconnect":
-		return false
+	typ, err := w.view.Take(p)
+	if err != nil {
+		w.t.Errorf("%s: %v", w.name, err)
 	}
-	return true
+	return err == nil && typ != "error" && typ != "unsubscribed" && typ != "reconnect"
 }
 
-func (w *watcher) view() map[string]value {
+// knows returns what it may count on; nil: it waits for a snapshot.
+func (w *watcher) knows() map[string]history.Value {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.whole {
-		return nil
-	}
-	return maps.Clone(w.values)
+	return w.view.Clone()
 }
 
 // write sets and deletes keys until ctx ends, one after the other.
@@ -221,7 +148,7 @@ func board(t *testing.T, more string) {
 	s.reads.Wait()
 	again, anew := resumed(watchers), 0
 	for _, w := range watchers {
-		anew += w.anew
+		anew += w.view.Anew
 	}
 	t.Logf("seed %d: %d keys set or deleted; %d at the end; %d resumed, %d begun with a snapshot", s.seed, acked[0]+acked[1], len(final), again, anew)
 	if acked[0]+acked[1] < 50 || again < 5 || anew < len(watchers) {
@@ -232,29 +159,29 @@ func board(t *testing.T, more string) {
 func resumed(watchers []*watcher) (n int) {
 	for _, w := range watchers {
 		w.mu.Lock()
-		n += w.resumed
+		n += w.view.Resumed
 		w.mu.Unlock()
 	}
 	return n
 }
 
 // agree waits until all have the values that a newcomer is given.
-func (s *story) agree(watchers []*watcher, channel string) map[string]value {
+func (s *story) agree(watchers []*watcher, channel string) map[string]history.Value {
 	s.t.Helper()
 	for deadline := time.Now().Add(rest); ; time.Sleep(200 * time.Millisecond) {
 		ctx, cancel := context.WithCancel(s.ctx)
 		fresh := &watcher{t: s.t, name: "newcomer", address: func() string { return s.servers[0].addr }, channel: channel}
 		var done sync.WaitGroup
 		done.Go(func() { fresh.run(ctx) })
-		for fresh.view() == nil && time.Now().Before(deadline) {
+		for fresh.knows() == nil && time.Now().Before(deadline) {
 			time.Sleep(10 * time.Millisecond)
 		}
-		want := fresh.view()
+		want := fresh.knows()
 		cancel()
 		done.Wait()
 		var differs string
 		for _, w := range watchers {
-			if got := w.view(); !maps.Equal(got, want) {
+			if got := w.knows(); !maps.Equal(got, want) {
 				differs = fmt.Sprintf("%s has %d keys, and a newcomer is given %d", w.name, len(got), len(want))
 			}
 		}

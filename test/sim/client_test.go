@@ -23,6 +23,7 @@ type message struct {
 	Offset  uint64          `json:"offset"`
 	Prev    *uint64         `json:"prev"`
 	Data    json.RawMessage `json:"data"`
+	raw     []byte
 }
 
 func (m *message) prev() uint64 {
@@ -46,6 +47,14 @@ func (c *client) wait(most time.Duration) bool {
 	case <-time.After(time.Duration(c.rng.Int64N(int64(most)))):
 		return true
 	}
+}
+
+// pace is how long to wait before each read; 0: not at all.
+func (c *client) pace() time.Duration {
+	if c.w.calm.Load() || c.rng.IntN(3) > 0 {
+		return 0
+	}
+	return time.Duration(1+c.rng.IntN(300)) * time.Millisecond
 }
 
 // converse reads a connection until it ends, or see says that it has had enough.
@@ -78,9 +87,9 @@ func (c *client) converse(l *link, pace time.Duration, tick func() bool, see fun
 				if n == 0 || int64(len(rest)-n) < h.Length {
 					break // cut by a full socket
 				}
-				var m message
-				if err := json.Unmarshal(rest[n:n+int(h.Length)], &m); err != nil {
-					c.w.t.Errorf("%s was sent %q: %v", c.name, rest[n:], err)
+				m := message{raw: rest[n : n+int(h.Length)]}
+				if err := json.Unmarshal(m.raw, &m); err != nil {
+					c.w.t.Errorf("%s was sent %q: %v", c.name, m.raw, err)
 					return
 				}
 				rest = rest[n+int(h.Length):]
@@ -108,10 +117,7 @@ func (s *subscriber) run() {
 			continue
 		}
 		s.subscribe(l)
-		pace := time.Duration(0)
-		if !s.w.calm.Load() && s.rng.IntN(3) == 0 {
-			pace = time.Duration(1+s.rng.IntN(300)) * time.Millisecond
-		}
+		pace := s.pace()
 		life := time.Now().Add(time.Duration(200+s.rng.IntN(4000)) * time.Millisecond)
 		s.converse(l, pace, func() bool { return s.w.calm.Load() && pace == 0 || time.Now().Before(life) }, s.see)
 		s.away()

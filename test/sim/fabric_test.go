@@ -32,7 +32,15 @@ type log struct {
 	oldest  uint64
 	entries []*channel.Entry
 	keys    map[string]broker.Receipt
+
+	// Of a state channel: its keys, deleted ones too as far as they are remembered,
+	// and what each position told.
+	latest    map[string]*channel.Entry
+	forgotten uint64
+	told      map[uint64]told
 }
+
+type told struct{ key, data string }
 
 func newFabric(rng *rand.Rand) *fabric {
 	return &fabric{rng: rng, logs: map[string]*log{}, ports: map[*port]bool{}}
@@ -54,10 +62,14 @@ func (f *fabric) slowness() time.Duration {
 func (f *fabric) log(name string) *log {
 	l := f.logs[name]
 	if l == nil {
-		l = &log{epoch: f.epoch(), keys: map[string]broker.Receipt{}}
+		l = f.newLog()
 		f.logs[name] = l
 	}
 	return l
+}
+
+func (f *fabric) newLog() *log {
+	return &log{epoch: f.epoch(), keys: map[string]broker.Receipt{}, latest: map[string]*channel.Entry{}, told: map[uint64]told{}}
 }
 
 func (f *fabric) epoch() string {
@@ -70,7 +82,7 @@ func (f *fabric) lose(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := f.log(name)
-	*l = log{epoch: f.epoch(), keys: map[string]broker.Receipt{}}
+	*l = *f.newLog()
 	for p := range f.ports {
 		p.queue(delivery{name: name, epoch: l.epoch})
 	}
@@ -92,7 +104,17 @@ func (f *fabric) append(p *broker.Publication) broker.Receipt {
 	l.head = m.Offset
 	e := channel.NewEntry(m, false)
 	l.entries = append(l.entries, e)
-	for len(l.entries) > p.Declaration.History.Messages {
+	kept := p.Declaration.Buffer.Messages // as much of a state channel's past
+	if h := p.Declaration.History; h != nil {
+		kept = h.Messages
+	}
+	if p.Declaration.State != nil {
+		l.set(e, string(m.Data))
+		if f.chance(3) {
+			l.forget()
+		}
+	}
+	for len(l.entries) > kept {
 		l.oldest = l.entries[0].Offset
 		l.entries = l.entries[1:]
 	}
@@ -104,6 +126,22 @@ func (f *fabric) append(p *broker.Publication) broker.Receipt {
 		p.queue(delivery{name: name, epoch: l.epoch, entry: e})
 	}
 	return r
+}
+
+func (l *log) set(e *channel.Entry, data string) {
+	l.told[e.Offset] = told{e.Key, data}
+	delete(l.latest, e.Key) // the map's key text is the entry's own
+	l.latest[e.Key] = e
+}
+
+// forget drops what was deleted.
+func (l *log) forget() {
+	for key, e := range l.latest {
+		if e.Deleted {
+			l.forgotten = max(l.forgotten, e.Offset)
+			delete(l.latest, key)
+		}
+	}
 }
 
 // port is one node's way to the fabric: its broker.
@@ -293,8 +331,27 @@ func (p *port) Read(ctx context.Context, name string, _ *channel.Declaration, r 
 	return page, nil
 }
 
-func (p *port) State(context.Context, string, *channel.Declaration, broker.StateRange) (broker.StatePage, error) {
-	return broker.StatePage{}, errWay
+func (p *port) State(ctx context.Context, name string, _ *channel.Declaration, r broker.StateRange) (broker.StatePage, error) {
+	if !p.sleep() || ctx.Err() != nil {
+		return broker.StatePage{}, errWay
+	}
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	if p.f.chance(3) {
+		return broker.StatePage{}, errWay
+	}
+	l := p.f.log(name)
+	page := broker.StatePage{Epoch: l.epoch, Head: l.head, Forgotten: l.forgotten}
+	for _, e := range l.latest {
+		if e.Offset > r.After {
+			page.Entries = append(page.Entries, e)
+		}
+	}
+	slices.SortFunc(page.Entries, func(a, b *channel.Entry) int { return cmp.Compare(a.Offset, b.Offset) })
+	if most := min(cmp.Or(r.Limit, 7), 7); len(page.Entries) > most {
+		page.Entries, page.More = page.Entries[:most], true
+	}
+	return page, nil
 }
 
 func (p *port) Ready(context.Context) error { return nil }

@@ -31,13 +31,9 @@ type swich = atomic.Bool
 // find another node each time; ways to the store take their time, break, and fall
 // silent; nodes are stopped and killed; logs are lost and begin a new epoch.
 func TestCluster(t *testing.T) {
-	seeds := number(t, "RINGDOWN_SEEDS", 25)
-	if os.Getenv("RINGDOWN_LONG") != "" {
-		seeds = number(t, "RINGDOWN_SEEDS", 1000)
-	}
-	first := number(t, "RINGDOWN_SEED", 0)
+	of := seeds(t)
 	total := map[string]int{}
-	for seed := first; seed < first+seeds; seed++ {
+	for seed := of.first; seed < of.end; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			var events []history.Event
 			var p history.Policy
@@ -63,12 +59,24 @@ func TestCluster(t *testing.T) {
 			t.Errorf("judge it again with: go run ./test/history/replay %s", f.Name())
 		})
 	}
-	t.Logf("%d clusters: %v", seeds, total)
+	t.Logf("%d clusters: %v", of.end-of.first, total)
 	for _, name := range []string{history.CountUnknown, history.CountRetried, history.CountRecovered, history.CountUnrecovered, history.CountGaps, history.CountEpochs} {
-		if total[name] < int(seeds) {
-			t.Errorf("the runs do not show enough: %s is %d in %d runs", name, total[name], seeds)
+		if total[name] < int(of.end-of.first) {
+			t.Errorf("the runs do not show enough: %s is %d in %d runs", name, total[name], of.end-of.first)
 		}
 	}
+}
+
+// span is the seeds from first to before end.
+type span struct{ first, end uint64 }
+
+func seeds(t *testing.T) span {
+	n := number(t, "RINGDOWN_SEEDS", 25)
+	if os.Getenv("RINGDOWN_LONG") != "" {
+		n = number(t, "RINGDOWN_SEEDS", 1000)
+	}
+	first := number(t, "RINGDOWN_SEED", 0)
+	return span{first, first + n}
 }
 
 // number reads how many, or which, from the environment.
@@ -88,41 +96,71 @@ const simKept = 60
 
 // live is one run: a while of faults, and then rest.
 func live(t *testing.T, seed uint64) ([]history.Event, history.Policy) {
-	rng := rand.New(rand.NewPCG(seed, 0))
-	stir := func() *rand.Rand { return rand.New(rand.NewPCG(seed, rng.Uint64())) }
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{t: t, rec: history.NewRecorder(), f: newFabric(stir()), ctx: ctx, channels: []string{"c:0", "c:1"}}
 	d := &channel.Declaration{Name: "c:{n}", History: &channel.History{Messages: simKept}, Buffer: channel.Buffer{Messages: 16, Bytes: 1 << 20},
 		Allow: channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone}}
-	for i := range 3 {
-		w.machines = append(w.machines, newMachine(t, fmt.Sprint("node", i), w.f, d))
-	}
+	s := newStory(t, seed, d, "c:0", "c:1")
 	var subs []*subscriber
-	var clients sync.WaitGroup
+	var reading, writing sync.WaitGroup
 	for i := range 6 {
-		s := &subscriber{client: client{fmt.Sprint("s", i), w, stir()}, at: map[string]*history.Position{}, answer: map[string]bool{}}
-		subs = append(subs, s)
-		clients.Go(s.run)
+		sub := &subscriber{client: s.client("s", i), at: map[string]*history.Position{}, answer: map[string]bool{}}
+		subs = append(subs, sub)
+		reading.Go(sub.run)
 	}
-	var publishers sync.WaitGroup
 	for i := range 4 {
-		p := &publisher{client: client{fmt.Sprint("p", i), w, stir()}}
-		publishers.Go(p.run)
+		p := &publisher{client: s.client("p", i)}
+		writing.Go(p.run)
 	}
+	s.faults()
+	writing.Wait()
+	s.w.rest(subs)
+	s.end(&reading)
+	p := history.Policy{Store: "simulated", Kept: simKept, Lags: true, Ends: []string{"lose"}}
+	return s.w.rec.Events(), p
+}
+
+// story is a cluster of three nodes and what happens to it, all from one seed.
+type story struct {
+	t    *testing.T
+	w    *world
+	d    *channel.Declaration
+	rng  *rand.Rand
+	seed uint64
+	stop context.CancelFunc
+}
+
+func newStory(t *testing.T, seed uint64, d *channel.Declaration, channels ...string) *story {
+	s := &story{t: t, d: d, rng: rand.New(rand.NewPCG(seed, 0)), seed: seed}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.w = &world{t: t, rec: history.NewRecorder(), f: newFabric(s.dice()), ctx: ctx, channels: channels}
+	for i := range 3 {
+		s.w.machines = append(s.w.machines, newMachine(t, fmt.Sprint("node", i), s.w.f, d))
+	}
+	return s
+}
+
+// dice returns a source of chance that is one goroutine's own.
+func (s *story) dice() *rand.Rand { return rand.New(rand.NewPCG(s.seed, s.rng.Uint64())) }
+
+func (s *story) client(kind string, i int) client {
+	return client{fmt.Sprint(kind, i), s.w, s.dice()}
+}
+
+// faults is the while in which things happen.
+func (s *story) faults() {
 	for range 12 {
-		time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
-		w.fault(t, rng, d)
+		time.Sleep(time.Duration(s.rng.IntN(1500)) * time.Millisecond)
+		s.w.fault(s.t, s.rng, s.d)
 	}
-	w.calm.Store(true)
-	publishers.Wait()
-	w.rest(subs)
-	cancel()
+	s.w.calm.Store(true)
+}
+
+func (s *story) end(clients *sync.WaitGroup) {
+	s.stop()
 	clients.Wait()
-	for _, m := range w.machines {
+	for _, m := range s.w.machines {
 		m.stop(false)
 	}
-	p := history.Policy{Store: "simulated", Kept: simKept, Lags: true, Ends: []string{"lose"}}
-	return w.rec.Events(), p
 }
 
 // fault does one thing to the cluster.

@@ -213,13 +213,11 @@ func (c *crowd) reachedOrPublisher(want state) int {
 	return c.reached[want]
 }
 
-// cut closes every connection of the first so many channels with a reset.
-func (c *crowd) cut(channels int) {
+// cut closes every member's connection with a reset.
+func (c *crowd) cut() {
 	for i := publisher + 1; i < len(c.members); i++ {
-		if int(c.members[i].channel) < channels {
-			c.wire.close(i)
-			c.moveTo(i, absent)
-		}
+		c.wire.close(i)
+		c.moveTo(i, absent)
 	}
 }
 

@@ -150,7 +150,7 @@ func (r *run) storm() error {
 			return err
 		}
 		if name == "again" {
-			r.crowd.cut(len(r.crowd.channels)) // what the server does about it is part of the price
+			r.crowd.cut() // what the server does about it is part of the price
 		}
 		if err := r.crowd.bring(r.ctx, present, window, r.counting(name)); err != nil {
 			return fmt.Errorf("%s wave: %w", name, err)

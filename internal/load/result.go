@@ -27,6 +27,17 @@ type Result struct {
 	LostCause string `json:"lost_cause,omitempty"`
 }
 
+// add counts the losses of a part of the run in.
+func (r *Result) add(part *Result) {
+	r.Missing += part.Missing
+	r.Disordered += part.Disordered
+	r.Late += part.Late
+	r.Lost += part.Lost
+	if r.LostCause == "" {
+		r.LostCause = part.LostCause
+	}
+}
+
 // Connect is the price of getting all connections ready and subscribed.
 type Connect struct {
 	Seconds         float64  `json:"seconds"`    // until all were upgraded and greeted

@@ -135,26 +135,37 @@ func TestEveryPresetOnARealServer(t *testing.T) {
 	eachWire(t, func(t *testing.T, plain bool) {
 		for _, preset := range Presets(1) {
 			t.Run(preset.Name, func(t *testing.T) {
-				h := &hub{greet: preset.Name != "rooms"}
-				target := newHub(t, h)
-				target.plain = plain
 				s := brief(t, preset.Name, 30)
-				reports := 0
-				result, err := Run(t.Context(), s, target, func(p Progress) {
-					if reports++; p.Phase == "" || p.Done < 0 {
-						t.Errorf("progress %+v", p)
+				for {
+					target := newHub(t, &hub{greet: preset.Name != "rooms"})
+					target.plain = plain
+					reports := 0
+					result, err := Run(t.Context(), s, target, func(p Progress) {
+						if reports++; p.Phase == "" || p.Done < 0 {
+							t.Errorf("progress %+v", p)
+						}
+					})
+					if err != nil {
+						t.Fatal(err)
 					}
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				checkResult(t, result)
-				if reports == 0 {
-					t.Error("no progress was reported")
+					if silent(result) && s.Duration < 5*time.Second {
+						s.Duration *= 4 // the machine stood still for as long as was measured
+						continue
+					}
+					checkResult(t, result)
+					if reports == 0 {
+						t.Error("no progress was reported")
+					}
+					return
 				}
 			})
 		}
 	})
+}
+
+// silent reports that nothing came while it was measured.
+func silent(r *Result) bool {
+	return r.Delivery != nil && r.Delivery.Delivered == 0 || r.Calm != nil && r.Calm.Delivered == 0
 }
 
 func checkResult(t *testing.T, r *Result) {

@@ -82,7 +82,7 @@ func Presets(n int) []Scenario {
 	beside.RoomSize, beside.SmallConnections, beside.SmallRate = 10, 20, 100
 	storm := of("storm", Storm)
 	back := of("recover", Recover)
-	back.RoomSize, back.SmallConnections, back.SmallRate, back.Missed = 10, 20, 100, 100
+	back.RoomSize, back.SmallConnections, back.SmallRate, back.Missed = 10, 20, 500, 100
 	return []Scenario{idle, fanout, burst, paced, overload, rooms, beside, storm, back}
 }
 

@@ -9,17 +9,15 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"ringdown/internal/auth"
+	"ringdown/test/program"
 )
 
 const (
@@ -27,25 +25,7 @@ const (
 	apiKey    = "attack-key-of-more-than-sixteen-bytes"
 )
 
-var program string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "ringdown-attack")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "ringdown")
-	// Without the race detector: memory and time are what these tests look at.
-	if out, err := exec.Command("go", "build", "-o", program, "ringdown/cmd/ringdown").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the server: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(program.Main(m, nil)) }
 
 // long reports whether the minute-long forms were asked for (make test-long).
 func long() bool { return os.Getenv("RINGDOWN_LONG") != "" }
@@ -55,27 +35,7 @@ type server struct {
 	t    *testing.T
 	addr string
 	pid  int
-	log  *logBuffer
-}
-
-type logBuffer struct {
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	line chan struct{} // closed and replaced at every write
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	close(l.line)
-	l.line = make(chan struct{})
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	log  program.Output
 }
 
 const channels = `
@@ -115,54 +75,39 @@ func serve(t *testing.T, engine string, anonymous bool, more string) *server {
 	if err := os.WriteFile(file, []byte(fmt.Sprintf(channels, anonymous)+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "serve", "--config", file, "--listen", "127.0.0.1:0", "--engine", engine, "--log-level", "debug")
+	s := &server{t: t}
 	// GOGC, so that garbage is not taken for memory that is held: by default the
 	// server lets some megabytes of it gather.
-	cmd.Env = append(os.Environ(), "JWT_SECRET="+jwtSecret, "API_KEY="+apiKey, "GOGC=100")
-	s := &server{t: t, log: &logBuffer{line: make(chan struct{})}}
-	cmd.Stdout, cmd.Stderr = s.log, s.log
-	if err := cmd.Start(); err != nil {
+	p, err := program.Start(&s.log, []string{"JWT_SECRET=" + jwtSecret, "API_KEY=" + apiKey, "GOGC=100"},
+		"serve", "--config", file, "--listen", "127.0.0.1:0", "--engine", engine, "--log-level", "debug")
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.pid = cmd.Process.Pid
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	s.pid = p.PID()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-exited:
-			if err != nil {
-				t.Errorf("the server ended with %v\n%s", err, tail(s.log.String()))
-			}
-		case <-time.After(30 * time.Second):
-			_ = cmd.Process.Kill()
-			t.Errorf("the server did not stop\n%s", tail(s.log.String()))
+		if err := p.Terminate(30 * time.Second); err != nil {
+			t.Errorf("the server: %v\n%s", err, s.log.Tail())
 		}
 		if strings.Contains(s.log.String(), "panic") {
-			t.Errorf("a panic in the log\n%s", tail(s.log.String()))
+			t.Errorf("a panic in the log\n%s", s.log.Tail())
 		}
 	})
 	deadline := time.After(20 * time.Second)
 	for {
-		s.log.mu.Lock()
-		line := s.log.line
-		s.log.mu.Unlock()
+		more := s.log.More()
 		if m := listening.FindStringSubmatch(s.log.String()); m != nil {
 			s.addr = m[1]
 			return s
 		}
 		select {
-		case <-line:
-		case err := <-exited:
-			exited <- err
-			t.Fatalf("the server ended at once: %v\n%s", err, s.log.String())
+		case <-more:
+		case <-p.Exited():
+			t.Fatalf("the server ended at once: %v\n%s", p.Err(), s.log.String())
 		case <-deadline:
 			t.Fatalf("the server does not listen\n%s", s.log.String())
 		}
 	}
 }
-
-func tail(s string) string { return s[max(0, len(s)-4000):] }
 
 // rss is the memory of the process that is its own, in bytes.
 func (s *server) rss() int64 {

@@ -12,12 +12,13 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"ringdown/test/program"
 )
 
 // What all tests share, set by TestMain.
 var (
 	browser     context.Context // windows are opened from it
-	binary      string          // the server
 	screenshots string          // a folder; RINGDOWN_SCREENSHOTS or a temporary one
 )
 
@@ -50,10 +51,8 @@ func run(m *testing.M) (code int, err error) {
 	if err := os.MkdirAll(screenshots, 0o700); err != nil {
 		return 1, err
 	}
-	binary = filepath.Join(dir, "ringdown")
-	build := exec.Command("go", "build", "-o", binary, "ringdown/cmd/ringdown")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building the server: %w\n%s", err, out)
+	if err := program.Build(dir); err != nil {
+		return 1, err
 	}
 	stop, err := startChromium(chromium, filepath.Join(dir, "profile"))
 	if err != nil {

@@ -1,17 +1,13 @@
 package browser
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"testing"
-	"time"
+
+	"ringdown/test/program"
 )
 
 const apiKey = "browser-test-key-0123456789"
@@ -23,26 +19,8 @@ type server struct {
 	addr string
 	data string
 	more []string // arguments
-	out  *output
-	cmd  *exec.Cmd
-}
-
-// output collects what a process says; it says it from another goroutine.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
+	out  program.Output
+	run  *program.Process // nil: killed
 }
 
 // newServer starts a demo with a few trucks, or what the arguments say: most
@@ -52,14 +30,7 @@ func newServer(t *testing.T, more ...string) *server {
 	if len(more) == 0 {
 		more = []string{"--trucks", "5"}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, addr: l.Addr().String(), data: t.TempDir(), more: more, out: new(output)}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s := &server{t: t, addr: program.FreeAddress(t), data: t.TempDir(), more: more}
 	s.start()
 	t.Cleanup(func() {
 		s.kill()
@@ -72,32 +43,22 @@ func newServer(t *testing.T, more ...string) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, append([]string{"demo", "--listen", s.addr, "--data", s.data}, s.more...)...)
-	s.cmd.Env = append(os.Environ(), "RINGDOWN_API_KEY="+apiKey)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	if err := s.cmd.Start(); err != nil {
+	p, err := program.Start(&s.out, []string{"RINGDOWN_API_KEY=" + apiKey}, append([]string{"demo", "--listen", s.addr, "--data", s.data}, s.more...)...)
+	if err != nil {
 		s.t.Fatalf("starting the server: %v", err)
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		answer, err := http.Get(s.url("/shop/products"))
-		if err == nil {
-			answer.Body.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("the server does not answer: %v\n%s", err, s.out.String())
-		}
+	s.run = p
+	if err := p.Await(s.url("/shop/products")); err != nil {
+		s.t.Fatalf("the server: %v\n%s", err, s.out.String())
 	}
 }
 
 // kill ends the server as a power cut would.
 func (s *server) kill() {
-	if s.cmd == nil {
-		return
+	if s.run != nil {
+		s.run.Kill()
+		s.run = nil
 	}
-	s.cmd.Process.Kill()
-	s.cmd.Wait() // says "killed", as asked
-	s.cmd = nil
 }
 
 func (s *server) url(path string) string { return "http://" + s.addr + path }

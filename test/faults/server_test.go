@@ -1,18 +1,16 @@
 package faults
 
 import (
-	"bytes"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"ringdown/test/program"
 )
 
 const (
@@ -44,57 +42,32 @@ type server struct {
 	file string
 	args []string
 	more string // of its configuration
-	log  logBuffer
+	log  program.Output
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd
-	exited chan struct{}
-	state  error // of the exit, once exited is closed
-	ending bool  // it was told to end
-}
-
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	mu      sync.Mutex
+	process *program.Process // nil: never started
+	told    sync.WaitGroup   // of its end
 }
 
 // newServer prepares a process; more is added to its configuration.
 func newServer(t *testing.T, name, more string, args ...string) *server {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	s := &server{t: t, name: name, addr: l.Addr().String(), file: filepath.Join(t.TempDir(), "ringdown.yaml"), args: args, more: more}
+	s := &server{t: t, name: name, addr: program.FreeAddress(t), file: filepath.Join(t.TempDir(), "ringdown.yaml"), args: args, more: more}
 	s.configure(fmt.Sprintf(configuration, kept) + more)
 	t.Cleanup(func() {
-		if s.running() {
+		if s.running() != nil {
 			s.signal(syscall.SIGCONT)
 			s.terminate()
 		}
+		s.told.Wait()
 		if strings.Contains(s.log.String(), "panic") || strings.Contains(s.log.String(), "fatal error") {
-			t.Errorf("a panic of %s\n%s", s.name, tail(s.log.String()))
+			t.Errorf("a panic of %s\n%s", s.name, s.log.Tail())
 		}
 		if t.Failed() {
-			t.Logf("the end of the log of %s:\n%s", s.name, tail(s.log.String()))
+			t.Logf("the end of the log of %s:\n%s", s.name, s.log.Tail())
 		}
 	})
 	return s
 }
-
-func tail(s string) string { return s[max(0, len(s)-3000):] }
 
 // configure writes the configuration file. Where it names no store, messages are
 // kept in memory.
@@ -110,83 +83,52 @@ func (s *server) configure(text string) {
 // start starts the process and waits until it answers. Any goroutine.
 func (s *server) start() {
 	args := append([]string{"serve", "--config", s.file, "--listen", s.addr, "--grace", "10s", "--drain-window", "1s"}, s.args...)
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), "JWT_SECRET="+jwtSecret, "API_KEY="+apiKey)
-	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	if err := cmd.Start(); err != nil {
+	p, err := program.Start(&s.log, []string{"JWT_SECRET=" + jwtSecret, "API_KEY=" + apiKey}, args...)
+	if err != nil {
 		s.t.Error(err)
 		return
 	}
-	exited := make(chan struct{})
 	s.mu.Lock()
-	s.cmd, s.exited, s.ending = cmd, exited, false
+	s.process = p
 	s.mu.Unlock()
-	go func() {
-		err := cmd.Wait()
-		s.mu.Lock()
-		s.state = err
-		unasked := !s.ending
-		s.mu.Unlock()
-		if unasked {
-			s.t.Errorf("%s ended by itself: %v\n%s", s.name, err, tail(s.log.String()))
+	s.told.Go(func() {
+		if err := p.Err(); !p.Asked() {
+			s.t.Errorf("%s ended by itself: %v\n%s", s.name, err, s.log.Tail())
 		}
-		close(exited)
-	}()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		resp, err := http.Get("http://" + s.addr + "/readyz")
-		if err != nil {
-			continue
-		}
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
-			http.DefaultClient.CloseIdleConnections()
-			return
-		}
+	})
+	if err := p.Await("http://" + s.addr + "/readyz"); err != nil {
+		s.t.Errorf("%s: %v\n%s", s.name, err, s.log.Tail())
 	}
-	s.t.Errorf("%s is not ready after 30 s\n%s", s.name, tail(s.log.String()))
 }
 
-func (s *server) running() bool {
+// running returns the process if there is one.
+func (s *server) running() *program.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd == nil {
-		return false
+	if s.process == nil {
+		return nil
 	}
 	select {
-	case <-s.exited:
-		return false
+	case <-s.process.Exited():
+		return nil
 	default:
-		return true
+		return s.process
 	}
 }
 
-func (s *server) signal(sig syscall.Signal) {
+func (s *server) current() *program.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sig == syscall.SIGKILL || sig == syscall.SIGTERM {
-		s.ending = true
-	}
-	_ = s.cmd.Process.Signal(sig)
+	return s.process
 }
 
-// kill ends the process as a power failure would, but for the disk's cache.
-func (s *server) kill() {
-	s.signal(syscall.SIGKILL)
-	<-s.exited
-}
+func (s *server) signal(sig syscall.Signal) { s.current().Signal(sig) }
+
+func (s *server) kill() { s.current().Kill() }
 
 // terminate asks the process to end and waits for it.
 func (s *server) terminate() {
-	s.signal(syscall.SIGTERM)
-	select {
-	case <-s.exited:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.state != nil {
-			s.t.Errorf("%s ended with %v\n%s", s.name, s.state, tail(s.log.String()))
-		}
-	case <-time.After(20 * time.Second):
-		s.t.Errorf("%s did not end within 20 s\n%s", s.name, tail(s.log.String()))
-		s.kill()
+	if err := s.current().Terminate(20 * time.Second); err != nil {
+		s.t.Errorf("%s: %v\n%s", s.name, err, s.log.Tail())
 	}
 }

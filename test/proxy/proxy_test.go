@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"ringdown/internal/broker/redis/redistest"
+	"ringdown/test/program"
 )
 
 // proxy is a running one.
@@ -53,18 +54,18 @@ func snippet(t *testing.T, language string, replace ...string) string {
 }
 
 // start runs a proxy in front of two nodes.
-func start(t *testing.T, program string, configure func(dir, address string, nodes [2]*node) (args []string)) *proxy {
+func start(t *testing.T, name string, configure func(dir, address string, nodes [2]*node) (args []string)) *proxy {
 	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		t.Skip(program + " is not installed")
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skip(name + " is not installed")
 	}
 	shared := redistest.Start(t)
 	nodes := [2]*node{newNode(t, shared.Address), newNode(t, shared.Address)}
 	dir := t.TempDir()
 	pool := certificate(t, dir)
-	address := freeAddress(t)
-	var said output
-	c := exec.Command(program, configure(dir, address, nodes)...)
+	address := program.FreeAddress(t)
+	var said program.Output
+	c := exec.Command(name, configure(dir, address, nodes)...)
 	c.Stdout, c.Stderr = &said, &said
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func start(t *testing.T, program string, configure func(dir, address string, nod
 			return p
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not answer: %v\n%s", program, err, said.String())
+			t.Fatalf("%s does not answer: %v\n%s", name, err, said.String())
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 func TestPowerLoss(t *testing.T) {
 	seeds := 40
 	if long() {
-		seeds = 1000
+		seeds = 10_000
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

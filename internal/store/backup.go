@@ -31,7 +31,7 @@ func (s *Store) Backup(ctx context.Context, dst string) error {
 	if err := replaceFile(s.fs, dst, restoredName, []byte(restoredText)); err != nil {
 		return err
 	}
-	if err := s.db.Flush(); err != nil {
+	if err := s.flushTables(ctx); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -123,48 +122,59 @@ func TestSyncFailsOnce(t *testing.T) {
 	}
 }
 
-// TestDatabaseFails: tables that cannot be written leave everything readable, and
-// end in refusals, not in a hang or the end of the process.
+// TestDatabaseFails (F04): tables that cannot be written, though the journal can,
+// leave everything readable and end in refusals: not in a hang, nor in the end of
+// the process. All goes on once they can, or after a restart.
 func TestDatabaseFails(t *testing.T) {
-	f := &faults{kinds: append(writes, errorfs.OpFileSync, errorfs.OpFileSyncData), err: syscall.EIO, where: databaseName + "/"}
-	o := small(errorfs.Wrap(vfs.NewMem(), f))
-	o.QueueBytes = 1 << 20
-	s := open(t, o)
-	put(t, s, "c", "", "", "1", &Keep{})
-	f.armed.Store(true)
-	const most = 5000
-	answers := make(waiter, most)
-	sent, accepted, refused := 0, 1, false
-	count := func(a answer) {
-		if a.err == nil {
-			accepted++
-		}
-		refused = refused || code(a.err) == protocol.CodeUnavailable
-	}
-	for tries := 0; tries < most && !refused; tries++ {
-		sent++
-		s.Append(&Append{Log: "c", Keep: &Keep{}, Done: answers,
-			Message: &protocol.Message{Type: "e", Channel: "c", Data: fmt.Appendf(nil, `"%01000d"`, 1)}})
-		for len(answers) > 0 {
-			count(<-answers)
-			sent--
-		}
-	}
-	if got, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(got) == 0 || got[0].data != "1" {
-		t.Errorf("read %d messages, %v", len(got), err)
-	}
-	if !refused {
-		t.Error("nothing was refused")
-	}
-	f.armed.Store(false)
-	for ; sent > 0; sent-- {
-		count(<-answers)
-	}
-	s.Close(context.Background())
-	s = open(t, o)
-	defer shut(t, s)
-	if got, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(got) < accepted {
-		t.Errorf("read %d messages, %v; %d were acknowledged", len(got), err, accepted)
+	for _, mended := range []bool{true, false} {
+		t.Run(fmt.Sprint("mended=", mended), func(t *testing.T) {
+			f := &faults{kinds: append(writes, errorfs.OpFileSync, errorfs.OpFileSyncData), err: syscall.ENOSPC, where: databaseName + "/"}
+			o := small(errorfs.Wrap(vfs.NewMem(), f))
+			s := open(t, o)
+			put(t, s, "c", "", "", "1", &Keep{})
+			f.armed.Store(true)
+			accepted, refused := 1, 0
+			for n := 0; n < 20_000 && refused < 5; n++ {
+				select {
+				case a := <-send(s, "c", "", "", fmt.Sprintf(`"%01000d"`, n), &Keep{}):
+					switch code(a.err) {
+					case "":
+						accepted++
+					case protocol.CodeUnavailable:
+						refused++
+					default:
+						t.Fatal(a.err)
+					}
+				case <-time.After(time.Minute):
+					t.Fatalf("no answer, after %d that were accepted", accepted)
+				}
+			}
+			if got, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(got) != accepted {
+				t.Errorf("read %d messages of %d, %v", len(got), accepted, err)
+			}
+			if refused == 0 || s.Ready() == nil {
+				t.Errorf("%d were accepted and %d refused; ready: %v", accepted, refused, s.Ready())
+			}
+			if mended {
+				f.armed.Store(false)
+				for deadline := time.Now().Add(20 * time.Second); s.Ready() != nil; time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatal(s.Ready())
+					}
+				}
+				put(t, s, "c", "", "", `"after"`, &Keep{})
+				accepted++
+			}
+			if err := s.Close(t.Context()); (err == nil) != mended {
+				t.Errorf("closed: %v", err)
+			}
+			f.armed.Store(false)
+			s = open(t, o)
+			defer shut(t, s)
+			if got, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(got) != accepted {
+				t.Errorf("after a restart %d messages of %d, %v", len(got), accepted, err)
+			}
+		})
 	}
 }
 

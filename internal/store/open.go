@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -164,13 +165,21 @@ func (s *Store) databaseOptions() *pebble.Options {
 		DisableWAL:                  true,                       // the journal stands in its place
 		CacheSize:                   s.opts.CacheBytes,
 		MemTableSize:                uint64(s.opts.MemTableBytes),
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: stopMemTables,
+		L0StopWritesThreshold:       stopLevels,
 		L0CompactionThreshold:       4,
 		Logger:                      databaseLog{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.background(err) },
 			DataCorruption:  func(i pebble.DataCorruptionInfo) { s.damaged(i.Path, i.Details) },
-			FlushEnd:        func(pebble.FlushInfo) { s.flushed.Store(true) },
+			FlushEnd: func(i pebble.FlushInfo) {
+				s.flushed.Store(true)
+				if i.Err != nil && i.Err.Error() == "pebble: empty table" {
+					i.Err = nil // there was nothing to write, and Pebble does not export how it says so
+				}
+				s.sorting.note(&s.sorting.flush, i.Err)
+			},
+			CompactionEnd: func(i pebble.CompactionInfo) { s.sorting.note(&s.sorting.compaction, i.Err) },
 		},
 	}
 	for i := range o.Levels {
@@ -233,7 +242,7 @@ func (s *Store) readJournal(old *control, restored, unsure bool) error {
 	}
 	s.journal.segments = r.segments
 	if r.batches > 0 || unsure {
-		if err := s.db.Flush(); err != nil {
+		if err := s.flushTables(context.Background()); err != nil {
 			return err
 		}
 		s.opts.Logger.Info("the store was not closed the last time; its journal was read", "batches", r.batches, "took", time.Since(began).Round(time.Millisecond))
@@ -250,6 +259,9 @@ func (s *Store) applyEntry(e entry) error {
 	defer b.Close()
 	// Pebble keeps the bytes, and they are the file's.
 	if err := b.SetRepr(append([]byte(nil), e.batch...)); err != nil {
+		return err
+	}
+	if err := s.awaitRoom(b.Len()); err != nil {
 		return err
 	}
 	return s.db.Apply(b, pebble.NoSync)

@@ -13,6 +13,9 @@ func (s *Store) persist() error {
 	if err := s.failure.Load(); err != nil {
 		return *err
 	}
+	if err := s.awaitRoom(s.group.batch.Len()); err != nil {
+		return err
+	}
 	if err := s.journal.write(s.lsn+1, s.group.batch.Repr()); err != nil {
 		if _, failed := errors.AsType[*syncError](err); failed {
 			s.fail(err)

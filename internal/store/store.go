@@ -43,6 +43,7 @@ type Store struct {
 	tries   atomic.Int64                // of the database in the background that failed
 	full    atomic.Bool                 // the disk is
 	flushed atomic.Bool                 // the database flushed since the journal was last looked at
+	sorting sorting
 
 	// The committer's own.
 	journal  journal
@@ -58,6 +59,8 @@ type Store struct {
 	lastSync time.Time
 	syncTook time.Duration
 	group    group
+	unlooked int64 // bytes written to the database since its room was looked at
+	crowded  bool  // it had none
 
 	swept []byte // the sweeper's: the key of the channel that it looked at last
 }
@@ -227,7 +230,7 @@ func (s *Store) Close(ctx context.Context) error {
 	s.sweeping.Wait()
 	var errs []error
 	if s.failure.Load() == nil && ctx.Err() == nil {
-		errs = append(errs, s.journal.sync(), s.db.Flush())
+		errs = append(errs, s.journal.sync(), s.flushTables(ctx))
 		if errors.Join(errs...) == nil {
 			errs = append(errs, s.journal.close(), s.dropJournal())
 		}

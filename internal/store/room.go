@@ -41,13 +41,13 @@ func (s *sorting) note(of *error, err error) {
 	}
 }
 
-func (s *sorting) state() (flush, compaction error, ended <-chan struct{}) {
+func (s *sorting) state() (ended <-chan struct{}, flush, compaction error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended == nil {
 		s.ended = make(chan struct{})
 	}
-	return s.flush, s.compaction, s.ended
+	return s.ended, s.flush, s.compaction
 }
 
 // awaitRoom waits until the database takes a batch of so many bytes without
@@ -58,7 +58,7 @@ func (s *Store) awaitRoom(bytes int) error {
 		return nil
 	}
 	for deadline := time.Now().Add(roomTimeout); ; {
-		flush, compaction, ended := s.sorting.state()
+		ended, flush, compaction := s.sorting.state()
 		m := s.db.Metrics()
 		memory, levels := int64(m.MemTable.Size) > crowdedMemTables*s.opts.MemTableBytes, m.Levels[0].Sublevels >= crowdedLevels
 		if s.crowded = memory || levels; !s.crowded {
@@ -92,7 +92,7 @@ func (s *Store) flushTables(ctx context.Context) error {
 	patience := time.NewTimer(flushPatience)
 	defer patience.Stop()
 	for {
-		failure, _, ended := s.sorting.state()
+		ended, failure, _ := s.sorting.state()
 		if failure == nil {
 			patience.Reset(flushPatience)
 		}

@@ -29,7 +29,7 @@ func (n *Node) Metrics() *Metrics { return &n.metrics }
 // before Publish returns. The rules about who may publish are the caller's to
 // ask before (Permit).
 func (n *Node) Publish(t Target, p *broker.Publication, done broker.Done) {
-	if err := n.check(t, p); err != nil {
+	if err := check(t, p); err != nil {
 		n.metrics.Refused.Add(1)
 		done.Appended(p, broker.Receipt{}, err)
 		return
@@ -39,7 +39,7 @@ func (n *Node) Publish(t Target, p *broker.Publication, done broker.Done) {
 	n.broker.Append(p, done)
 }
 
-func (n *Node) check(t Target, p *broker.Publication) error {
+func check(t Target, p *broker.Publication) error {
 	m := &p.Message
 	d := t.Declaration
 	if err := protocol.ValidType(m.Type); err != nil {
@@ -52,7 +52,7 @@ func (n *Node) check(t Target, p *broker.Publication) error {
 	if !ok {
 		return protocol.Errorf(protocol.CodeInvalidData, "channel %q declares no event %q; declare it under events in the configuration file", d.Name, m.Type)
 	}
-	if err := n.checkKey(d, m); err != nil {
+	if err := checkKey(d, m); err != nil {
 		return err
 	}
 	if event == nil {
@@ -78,7 +78,7 @@ func (n *Node) check(t Target, p *broker.Publication) error {
 	return nil
 }
 
-func (n *Node) checkKey(d *channel.Declaration, m *protocol.Message) error {
+func checkKey(d *channel.Declaration, m *protocol.Message) error {
 	if m.Key == "" {
 		return nil
 	}

@@ -11,11 +11,13 @@ import (
 	"ringdown/internal/channel"
 )
 
-// variables are what a rule sees, in the order in which messages list them.
-var variables = []struct {
+type variable struct {
 	name string
 	kind *cel.Type
-}{
+}
+
+// variables are what a rule sees, in the order in which messages list them.
+var variables = []variable{
 	{"user", cel.StringType},
 	{"claims", cel.MapType(cel.StringType, cel.DynType)},
 	{"params", cel.MapType(cel.StringType, cel.StringType)},

@@ -63,7 +63,7 @@ func Compile(src string) (channel.Rule, error) {
 		// regular expression shows up here.
 		return nil, &Error{Source: src, What: err.Error()}
 	}
-	return &expression{source: text, program: program, params: paramsOf(tree)}, nil
+	return &expression{source: text, program: program, params: paramsOf(tree), reads: readsIn(tree)}, nil
 }
 
 // decides checks that the expression can come out as true or false. Claims are
@@ -181,6 +181,7 @@ type expression struct {
 	source  string
 	program cel.Program
 	params  []Reference
+	reads   [][]string
 }
 
 func (e *expression) String() string { return e.source }

@@ -29,6 +29,7 @@ var (
 	epochsDesc        = desc("redis_epochs_total", "Times that a followed channel went on in another epoch.")
 	garbledDesc       = desc("redis_garbled_total", "Messages and entries in Redis that could not be read.")
 	reconnectsDesc    = desc("redis_reconnects_total", "Times that the connection of the subscriptions was made anew.")
+	refusalsDesc      = desc("refusals_total", "What was refused or cut off, by the door it came to, the code of the protocol, and what refused: a limit, a reason, or rule.", "door", "code", "reason")
 	errorsDesc        = desc("errors_total", "Error answers to clients, by code.", "code")
 )
 
@@ -40,6 +41,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(c, ch)
 	ch <- errorsDesc
+	ch <- refusalsDesc
 	ch <- transportDesc
 	ch <- transportedDesc
 	for _, d := range storeDescs {
@@ -83,6 +85,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(readsDesc, s.Reads.Load())
 	count(readsSharedDesc, s.ReadsShared.Load())
 	count(panicsDesc, s.Panics.Load())
+	for k, v := range m.refusals.Counts() {
+		count(refusalsDesc, v, k.Door, string(k.Code), k.Name)
+	}
 	for code, v := range s.Errors() {
 		count(errorsDesc, v, string(code))
 	}

@@ -39,6 +39,7 @@ import (
 	"ringdown/internal/lifecycle"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 	"ringdown/internal/session"
 	"ringdown/internal/transport/poll"
 	"ringdown/internal/transport/sse"
@@ -102,6 +103,7 @@ type Server struct {
 	rest     *api.Handler
 	handler  http.Handler
 	registry *prometheus.Registry
+	refusals *refusal.Recorder
 
 	conf   atomic.Pointer[config.Config]
 	reload sync.Mutex
@@ -122,7 +124,7 @@ func New(o Options) (*Server, error) {
 	if o.DrainWindow <= 0 {
 		o.DrainWindow = 8 * time.Second
 	}
-	s := &Server{opts: o, log: o.Logger, registry: o.Registry}
+	s := &Server{opts: o, log: o.Logger, registry: o.Registry, refusals: refusal.NewRecorder(o.Logger)}
 	if s.registry == nil {
 		s.registry = prometheus.NewRegistry()
 		s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -185,7 +187,7 @@ func (s *Server) build(conf *config.Config) (err error) {
 	})
 	s.sessions = session.New(session.Options{
 		Engine: s.engine, Node: s.node, Verifier: s.verifier, Policy: s.policy(conf),
-		Descriptors: int(min(descriptors, 1<<30)), Name: "ringdown " + Version, Logger: s.log,
+		Descriptors: int(min(descriptors, 1<<30)), Name: "ringdown " + Version, Refusals: s.refusals, Logger: s.log,
 	})
 	s.sockets = websocket.New(s.engine, s.sessions, s.socketOptions(conf))
 	s.events = sse.New(s.engine, s.sessions, s.eventOptions(conf))

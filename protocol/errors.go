@@ -77,7 +77,30 @@ type Error struct {
 	Message    string
 	Retryable  bool          // the same request may succeed later
 	RetryAfter time.Duration // not before this; 0 says nothing
+	// What refused, where that has a name; at most one of the three is set.
+	Rule   string // a rule, such as "chat:{room}.allow.publish": never its text
+	Limit  string // a limit, by its key in the configuration file
+	Reason string // anything else, such as "origin" or "schema"
+	// DidYouMean is the verb that was perhaps meant.
+	DidYouMean string
 }
+
+// ErrorPages is where the server tells about its codes, one page for each.
+const ErrorPages = "/v1/errors/"
+
+// Href returns the address of the page that tells about e's code, on the server
+// that e came from.
+func (e *Error) Href() string { return ErrorPages + string(e.Code) }
+
+// WithRule names the rule that refused, and returns e.
+func (e *Error) WithRule(name string) *Error { e.Rule = name; return e }
+
+// WithLimit names the limit that was reached, and returns e.
+func (e *Error) WithLimit(name string) *Error { e.Limit = name; return e }
+
+// WithReason says what refused where it is neither a rule nor a limit, and
+// returns e.
+func (e *Error) WithReason(name string) *Error { e.Reason = name; return e }
 
 // Errorf makes an Error. It is retryable if its code is rate_limited,
 // unavailable or timeout; set the field to say otherwise.
@@ -105,8 +128,9 @@ func AsError(err error) *Error {
 }
 
 // AppendErrorData appends the data of an error message:
-// {"code":…,"message":…,"retryable":…,"retry_after":…}, the last in seconds,
-// rounded up to a millisecond.
+// {"code":…,"message":…,"retryable":…,"retry_after":…,"href":…}, retry_after in
+// seconds, rounded up to a millisecond, and before href whichever of "rule",
+// "limit", "reason" and "did_you_mean" is set.
 func AppendErrorData(dst []byte, e *Error) []byte {
 	dst = append(dst, `{"code":`...)
 	dst = AppendString(dst, string(e.Code))
@@ -117,5 +141,17 @@ func AppendErrorData(dst []byte, e *Error) []byte {
 	dst = append(dst, `,"retry_after":`...)
 	ms := (max(e.RetryAfter, 0) + time.Millisecond - 1) / time.Millisecond
 	dst = strconv.AppendFloat(dst, float64(ms)/1000, 'f', -1, 64)
+	dst = appendNamed(dst, `,"rule":`, e.Rule)
+	dst = appendNamed(dst, `,"limit":`, e.Limit)
+	dst = appendNamed(dst, `,"reason":`, e.Reason)
+	dst = appendNamed(dst, `,"did_you_mean":`, e.DidYouMean)
+	dst = appendNamed(dst, `,"href":`, e.Href())
 	return append(dst, '}')
+}
+
+func appendNamed(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return AppendString(append(dst, name...), value)
 }

@@ -51,9 +51,23 @@ func TestAppendErrorData(t *testing.T) {
 		{1500*time.Millisecond + 1, "1.501"}, {time.Hour, "3600"}, {-time.Second, "0"},
 	} {
 		e := &Error{Code: CodeRateLimited, Message: "too \"often\"\n", Retryable: true, RetryAfter: c.after}
-		want := `{"code":"rate_limited","message":"too \"often\"\n","retryable":true,"retry_after":` + c.want + `}`
+		want := `{"code":"rate_limited","message":"too \"often\"\n","retryable":true,"retry_after":` + c.want + `,"href":"/v1/errors/rate_limited"}`
 		if got := string(AppendErrorData([]byte("x"), e)); got != "x"+want {
 			t.Errorf("%v: %s, want %s", c.after, got, want)
+		}
+	}
+}
+
+func TestAppendErrorDataNames(t *testing.T) {
+	for want, e := range map[string]*Error{
+		`"rule":"chat:{room}.allow.publish"`:   Errorf(CodeForbidden, "no").WithRule("chat:{room}.allow.publish"),
+		`"limit":"limits.messages_per_second"`: Errorf(CodeForbidden, "no").WithLimit("limits.messages_per_second"),
+		`"reason":"origin"`:                    Errorf(CodeForbidden, "no").WithReason("origin"),
+		`"did_you_mean":"subscribe"`:           {Code: CodeForbidden, Message: "no", DidYouMean: "subscribe"},
+	} {
+		want = `{"code":"forbidden","message":"no","retryable":false,"retry_after":0,` + want + `,"href":"/v1/errors/forbidden"}`
+		if got := string(AppendErrorData(nil, e)); got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
 	}
 }

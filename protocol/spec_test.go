@@ -273,11 +273,15 @@ func TestSpecErrors(t *testing.T) {
 			Message    string  `json:"message"`
 			Retryable  bool    `json:"retryable"`
 			RetryAfter float64 `json:"retry_after"`
+			Rule       string  `json:"rule"`
+			Limit      string  `json:"limit"`
+			Reason     string  `json:"reason"`
+			DidYouMean string  `json:"did_you_mean"`
 		}
 		if err := json.Unmarshal(data, &d); err != nil {
 			t.Fatal(err)
 		}
-		e := &Error{d.Code, d.Message, d.Retryable, time.Duration(d.RetryAfter * float64(time.Second))}
+		e := &Error{d.Code, d.Message, d.Retryable, time.Duration(d.RetryAfter * float64(time.Second)), d.Rule, d.Limit, d.Reason, d.DidYouMean}
 		if got := AppendErrorData(nil, e); !reflect.DeepEqual(jsonOf(t, json.RawMessage(got)), jsonOf(t, data)) {
 			t.Errorf("%s, want %s", got, data)
 		}

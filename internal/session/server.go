@@ -12,6 +12,7 @@ import (
 	"ringdown/internal/lifecycle"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 	"ringdown/protocol"
 )
 
@@ -25,6 +26,7 @@ type Options struct {
 	// nine tenths of them no connection is let in. 0: no such limit.
 	Descriptors int
 	Name        string // what welcome calls the server, such as "ringdown 0.1.0"
+	Refusals    *refusal.Recorder
 	Logger      *slog.Logger
 }
 
@@ -95,6 +97,9 @@ func (s *Server) SetPolicy(p Policy) {
 
 // Verifier returns what judges tokens.
 func (s *Server) Verifier() *auth.Verifier { return s.opts.Verifier }
+
+// Refusals returns where all doors of this server say what they refused.
+func (s *Server) Refusals() *refusal.Recorder { return s.opts.Refusals }
 
 // Node returns the node that the sessions use.
 func (s *Server) Node() *node.Node { return s.node }

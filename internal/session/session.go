@@ -8,6 +8,7 @@ import (
 
 	"ringdown/internal/auth"
 	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 	"ringdown/protocol"
 )
 
@@ -248,6 +249,8 @@ func (x *Session) fail(id []byte, channel string, err error) {
 	h := x.hub
 	e := protocol.AsError(err)
 	h.server.metrics.countError(e.Code)
+	h.server.opts.Refusals.Note(refusal.Refusal{Door: x.transport.name, Err: err, User: x.user(), Channel: channel,
+		Connection: x.ID(), Address: x.remote.Addr()})
 	if e.Code == protocol.CodeInternal {
 		h.server.log.Error("a request failed", "error", err)
 	}

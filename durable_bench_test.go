@@ -23,7 +23,7 @@ func BenchmarkDurablePublish(b *testing.B) {
 		b.Run(fmt.Sprintf("publishers=64/inflight=%d", inFlight), func(b *testing.B) {
 			s, err := ringdown.New(ringdown.Options{Logger: quiet(), Env: env, Config: fmt.Appendf(nil, `
 auth: {anonymous: true}
-limits: {messages_per_second: 1000000, messages_burst: 1000000}
+limits: {connection: {messages_per_second: 1000000, messages_burst: 1000000}}
 store: {dir: %q}
 channels:
   - name: orders:{n}

@@ -174,7 +174,7 @@ func (s *Server) build(conf *config.Config) (err error) {
 	if err != nil {
 		s.log.Warn("the limit of open files could not be raised", "error", err)
 	}
-	limits := conf.Limits.WithDefaults()
+	limits := conf.Limits.Session.WithDefaults()
 	logs, err := s.newBroker(conf)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (s *Server) build(conf *config.Config) (err error) {
 // policy is what the sessions take from the configuration.
 func (s *Server) policy(conf *config.Config) session.Policy {
 	return session.Policy{
-		Limits:    conf.Limits,
+		Limits:    conf.Limits.Session,
 		Anonymous: conf.Anonymous || s.opts.Dev,
 		AnyToken:  s.opts.Dev,
 		Ping:      conf.WebSocket.PingInterval,

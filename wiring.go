@@ -36,7 +36,7 @@ func (s *Server) newBroker(conf *config.Config) (broker.Broker, error) {
 		s.kept = embedded.New(o)
 		return s.kept, nil
 	}
-	return memory.New(memory.Options{Channels: conf.Limits.WithDefaults().ChannelsPerNode}), nil
+	return memory.New(memory.Options{Channels: conf.Limits.Session.WithDefaults().ChannelsPerNode}), nil
 }
 
 // Backup copies the store, while the server runs, into the directory dir, which

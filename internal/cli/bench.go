@@ -145,7 +145,7 @@ type child struct {
 // one publisher that stands for many.
 const benchConfig = `
 auth: {anonymous: true}
-limits: {messages_per_second: 1000000, messages_burst: 1000000}
+limits: {connection: {messages_per_second: 1000000, messages_burst: 1000000}}
 channels:
   - name: "{channel}"
     allow: {subscribe: anyone, publish: anyone}

@@ -17,7 +17,6 @@ import (
 	"ringdown/internal/broker/redis"
 	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
-	"ringdown/internal/session"
 	"ringdown/internal/store"
 	"ringdown/internal/transport/poll"
 	"ringdown/internal/transport/sse"
@@ -34,7 +33,7 @@ type Config struct {
 	Auth      auth.Options
 	Anonymous bool // clients without a token are let in
 	Channels  []*channel.Declaration
-	Limits    session.Limits // zero fields are the defaults
+	Limits    Limits
 	// PresenceGrace is as session.Policy has it.
 	PresenceGrace time.Duration
 	Redis         *redis.Options // nil: this is the only node
@@ -190,34 +189,6 @@ func (l *loader) file(f fields) {
 	f.auth()
 	f.channels()
 	c.Store = f.store()
-}
-
-func (f fields) limits() session.Limits {
-	l := session.Limits{
-		MaxMessage:                int(f.size("max_message")),
-		MaxMessageUnauthenticated: int(f.size("max_message_unauthenticated")),
-		MessagesPerSecond:         int(f.number("messages_per_second")),
-		MessagesBurst:             int(f.number("messages_burst")),
-		UnauthenticatedPerSecond:  int(f.number("unauthenticated_per_second")),
-		Subscriptions:             int(f.number("subscriptions")),
-		Presences:                 int(f.number("presences")),
-		PresenceData:              int(f.size("presence_data")),
-		PendingRequests:           int(f.number("pending_requests")),
-		BadMessages:               int(f.number("bad_messages")),
-		Connections:               int(f.number("connections")),
-		ChannelsPerNode:           int(f.number("channels_per_node")),
-		Recoveries:                int(f.number("recoveries")),
-		HandshakesPerSecond:       int(f.number("handshakes_per_second")),
-		AuthTimeout:               f.duration("auth_timeout"),
-	}
-	full := l.WithDefaults()
-	if n := f.node.child("max_message_unauthenticated"); n != nil && l.MaxMessageUnauthenticated > full.MaxMessage {
-		f.fail(n.place, "", "max_message_unauthenticated is more than max_message, which is %s", size(int64(full.MaxMessage)))
-	}
-	if n := f.node.child("messages_burst"); n != nil && full.MessagesBurst < full.MessagesPerSecond {
-		f.warn(n.place, "", "messages_burst is less than messages_per_second (%d), so that a client that sends a second's messages at once is slowed down", full.MessagesPerSecond)
-	}
-	return l
 }
 
 // devChannel is what --dev declares.

@@ -53,10 +53,15 @@ func TestFull(t *testing.T) {
 	if c.SSE.Heartbeat != 11*time.Second || !slices.Equal(c.SSE.Paths, []string{"/events"}) || !slices.Equal(c.Poll.Paths, []string{"/v1/poll/again"}) {
 		t.Errorf("%+v %+v", c.SSE, c.Poll)
 	}
-	if want := (session.Limits{
+	if want := (Limits{Session: session.Limits{
 		MaxMessage: 128 << 10, MaxMessageUnauthenticated: 8192, MessagesPerSecond: 60, MessagesBurst: 120, UnauthenticatedPerSecond: 6,
 		Presences: 7, PresenceData: 2 << 10,
 		Subscriptions: 1000, PendingRequests: 33, BadMessages: 11, Connections: 50_000, ChannelsPerNode: 2000, Recoveries: 65, HandshakesPerSecond: 700, AuthTimeout: 7500 * time.Millisecond,
+	},
+		User:    UserLimits{Connections: 20, MessagesPerSecond: 80, MessagesBurst: 160, RequestsPerSecond: 30, RequestsBurst: 60},
+		Address: AddressLimits{Connections: 500, HandshakesPerSecond: 50, HandshakesBurst: 100, RequestsPerSecond: 31, RequestsBurst: 62},
+		Key:     KeyLimits{MessagesPerSecond: 5000, MessagesBurst: 9000, RequestsPerSecond: 1000, RequestsBurst: 2000},
+		Channel: ChannelLimits{Subscribers: 100_000, Members: 900, MessagesPerSecond: 70, MessagesBurst: 71},
 	}); c.Limits != want {
 		t.Errorf("%+v, want %+v", c.Limits, want)
 	}
@@ -204,39 +209,69 @@ func eachKey(o *object, prefix string, visit func(path string, k *key)) {
 	}
 }
 
+// elsewhere are the limits whose key is not their name in the session.
+var elsewhere = map[string]string{
+	"connections": "node.connections", "handshakes_per_second": "node.handshakes_per_second", "recoveries": "node.recoveries",
+	"channels_per_node": "node.channels", "pending_requests": "connection.pending_calls",
+	"unauthenticated_per_second": "connection.messages_per_second_unauthenticated",
+}
+
 // TestLimitsAreThoseOfTheSession: every limit has a key with the session's
-// default, and every key a limit.
+// default, and every key of a connection and of the node a limit.
 func TestLimitsAreThoseOfTheSession(t *testing.T) {
+	keys := make(map[string]*key)
+	eachKey(limitKeys, "", func(path string, k *key) { keys[path] = k })
 	defaults := reflect.ValueOf(session.Limits{}.WithDefaults())
 	for i := range defaults.NumField() {
 		name := snake(defaults.Type().Field(i).Name)
-		k := limitKeys.key(name)
+		path := cmp.Or(elsewhere[name], "connection."+name)
+		k := keys[path]
 		if k == nil {
-			t.Errorf("there is no key limits.%s", name)
+			t.Errorf("there is no key limits.%s", path)
 			continue
 		}
 		var got int64
-		switch k.shape {
-		case aDuration:
-			d, err := parseDuration(k.preset)
-			if err != nil {
-				t.Error(err)
-			}
+		if d, err := parseDuration(k.preset); k.shape == aDuration && err == nil {
 			got = int64(d)
-		default:
-			n, err := parseSize(k.preset)
-			if err != nil {
-				t.Error(err)
-			}
+		} else if n, err := parseSize(k.preset); err == nil {
 			got = n
 		}
 		if want := defaults.Field(i).Int(); got != want {
-			t.Errorf("limits.%s is told to be %s by default, and is %d", name, k.preset, want)
+			t.Errorf("limits.%s is told to be %s by default, and is %d", path, k.preset, want)
 		}
 	}
-	if len(limitKeys.keys) != defaults.NumField() {
-		t.Errorf("%d keys for %d limits", len(limitKeys.keys), defaults.NumField())
+	if n := len(nodeLimitKeys.keys) + len(connectionLimitKeys.keys); n != defaults.NumField() {
+		t.Errorf("%d keys for %d limits", n, defaults.NumField())
 	}
+}
+
+// TestFormerLimits: a limit that is written where it stood before is refused
+// with the place where it stands now.
+func TestFormerLimits(t *testing.T) {
+	for name, now := range map[string]string{
+		"max_message": "limits.connection.max_message", "subscriptions": "limits.connection.subscriptions", "connections": "limits.node.connections",
+		"channels_per_node": "limits.node.channels", "pending_requests": "limits.connection.pending_calls", "handshakes_per_second": "limits.node.handshakes_per_second",
+		"unauthenticated_per_second": "limits.connection.messages_per_second_unauthenticated", "members": "limits.channel.members", "requests_burst": "limits.user.requests_burst",
+	} {
+		_, err := Parse("conf.yaml", []byte("limits: {"+name+": 10}\nchannels: [{name: a, allow: {subscribe: anyone}}]\n"), LoadOptions{})
+		if err == nil || !strings.Contains(err.Error(), "it is "+now+";") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLaterLimits: a limit that has its place and is not counted yet says so.
+func TestLaterLimits(t *testing.T) {
+	eachKey(limitKeys, "limits.", func(path string, k *key) {
+		if !k.later {
+			return
+		}
+		parts := strings.Split(path, ".")
+		c, err := Parse("conf.yaml", []byte("limits: {"+parts[1]+": {"+parts[2]+": 7}}\nauth: {anonymous: true}\nchannels: [{name: a, allow: {subscribe: anyone}}]\n"), LoadOptions{})
+		if err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], path+" is not counted in this version") {
+			t.Errorf("%s: %v, %v", path, c, err)
+		}
+	})
 }
 
 func snake(name string) string {
@@ -256,7 +291,7 @@ origins: "*"
 auth:
   jwt: {secret: a-secret-of-at-least-thirty-two-bytes!}
   keys: [a-key-of-at-least-sixteen-bytes]
-limits: {messages_per_second: 200, messages_burst: 10}
+limits: {connection: {messages_per_second: 200, messages_burst: 10}}
 channels:
   - name: nobody
   - {name: a, presence: true, allow: {subscribe: anyone}}
@@ -268,7 +303,7 @@ channels:
 	}
 	want := []string{
 		"conf.yaml:2:10: origins is *", "conf.yaml:4:17: secret stands here in the clear; write env:NAME", "conf.yaml:5:10: this key stands here in the clear",
-		"conf.yaml:6:52: messages_burst is less", "conf.yaml:8:11: the channel nobody has no allow", "conf.yaml:9:25: presence is on for a", "conf.yaml:10:52: allow says who may use presence",
+		"conf.yaml:6:65: messages_burst is less", "conf.yaml:8:11: the channel nobody has no allow", "conf.yaml:9:25: presence is on for a", "conf.yaml:10:52: allow says who may use presence",
 	}
 	if len(c.Warnings) != len(want) {
 		t.Fatalf("%q", c.Warnings)
@@ -419,7 +454,7 @@ auth: {jwt: {secret: env:NOPE}}
 channels:
   - {name: a, allow: {subscribe: usr}, events: {e: {schema: {type: x}}}}
   - {name: 'b{', history: {}}
-limits: {subscriptions: x}
+limits: {connection: {subscriptions: x}}
 `), LoadOptions{Env: testEnv})
 	var all *Errors
 	if !errors.As(err, &all) {

@@ -57,7 +57,7 @@ func reference() string {
 			if preset != "" {
 				preset = "`" + preset + "`"
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, takes(k), preset, k.about)
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, takes(k), preset, about(k))
 		}
 		for _, k := range o.keys {
 			if k.of != nil {
@@ -68,6 +68,13 @@ func reference() string {
 	write("", fileKeys)
 	b.WriteByte('\n')
 	return b.String()
+}
+
+func about(k key) string {
+	if k.later {
+		return k.about + " (*later*)"
+	}
+	return k.about
 }
 
 func takes(k key) string {

@@ -88,5 +88,8 @@ func describe(k *key) string {
 	if k.preset != "" {
 		text += ". Default: " + k.preset
 	}
+	if k.later {
+		text += ". Not counted in this version"
+	}
 	return text
 }

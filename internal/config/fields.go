@@ -52,7 +52,9 @@ func (l *loader) unknown(k *node, of *object) {
 		l.fail(k.place, why, "the key %q is not part of this version", name)
 		return
 	}
-	if near := nearest(k.text, names); near != "" {
+	if now := limitNamed(k.text); of == limitKeys && now != "" {
+		mend = fmt.Sprintf("it is %s; ", now) + mend
+	} else if near := nearest(k.text, names); near != "" {
 		mend = fmt.Sprintf("did you mean %s?", near)
 	} else if other := home(k.text); other != nil {
 		mend = fmt.Sprintf("%s belongs to %s; ", name, other.name) + mend
@@ -80,6 +82,9 @@ func (f fields) get(name string) (*key, *node) {
 	if n != nil && n.kind == null && k.shape != aMapping && k.shape != aMappingByName {
 		f.fail(n.place, "give it a value, or remove it", "%s has no value", name)
 		return k, nil
+	}
+	if n != nil && k.later {
+		f.warn(n.place, "", "%s.%s is not counted in this version, and has no effect", f.of.name, name)
 	}
 	return k, n
 }

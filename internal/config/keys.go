@@ -34,6 +34,7 @@ type key struct {
 	min, max int64   // of numbers and sizes (bytes), and of durations (nanoseconds)
 	words    []string
 	preset   string // the default, as it would be written; "" if there is none
+	later    bool   // it has its place, and no effect in this version
 	about    string
 }
 
@@ -65,7 +66,7 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "broker", shape: aMapping, of: brokerKeys, about: "what several nodes share; without it there is one node"},
 	{name: "store", shape: aMapping, of: storeKeys, about: "where messages are kept; without it, in ringdown-data beside the file if any channel keeps some"},
 	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
-	{name: "limits", shape: aMapping, of: limitKeys, about: "what one connection may cost"},
+	{name: "limits", shape: aMapping, of: limitKeys, about: "what a connection, a user, an address, a key, a channel and this node may cost"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
 	{name: "presence", shape: aMapping, of: presenceKeys, about: "how it is told who is there"},
 	{name: "sse", shape: aMapping, of: sseKeys, about: "Server-Sent Events"},
@@ -119,24 +120,6 @@ var jwtKeys = &object{"a jwt entry", []key{
 	{name: "user_claim", shape: aText, preset: "sub", about: "the claim that names the user"},
 	{name: "leeway", shape: aDuration, min: int64(time.Second), max: int64(30 * time.Second), preset: "30s", about: "how far clocks may differ"},
 	{name: "key_id", shape: aText, about: "what kid must be"},
-}}
-
-var limitKeys = &object{"limits", []key{
-	{name: "max_message", shape: aSize, min: 1 << 10, max: 16 << 20, preset: "64KiB", about: "one message of a client, decompressed"},
-	{name: "max_message_unauthenticated", shape: aSize, min: 1 << 10, max: 64 << 10, preset: "4KiB", about: "the same before its token was accepted"},
-	{name: "messages_per_second", shape: aNumber, min: 1, max: 1_000_000, preset: "50", about: "messages of one connection, in the long run"},
-	{name: "messages_burst", shape: aNumber, min: 1, max: 1_000_000, preset: "100", about: "messages of one connection at once"},
-	{name: "unauthenticated_per_second", shape: aNumber, min: 1, max: 1_000, preset: "5", about: "messages of a connection before its token was accepted"},
-	{name: "subscriptions", shape: aNumber, min: 1, max: 100_000, preset: "128", about: "channels that one connection may follow"},
-	{name: "presences", shape: aNumber, min: 1, max: 100_000, preset: "32", about: "channels that one connection may be present in"},
-	{name: "presence_data", shape: aSize, min: 64, max: 64 << 10, preset: "4KiB", about: "what a member may say of itself"},
-	{name: "pending_requests", shape: aNumber, min: 1, max: 10_000, preset: "32", about: "calls of one connection that the application has not answered"},
-	{name: "bad_messages", shape: aNumber, min: 1, max: 1_000, preset: "10", about: "messages that cannot be read before the connection is closed"},
-	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections of this node; 0 is what the file descriptors allow"},
-	{name: "channels_per_node", shape: aNumber, min: 1, max: 100_000_000, preset: "1000000", about: "channels that this node follows or keeps"},
-	{name: "recoveries", shape: aNumber, min: 1, max: 10_000, preset: "64", about: "pages read at a time, for who comes back, from a store that is not in memory"},
-	{name: "handshakes_per_second", shape: aNumber, min: 1, max: 1_000_000, preset: "2500", about: "connections let in, at even distances; four seconds' worth wait their turn, and others are told when to come back (503)"},
-	{name: "auth_timeout", shape: aDuration, min: int64(100 * time.Millisecond), max: int64(time.Minute), preset: "5s", about: "time from the opening to a token"},
 }}
 
 var heartbeatKeys = &object{"heartbeat", []key{
@@ -208,7 +191,7 @@ var absent = map[string]string{
 // home finds the object that has a key of that name, for those who put it at
 // the wrong level.
 func home(name string) *object {
-	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, heartbeatKeys, presenceKeys, sseKeys, channelKeys, allowKeys, eventKeys} {
+	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, nodeLimitKeys, connectionLimitKeys, heartbeatKeys, presenceKeys, sseKeys, channelKeys, allowKeys, eventKeys} {
 		if o.key(name) != nil {
 			return o
 		}

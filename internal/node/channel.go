@@ -93,7 +93,7 @@ func (n *Node) channel(name string, t Target) (c *Channel, made bool, err error)
 		return c, false, nil
 	}
 	if n.channels.Load() >= int64(n.opts.Channels) {
-		return nil, false, protocol.Errorf(protocol.CodeLimitExceeded, "this server follows its limit of %d channels (limits.channels_per_node)", n.opts.Channels)
+		return nil, false, protocol.Errorf(protocol.CodeLimitExceeded, "this server follows its limit of %d channels (limits.node.channels)", n.opts.Channels)
 	}
 	n.channels.Add(1)
 	c = &Channel{Name: string([]byte(name)), node: n, opening: &opening{}}

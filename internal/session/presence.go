@@ -93,12 +93,12 @@ func (x *Session) enter(r *presenceRequest) error {
 	case i < 0:
 		return protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
 	case len(r.Data) > l.PresenceData:
-		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.presence_data), not %d", l.PresenceData, len(r.Data))
+		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.connection.presence_data), not %d", l.PresenceData, len(r.Data))
 	case x.subs[i].present:
 	case r.Action == "update":
 		return protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
 	case x.presences() >= l.Presences:
-		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.presences)", l.Presences)
+		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences)
 	}
 	fresh := !x.subs[i].present
 	x.subs[i].present = true

@@ -146,7 +146,7 @@ func (x *Session) call(m *protocol.Message) {
 	}
 	if limit := s.Limits().PendingRequests; int(x.pending) >= limit {
 		x.fail(m.ID, "", &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true,
-			Message: "too many calls of this connection wait for their answer (limits.pending_requests)"})
+			Message: "too many calls of this connection wait for their answer (limits.connection.pending_calls)"})
 		return
 	}
 	x.pending++

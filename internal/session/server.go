@@ -141,7 +141,7 @@ func (s *Server) Admit(ctx context.Context) error {
 	if !ok {
 		// Those who are refused together shall not come back together.
 		wait += rand.N(5 * time.Second)
-		return s.unavailable(wait, "too many clients connect at once (limits.handshakes_per_second is %d); come back in a moment", perSecond)
+		return s.unavailable(wait, "too many clients connect at once (limits.node.handshakes_per_second is %d); come back in a moment", perSecond)
 	}
 	if wait < turnSlack {
 		return nil
@@ -162,7 +162,7 @@ func (s *Server) Accepting() error {
 	}
 	open := int(s.sessions.Load())
 	if limit := s.policy.Load().Limits.Connections; limit > 0 && open >= limit {
-		return s.unavailable(5*time.Second, "this server holds its limit of %d connections (limits.connections)", limit)
+		return s.unavailable(5*time.Second, "this server holds its limit of %d connections (limits.node.connections)", limit)
 	}
 	// The tenth that is left is for the listener, the store, and for the second
 	// descriptor that a connection needs for the moment of its hand-over.

@@ -131,7 +131,7 @@ func (x *Session) mayFollow(r *request) (node.Target, error) {
 		return t, protocol.Errorf(protocol.CodeConflict, "this connection is subscribed to %q already", r.channel)
 	}
 	if limit := x.hub.server.Limits().Subscriptions; x.subscriptions() >= limit {
-		return t, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has its limit of %d subscriptions (limits.subscriptions)", limit)
+		return t, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has its limit of %d subscriptions (limits.connection.subscriptions)", limit)
 	}
 	return t, x.permit(channel.OpSubscribe, r.channel, "", t)
 }

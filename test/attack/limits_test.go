@@ -16,7 +16,7 @@ import (
 func TestLimits(t *testing.T) {
 	engines(t, func(t *testing.T, engine string) {
 		s := serve(t, engine, true, `
-limits: {max_message: 2KiB, subscriptions: 5, messages_per_second: 20, messages_burst: 40, bad_messages: 3}
+limits: {connection: {max_message: 2KiB, subscriptions: 5, messages_per_second: 20, messages_burst: 40, bad_messages: 3}}
 `)
 		message := func(size int) string {
 			head := `{"type":"e","channel":"live","id":1,"data":"`

@@ -20,7 +20,7 @@ import (
 )
 
 const generous = `
-limits: {messages_per_second: 1000000, messages_burst: 1000000}
+limits: {connection: {messages_per_second: 1000000, messages_burst: 1000000}}
 heartbeat: {ping: 25s, timeout: 10s}
 `
 

@@ -26,7 +26,7 @@ auth:
   jwt: {secret: env:JWT_SECRET, algorithm: HS256}
   keys: [env:API_KEY]
 heartbeat: {ping: 2s, timeout: 2s}
-limits: {messages_per_second: 100000, messages_burst: 100000}
+limits: {connection: {messages_per_second: 100000, messages_burst: 100000}}
 channels:
   - name: log:{n}
     history: {messages: %d}

@@ -26,7 +26,7 @@ const conf = `
 listen: 127.0.0.1:0
 auth: {anonymous: true}
 broker: {redis: {%s, timeout: 2s}}
-limits: {messages_per_second: 100000, messages_burst: 100000}
+limits: {connection: {messages_per_second: 100000, messages_burst: 100000}}
 channels:
   - {name: 'kept:{x}', history: {messages: 1000000}, allow: {subscribe: anyone, publish: anyone}}
   - {name: 'board:{x}', state: {}, allow: {subscribe: anyone, publish: anyone}}

@@ -32,7 +32,7 @@ listen: 127.0.0.1:0
 auth:
   jwt: {secret: env:SECRET, algorithm: HS256}
   keys: [env:KEY]
-limits: {messages_per_second: 10000, messages_burst: 10000}
+limits: {connection: {messages_per_second: 10000, messages_burst: 10000}}
 channels:
   - name: orders
     history: {messages: 10000}

@@ -20,7 +20,7 @@ import (
 
 const configuration = `
 auth: {anonymous: true}
-limits: {messages_per_second: 1000000, messages_burst: 1000000, handshakes_per_second: %d}
+limits: {node: {handshakes_per_second: %d}, connection: {messages_per_second: 1000000, messages_burst: 1000000}}
 channels:
   - name: bench
     allow: {subscribe: anyone, publish: anyone}

@@ -34,7 +34,7 @@ type news struct {
 const (
 	maxEpoch = 32
 	maxPrint = 16
-	// maxMessage is above all that the edge lets through (limits.max_message),
+	// maxMessage is above all that the edge lets through (limits.connection.max_message),
 	// and keeps garbage from being parsed at length.
 	maxMessage = 32 << 20
 )

@@ -91,6 +91,15 @@ type Restarter interface {
 	Restarted(channel string, p protocol.Position)
 }
 
+// Claims is a driver that wants to know what clients say they have seen of its
+// logs: one whose logs can be set back behind its own back. Nodes look whether
+// their driver is one.
+type Claims interface {
+	// Claimed tells that a client says it was given what is at p, while the log, in
+	// the same epoch, has not come there. It must not block. The client may lie.
+	Claimed(channel string, p protocol.Position)
+}
+
 // Range asks Read for a page of a channel's log, which is always told oldest
 // first: the oldest kept messages after After; or if Last is positive the last
 // so many; or if Before is positive the newest messages before that offset (and

@@ -41,6 +41,7 @@ func (x *Session) placeByState(g *group, r *request, t node.Target) {
 		case p.epoch != r.since.Epoch:
 			x.placeAnew(g, r, t, "epoch")
 		case since > p.head:
+			x.hub.server.node.Claimed(g.name, *r.since)
 			x.placeAnew(g, r, t, "unknown")
 		case since < p.floor:
 			x.placeAnew(g, r, t, "trimmed")

@@ -269,6 +269,7 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
 		case read.epoch != r.since.Epoch:
 			p.answer = "epoch"
 		case a.after > read.head:
+			x.hub.server.node.Claimed(g.name, *r.since)
 			p.answer = "unknown"
 		case a.after < read.floor:
 			p.answer = "trimmed"

@@ -40,7 +40,7 @@ func (s *Store) Backup(ctx context.Context, dst string) error {
 	if err := s.db.Checkpoint(s.fs.PathJoin(dst, databaseName), pebble.WithFlushedWAL()); err != nil {
 		return fmt.Errorf("copying the database: %w", err)
 	}
-	c := control{Epoch: s.control.Epoch, Fsync: s.control.Fsync}
+	c := control{Epoch: s.Epoch(), Fsync: s.opts.Fsync}
 	if err := c.write(s.fs, dst); err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type group struct {
 	touched map[*head]string // logs whose heads changed, and their names
 	deduped int              // idempotency keys in it
 	broken  error            // it cannot be written
+	ahead   *item            // a claim that proves that the store was set back
 	before  uint64           // channels, for taking it all back
 	now     int64
 	key     []byte
@@ -109,7 +110,7 @@ func (s *Store) commit() {
 	g := &s.group
 	began := time.Now()
 	g.now = s.opts.Now().UnixMilli()
-	g.before, g.deduped, g.broken = s.channels, 0, nil
+	g.before, g.deduped, g.broken, g.ahead = s.channels, 0, nil, nil
 	clear(g.touched)
 	g.batch = s.newBatch()
 	s.turn()
@@ -122,6 +123,8 @@ func (s *Store) commit() {
 			o = s.positionOf(it.log)
 		case it.trim && g.broken == nil:
 			g.broken = s.expire(it.log)
+		case it.claim != nil:
+			s.judge(it)
 		case it.try:
 			_ = g.batch.Set(storeKey, nil, nil) // finish writes what it says
 		}
@@ -149,6 +152,9 @@ func (s *Store) commit() {
 			it.position(g.results[i].result.Offset, g.results[i].err)
 		}
 		g.items[i] = item{}
+	}
+	if g.ahead != nil {
+		s.restart(g.ahead)
 	}
 	s.evict()
 	if s.flushed.CompareAndSwap(true, false) {

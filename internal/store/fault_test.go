@@ -178,6 +178,71 @@ func TestDatabaseFails(t *testing.T) {
 	}
 }
 
+// nth makes one read of the database fail: that many after it was armed.
+type nth struct{ left atomic.Int64 }
+
+func (n *nth) String() string { return "nth" }
+
+func (n *nth) MaybeError(op errorfs.Op) error {
+	if op.Kind == errorfs.OpFileReadAt && strings.Contains(op.Path, databaseName+"/") && n.left.Add(-1) == 0 {
+		return syscall.EIO
+	}
+	return nil
+}
+
+// TestTwoFaults: a channel whose first message was refused because the disk did
+// not read, in a time when it then did not write either, shares nothing with the
+// channel that is made next.
+func TestTwoFaults(t *testing.T) {
+	fs := vfs.NewMem()
+	keep := &Keep{State: true, Messages: 4}
+	o := small(fs)
+	o.CacheBytes = 1
+	s := open(t, o)
+	for n := range 100 { // so much that messages and keys are in different tables
+		put(t, s, "many", fmt.Sprint("k", n), "", fmt.Sprintf(`"%0100000d"`, n), &Keep{State: true})
+	}
+	if err := s.db.Compact(t.Context(), []byte{0}, []byte{255}, false); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, s)
+	refused := 0
+	for n := 1; n <= 16; n++ {
+		reads, f := &nth{}, &faults{kinds: writes, err: syscall.EIO, where: journalName}
+		o.FS = errorfs.Wrap(errorfs.Wrap(fs, f), reads)
+		s := open(t, o)
+		a, b := fmt.Sprint("a", n), fmt.Sprint("b", n)
+		// Both faults have to meet one group.
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		s.Position(a, func(uint64, error) { close(begun); <-goOn })
+		<-begun
+		first, second := send(s, a, "k", "", `"of a"`, keep), send(s, "many", "", "", `"refused"`, keep)
+		reads.left.Store(int64(n))
+		f.armed.Store(true)
+		close(goOn)
+		if x := <-first; code(x.err) == protocol.CodeInternal {
+			refused++
+		}
+		<-second
+		reads.left.Store(0)
+		f.armed.Store(false)
+		put(t, s, b, "k", "", `"of b"`, keep)
+		put(t, s, a, "k", "", `"of a"`, keep)
+		for name, want := range map[string]string{a: `"of a"`, b: `"of b"`} {
+			got, _, err := readAll(s, name, *keep, true, 10)
+			if err != nil || len(got) != 1 || got[0].data != want {
+				t.Errorf("read %d failed: %s has %v, %v", n, name, got, err)
+			}
+		}
+		_ = s.Close(t.Context())
+	}
+	if refused == 0 {
+		t.Error("no read was refused")
+	}
+	o.FS = fs
+	verify(t, o)
+}
+
 // TestReadyAgain: the store finds out by itself that it can be written again.
 func TestReadyAgain(t *testing.T) {
 	f := &faults{kinds: writes, err: syscall.ENOSPC, where: journalName}

@@ -42,6 +42,7 @@ func Open(o Options) (s *Store, err error) {
 	if err := s.recover(); err != nil {
 		return s, err
 	}
+	o.Logger.Info("the store is open", "dir", o.Dir, "epoch", s.Epoch(), "new_epoch", s.begun, "batches", s.lsn, "channels", s.channels)
 	s.start()
 	return s, nil
 }
@@ -88,9 +89,11 @@ func (s *Store) recover() error {
 	}
 	s.control = control{Epoch: old.Epoch, Fsync: s.opts.Fsync}
 	if unsure {
-		s.control.Epoch = newEpoch()
+		s.begun, s.control.Epoch = true, newEpoch()
 		s.opts.Logger.Warn("the store begins a new epoch, since messages may be missing: clients that come back are told", "restored", restored, "fsync", old.Fsync)
 	}
+	epoch := s.control.Epoch
+	s.epoch.Store(&epoch)
 	if err := s.control.write(s.fs, s.opts.Dir); err != nil {
 		return err
 	}
@@ -137,6 +140,7 @@ func (s *Store) readControl(restored bool) (*control, error) {
 	if len(segments) > 0 || database {
 		return nil, &DamageError{File: s.path(controlName), What: "the file is missing, though there is a store", Mend: mend}
 	}
+	s.begun = true
 	old = &control{Epoch: newEpoch(), Fsync: s.opts.Fsync, Clean: true}
 	if err := s.fs.MkdirAll(s.path(databaseName), 0o700); err != nil {
 		return nil, err

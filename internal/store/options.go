@@ -51,6 +51,10 @@ type Options struct {
 	SegmentBytes  int64 // of one file of the journal. Default 16 MiB
 	CachedLogs    int   // channels whose heads are held in memory. Default 65,536
 
+	// Restarted is told, on the committer's goroutine, that everything goes on in a
+	// new epoch; head says where a log stands. nil: nobody is told.
+	Restarted func(epoch string, head func(log string) (offset uint64, err error))
+
 	FS     vfs.FS           // default the system's
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default slog.Default()

@@ -71,12 +71,12 @@ func (s *Store) syncOld() {
 }
 
 // takeBack answers a group that could not be written, and forgets what it did to
-// the heads.
+// the heads. All of them go, not only those it was to write: one that a message
+// made and then was refused for is among none, and has a number that is given out
+// again.
 func (s *Store) takeBack(err error) {
 	g := &s.group
-	for _, name := range g.touched {
-		delete(s.logs, name)
-	}
+	clear(s.logs)
 	s.channels = g.before
 	s.dedupes[s.minute%dedupeMinutes] -= g.deduped
 	text := "the store of this server could not be written to; try again later"

@@ -22,6 +22,8 @@ type Store struct {
 	fs      vfs.FS
 	db      *pebble.DB
 	control control
+	epoch   atomic.Pointer[string] // control.Epoch
+	begun   bool                   // the epoch began in this process
 	locked  io.Closer
 	metrics Metrics
 
@@ -91,12 +93,13 @@ type Result struct {
 	Duplicate bool   // it was accepted before, under the same idempotency key
 }
 
-// item is what waits in the queue: one of the four.
+// item is what waits in the queue: one of the five.
 type item struct {
 	append   *Append
 	position func(offset uint64, err error) // of log
 	trim     bool                           // look at log: messages may have become too old
 	try      bool                           // write something: perhaps that works again
+	claim    *protocol.Position             // somebody says that log was there
 	log      string
 	bytes    int64
 }
@@ -105,7 +108,7 @@ type item struct {
 func (s *Store) Now() time.Time { return s.opts.Now() }
 
 // Epoch returns what all offsets belong to.
-func (s *Store) Epoch() string { return s.control.Epoch }
+func (s *Store) Epoch() string { return *s.epoch.Load() }
 
 // Metrics returns the counters.
 func (s *Store) Metrics() *Metrics { return &s.metrics }

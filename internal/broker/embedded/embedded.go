@@ -45,6 +45,7 @@ type shard struct {
 type follow struct {
 	name   string
 	placed bool // its position was given out: what comes from now on is fed
+	kept   bool // it has an epoch
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -61,12 +62,39 @@ func New(o store.Options) *Broker {
 // Start opens the store, which may take as long as reading the journal does, and
 // begins to deliver into feed.
 func (b *Broker) Start(_ context.Context, _ string, feed broker.Feed) error {
+	b.opts.Restarted = b.restarted
+	b.feed = feed
 	s, err := store.Open(b.opts)
 	if err != nil {
 		return err
 	}
-	b.feed, b.store = feed, s
+	b.store = s
 	return nil
+}
+
+// Claimed implements broker.Claims.
+func (b *Broker) Claimed(name string, p protocol.Position) { b.store.Claim(name, p) }
+
+// restarted tells the feed of the channels that go on in a new epoch. It comes in
+// the order of the log, like all that the store tells.
+func (b *Broker) restarted(epoch string, head func(string) (uint64, error)) {
+	feed, ok := b.feed.(broker.Restarter)
+	if !ok {
+		return // the next entries tell
+	}
+	for i := range b.shard {
+		s := &b.shard[i]
+		s.mu.Lock()
+		for _, f := range s.followed {
+			if !f.placed || !f.kept {
+				continue
+			}
+			if offset, err := head(f.name); err == nil { // else the next entry tells
+				feed.Restarted(f.name, protocol.Position{Epoch: epoch, Offset: offset})
+			}
+		}
+		s.mu.Unlock()
+	}
 }
 
 // Stop writes everything down and closes the store.
@@ -195,7 +223,7 @@ func (b *Broker) Follow(name string, d *channel.Declaration, ready func(protocol
 	}
 	s.mu.Lock()
 	if s.followed[name] == nil {
-		s.followed[name] = &follow{name: name}
+		s.followed[name] = &follow{name: name, kept: d.Kept()}
 	}
 	s.mu.Unlock()
 	if d.Kept() {

@@ -128,9 +128,10 @@ func TestREST(t *testing.T) {
 	if code != 201 || got["offset"] != 1.0 || got["channel"] != "lab:x" {
 		t.Fatalf("publish: %d %v", code, got)
 	}
-	if code, again := r.call("POST", messages, key, `{"type":"e","data":2}`, "{channel}", "lab:x", "Idempotency-Key", "k1"); code != 201 || again["offset"] != 1.0 || again["duplicate"] != true {
+	if code, again := r.call("POST", messages, key, `{"type":"e","data":{"a":1}}`, "{channel}", "lab:x", "Idempotency-Key", "k1"); code != 201 || again["offset"] != 1.0 || again["duplicate"] != true {
 		t.Errorf("repeated: %d %v", code, again)
 	}
+	testIdempotency(t, r)
 	for _, c := range []struct {
 		channel, credential, body string
 		status                    int
@@ -227,6 +228,35 @@ func TestREST(t *testing.T) {
 				t.Errorf("%s %s is in the document and was not tried", method, path)
 			}
 		}
+	}
+}
+
+// testIdempotency: a key that is used for something else is refused, also when it
+// is a long one.
+func testIdempotency(t *testing.T, r *rest) {
+	const messages = "/v1/channels/{channel}/messages"
+	for _, k := range []string{"short", strings.Repeat("k", 65), strings.Repeat("k", 255)} {
+		for _, c := range []struct {
+			body string
+			want int
+		}{{`{"type":"e","data":1}`, 201}, {`{"type":"e","data":1}`, 201}, {`{"type":"e","data":2}`, 422}, {`{"type":"f","data":1}`, 422}} {
+			code, got := r.call("POST", messages, key, c.body, "{channel}", "lab:keys", "Idempotency-Key", k)
+			if code != c.want || code == 422 && got["code"] != "invalid_data" {
+				t.Errorf("key of %d bytes, %s: %d %v", len(k), c.body, code, got)
+			}
+		}
+	}
+	code, got := r.call("GET", messages, key, "", "{channel}", "lab:keys")
+	if list, _ := got["messages"].([]any); code != 200 || len(list) != 3 {
+		t.Errorf("three keys were used, and kept is %v", got)
+	}
+	for _, h := range []string{strings.Repeat("k", 256), "other"} {
+		if code, _ := r.call("POST", messages, key, `{"type":"e","data":1,"dedupe":"one"}`, "{channel}", "lab:keys", "Idempotency-Key", h); code != 400 {
+			t.Errorf("a key of %d bytes beside another in the body: %d", len(h), code)
+		}
+	}
+	if code, _ := r.call("POST", messages, key, `{"type":"e","data":1}`, "{channel}", "lab:keys", "Idempotency-Key", strings.Repeat("k", 256)); code != 400 {
+		t.Errorf("a key of 256 bytes: %d", code)
 	}
 }
 

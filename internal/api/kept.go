@@ -148,8 +148,8 @@ func (h *Handler) writeKey(w http.ResponseWriter, r *http.Request, it item, even
 		return err
 	}
 	it.Channel, it.Key = r.PathValue("channel"), r.PathValue("key")
-	if it.Dedupe == "" {
-		it.Dedupe = r.Header.Get("Idempotency-Key")
+	if it.Dedupe, err = dedupeOf(r, it.Dedupe); err != nil {
+		return err
 	}
 	t, err := h.opts.Load().Sessions.Node().Resolve(it.Channel)
 	if err != nil {

@@ -75,8 +75,8 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request) error {
 		return protocol.Errorf(protocol.CodeBadRequest, "the body must be an object with type and data: %v", fieldError(err))
 	}
 	it.Channel = r.PathValue("channel")
-	if it.Dedupe == "" {
-		it.Dedupe = r.Header.Get("Idempotency-Key")
+	if it.Dedupe, err = dedupeOf(r, it.Dedupe); err != nil {
+		return err
 	}
 	got, err := h.one(r.Context(), who, it)
 	if err != nil {

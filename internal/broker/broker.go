@@ -11,7 +11,8 @@
 //     it before Done hears of it.
 //   - A publication appended before another was begun comes first.
 //   - A publication repeated with the same dedupe key inside the window is
-//     stored once, and both receipts carry the same position.
+//     stored once, and both receipts carry the same position. One that says
+//     something else under that key (Fingerprint) is refused with ErrReused.
 //   - An epoch changes whenever continuity cannot be proven.
 package broker
 

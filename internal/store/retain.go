@@ -54,7 +54,7 @@ func (s *Store) remembered(a *Append) (r Result, found bool, err error) {
 			return r, false, s.readError(err)
 		}
 		body, err := unseal(g.key, value)
-		if err == nil && len(body) != 24 {
+		if err == nil && len(body) != 32 && len(body) != 24 { // 24: of a version without fingerprints
 			err = errBad
 		}
 		if err != nil {
@@ -63,8 +63,13 @@ func (s *Store) remembered(a *Append) (r Result, found bool, err error) {
 		}
 		r = Result{Offset: binary.BigEndian.Uint64(body), Time: int64(binary.BigEndian.Uint64(body[8:])), Duplicate: true}
 		since := s.clock - int64(binary.BigEndian.Uint64(body[16:]))
+		other := len(body) == 32 && binary.BigEndian.Uint64(body[24:]) != a.Fingerprint
 		closer.Close()
-		if since < dedupeWindow.Milliseconds() {
+		switch {
+		case since >= dedupeWindow.Milliseconds():
+		case other:
+			return Result{}, true, a.Reused
+		default:
 			return r, true, nil
 		}
 		return Result{}, false, nil // the newest is too old, and so are all
@@ -85,6 +90,7 @@ func (s *Store) remember(a *Append, r Result) error {
 	g.value = binary.BigEndian.AppendUint64(room(g.value), r.Offset)
 	g.value = binary.BigEndian.AppendUint64(g.value, uint64(r.Time))
 	g.value = binary.BigEndian.AppendUint64(g.value, uint64(s.clock))
+	g.value = binary.BigEndian.AppendUint64(g.value, a.Fingerprint)
 	g.deduped++
 	s.dedupes[s.minute%dedupeMinutes]++
 	return g.batch.Set(g.key, seal(g.key, g.value), nil)

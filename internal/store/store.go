@@ -83,7 +83,11 @@ type Append struct {
 	Message *protocol.Message
 	Keep    *Keep  // nil: the message is not kept, and gets no offset
 	Dedupe  string // idempotency key; empty: none
-	Done    Appender
+	// Fingerprint tells messages with the same key apart. An append whose key was
+	// remembered with another one fails with Reused.
+	Fingerprint uint64
+	Reused      error
+	Done        Appender
 }
 
 // Result says where an accepted message stands.

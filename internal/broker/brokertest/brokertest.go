@@ -56,6 +56,7 @@ func Exercise(t *testing.T, make New) {
 		"OwnsItsMemory":    testOwnsItsMemory,
 		"Dedupe":           testDedupe,
 		"DedupeExpires":    testDedupeExpires,
+		"DedupeReused":     testDedupeReused,
 		"DedupeConcurrent": testDedupeConcurrent,
 		"Read":             testRead,
 		"ReadLast":         testReadLast,

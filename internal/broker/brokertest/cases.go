@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"ringdown/internal/broker"
+	"ringdown/internal/channel"
 	"ringdown/protocol"
 )
 
@@ -195,7 +197,7 @@ func testDedupe(t *testing.T, b *bench) {
 	}
 	first := keyed("c", "a", 0)
 	b.accept(t, publication(kept, "c", 1))
-	again := keyed("c", "a", 2)
+	again := keyed("c", "a", 0)
 	if !again.Duplicate || again.Position != first.Position {
 		t.Fatalf("repeated: %+v, first: %+v", again, first)
 	}
@@ -210,12 +212,47 @@ func testDedupe(t *testing.T, b *bench) {
 	}
 }
 
+// testDedupeReused: a key that comes again with something else is refused, so that
+// nobody takes the receipt of one message for that of another.
+func testDedupeReused(t *testing.T, b *bench) {
+	for _, d := range []*channel.Declaration{kept, board, unkept} {
+		say := func(change func(m *protocol.Message)) outcome {
+			p := publication(d, d.Name, 0)
+			p.Dedupe = "a"
+			if change != nil {
+				change(&p.Message)
+			}
+			return b.publish(t, p)
+		}
+		first := say(nil)
+		if first.err != nil {
+			t.Fatal(first.err)
+		}
+		for what, change := range map[string]func(m *protocol.Message){
+			"data":  func(m *protocol.Message) { m.Data = []byte(`{"n":"other"}`) },
+			"type":  func(m *protocol.Message) { m.Type = "other" },
+			"bytes": func(m *protocol.Message) { m.Binary = true },
+		} {
+			if got := say(change); !errors.Is(got.err, broker.ErrReused) {
+				t.Errorf("%s: the key came again with other %s: %+v", d.Name, what, got)
+			}
+		}
+		if got := say(nil); got.err != nil || !got.receipt.Duplicate || got.receipt.Position != first.receipt.Position {
+			t.Errorf("%s: repeated as it was: %+v, first %+v", d.Name, got, first)
+		}
+		b.clock.Advance(broker.DedupeWindow + time.Second)
+		if got := say(func(m *protocol.Message) { m.Type = "other" }); got.err != nil || got.receipt.Duplicate {
+			t.Errorf("%s: past the window: %+v", d.Name, got)
+		}
+	}
+}
+
 func testDedupeExpires(t *testing.T, b *bench) {
 	p := publication(kept, "c", 0)
 	p.Dedupe = "a"
 	first := b.accept(t, p)
 	b.clock.Advance(broker.DedupeWindow - time.Second)
-	p = publication(kept, "c", 1)
+	p = publication(kept, "c", 0)
 	p.Dedupe = "a"
 	if r := b.accept(t, p); !r.Duplicate {
 		t.Fatal("the key was forgotten inside its window")

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -76,13 +77,18 @@ func testOneOrder(t *testing.T, nodes []*bench) {
 func testDedupeOnNodes(t *testing.T, nodes []*bench) {
 	var first broker.Receipt
 	for at, n := range nodes {
-		p := publication(kept, "c", at)
+		p := publication(kept, "c", 0)
 		p.Dedupe = "same"
 		r := n.accept(t, p)
 		if at == 0 {
 			first = r
 		} else if !r.Duplicate || r.Position != first.Position {
 			t.Fatalf("node %d: %+v, the first: %+v", at, r, first)
+		}
+		p = publication(kept, "c", 1)
+		p.Dedupe = "same"
+		if o := n.publish(t, p); !errors.Is(o.err, broker.ErrReused) {
+			t.Fatalf("node %d: other data under the same key: %+v", at, o)
 		}
 	}
 }

@@ -29,9 +29,15 @@ type modelLog struct {
 	head          uint64
 	oldest        uint64 // of a log that is limited by bytes: what it was last seen to begin after
 	entries       []said
-	seen          map[string]broker.Receipt // by dedupe key
+	seen          map[string]modelKey // by dedupe key
 	followed      bool
 	fed           []said // what the feed of this start of the driver has to have
+}
+
+// modelKey is what was accepted under a dedupe key.
+type modelKey struct {
+	receipt broker.Receipt
+	message protocol.Message
 }
 
 // said is a message as everybody has to be given it.
@@ -65,19 +71,29 @@ func newModel(c *Clock) *model {
 func (m *model) forget() {
 	m.rooms = map[string]map[string]broker.Member{}
 	for _, l := range m.logs {
-		*l = modelLog{name: l.name, channel: l.channel, d: l.d, seen: map[string]broker.Receipt{}}
+		*l = modelLog{name: l.name, channel: l.channel, d: l.d, seen: map[string]modelKey{}}
 	}
 }
 
 // accept takes a publication over into the log, and holds what its publisher was
 // told against it.
-func (m *model) accept(l *modelLog, p *broker.Publication, r broker.Receipt) error {
+func (m *model) accept(l *modelLog, p *broker.Publication, r broker.Receipt, err error) error {
 	now := m.clock.Now().UnixMilli()
-	if was, ok := l.seen[p.Dedupe]; ok && p.Dedupe != "" && now-was.Time < broker.DedupeWindow.Milliseconds() {
-		if was.Duplicate = true; r != was {
-			return fmt.Errorf("published again: %+v, want %+v", r, was)
+	if was, ok := l.remembered(p.Dedupe, now); ok {
+		want := was.receipt
+		if want.Duplicate = true; was.message.Key != p.Message.Key || string(was.message.Data) != string(p.Message.Data) {
+			if !errors.Is(err, broker.ErrReused) {
+				return fmt.Errorf("something else under a key that was used: %+v, %w", r, err)
+			}
+			return nil
+		}
+		if err != nil || r != want {
+			return fmt.Errorf("published again: %+v, %w, want %+v", r, err, want)
 		}
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	keep := l.d.Kept() && !p.Ephemeral
 	if r.Duplicate || r.Time != now || !keep && r.Position != (protocol.Position{}) {
@@ -94,12 +110,18 @@ func (m *model) accept(l *modelLog, p *broker.Publication, r broker.Receipt) err
 		l.entries = append(l.entries, e)
 	}
 	if p.Dedupe != "" {
-		l.seen[p.Dedupe] = r
+		l.seen[p.Dedupe] = modelKey{r, *p.Message.Clone()}
 	}
 	if l.followed {
 		l.fed = append(l.fed, e)
 	}
 	return nil
+}
+
+// remembered finds what was accepted under a key whose window is open.
+func (l *modelLog) remembered(key string, now int64) (modelKey, bool) {
+	was, ok := l.seen[key]
+	return was, ok && key != "" && now-was.receipt.Time < broker.DedupeWindow.Milliseconds()
 }
 
 // kept is what is left of the log.

@@ -142,6 +142,9 @@ func (b *Broker) Append(p *broker.Publication, d broker.Done) {
 	a := pool.Get().(*appending)
 	*a = appending{broker: b, pub: p, done: d}
 	a.Append = store.Append{Log: p.Name(), Message: &p.Message, Dedupe: p.Dedupe, Done: a}
+	if p.Dedupe != "" {
+		a.Fingerprint, a.Reused = p.Fingerprint(), broker.ErrReused
+	}
 	if p.Declaration.Kept() && !p.Ephemeral {
 		a.keep = keep(p.Declaration)
 		a.Append.Keep = &a.keep

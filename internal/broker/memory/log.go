@@ -31,8 +31,14 @@ type log struct {
 
 // dedupes are the idempotency keys that a channel remembers.
 type dedupes struct {
-	keys  map[string]broker.Receipt
+	keys  map[string]remembered
 	order []dedupeKey // oldest first
+}
+
+// remembered is what was accepted under a key.
+type remembered struct {
+	broker.Receipt
+	fingerprint uint64
 }
 
 type dedupeKey struct {
@@ -50,8 +56,11 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 	now := b.opts.Now().UnixMilli()
 	if p.Dedupe != "" {
 		if r, ok := l.dedupes.find(p.Dedupe); ok && now-r.Time < broker.DedupeWindow.Milliseconds() {
+			if r.fingerprint != p.Fingerprint() {
+				return broker.Receipt{}, broker.ErrReused
+			}
 			r.Duplicate = true
-			return r, nil
+			return r.Receipt, nil
 		}
 		if b.dedupes.Load() >= int64(b.opts.DedupeKeys) {
 			return broker.Receipt{}, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: 10 * time.Second,
@@ -71,7 +80,7 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 		r.Position = protocol.Position{Epoch: b.epoch, Offset: l.head + 1}
 	}
 	if p.Dedupe != "" {
-		l.remember(b, p.Dedupe, r)
+		l.remember(b, p.Dedupe, remembered{r, p.Fingerprint()})
 	}
 	if !keep && !l.followed {
 		return r, nil // nobody would ever see it
@@ -181,9 +190,9 @@ func (l *log) read(r broker.Range) broker.Page {
 	return page
 }
 
-func (l *log) remember(b *Broker, key string, r broker.Receipt) {
+func (l *log) remember(b *Broker, key string, r remembered) {
 	if l.dedupes == nil {
-		l.dedupes = &dedupes{keys: make(map[string]broker.Receipt)}
+		l.dedupes = &dedupes{keys: make(map[string]remembered)}
 	}
 	d := l.dedupes
 	key = string([]byte(key))
@@ -194,9 +203,9 @@ func (l *log) remember(b *Broker, key string, r broker.Receipt) {
 	d.order = append(d.order, dedupeKey{key, r.Time + broker.DedupeWindow.Milliseconds()})
 }
 
-func (d *dedupes) find(key string) (broker.Receipt, bool) {
+func (d *dedupes) find(key string) (remembered, bool) {
 	if d == nil {
-		return broker.Receipt{}, false
+		return remembered{}, false
 	}
 	r, ok := d.keys[key]
 	return r, ok

@@ -216,7 +216,7 @@ func (b *Broker) publishCall(q *publication) call {
 		}
 		c := call{announceScript, []string{base + metaKey}, []string{base, b.publish, b.clock(), q.message, ephemeral, window}}
 		if p.Dedupe != "" {
-			c.keys = append(c.keys, base+dedupeKey+p.Dedupe)
+			c.keys, c.args = append(c.keys, base+dedupeKey+p.Dedupe), append(c.args, fingerprint(p))
 		}
 		return c
 	}
@@ -232,12 +232,14 @@ func (b *Broker) publishCall(q *publication) call {
 	c := b.logCall(publishScript, q.name, p.Declaration, q.told,
 		q.message, newRandom(), window, messages, bytes, age, key, deleted, stateAge(p.Declaration), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
 	if p.Dedupe == "" {
-		c.args = append(c.args, "0")
+		c.args = append(c.args, "")
 	} else {
-		c.keys, c.args = append(c.keys, base+dedupeKey+p.Dedupe), append(c.args, "1")
+		c.keys, c.args = append(c.keys, base+dedupeKey+p.Dedupe), append(c.args, fingerprint(p))
 	}
 	return c
 }
+
+func fingerprint(p *broker.Publication) string { return strconv.FormatUint(p.Fingerprint(), 16) }
 
 // receipt reads what the script answered.
 func (b *Broker) receipt(q *publication, r reply, told map[string][]point) (broker.Receipt, error) {
@@ -249,6 +251,9 @@ func (b *Broker) receipt(q *publication, r reply, told map[string][]point) (brok
 		if err != nil {
 			return broker.Receipt{}, err
 		}
+		if f[0] == "reused" {
+			return broker.Receipt{}, broker.ErrReused
+		}
 		time, ok := parseTime(f[1])
 		if !ok {
 			return broker.Receipt{}, errGarbled
@@ -258,6 +263,9 @@ func (b *Broker) receipt(q *publication, r reply, told map[string][]point) (brok
 	f, err := r.texts(5)
 	if err != nil {
 		return broker.Receipt{}, err
+	}
+	if f[0] == "reused" {
+		return broker.Receipt{}, broker.ErrReused
 	}
 	if f[0] == "keys" {
 		return broker.Receipt{}, protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", q.name, b.opts.StateKeys)

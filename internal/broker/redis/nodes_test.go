@@ -193,7 +193,7 @@ func TestTwoNodesAreOne(t *testing.T) {
 		t.Fatalf("one heard %v, the other %v", got, other)
 	}
 	first := a.try("c", "x", "key")
-	if again := b.try("c", "y", "key"); first.err != nil || again.err != nil || !again.r.Duplicate || again.r.Position != first.r.Position {
+	if again := b.try("c", "x", "key"); first.err != nil || again.err != nil || !again.r.Duplicate || again.r.Position != first.r.Position {
 		t.Fatalf("a key on two nodes: %+v and %+v", first, again)
 	}
 	if p := join(t, "c", settings(t, s.Address)).follow("c"); p != first.r.Position {

@@ -1,18 +1,25 @@
 -- Accepts a message of a channel that keeps a log. Own arguments: the message, a
 -- random text, the dedupe window in ms, the limits of the log (messages, bytes,
 -- age in ms), the message's key, '1' if it deletes the key, the age of state
--- keys in ms, how many keys and how many deletions there may be, '1' if the last of
--- KEYS is where the dedupe key is remembered.
--- Answers {'ok' | 'again' | 'keys', epoch, offset, time, fingerprint}.
+-- keys in ms, how many keys and how many deletions there may be, and what the
+-- message says in short if the last of KEYS is where its dedupe key is remembered
+-- (empty: it has none). That is remembered behind a colon, where a version that
+-- knows nothing of it does not look.
+-- Answers {'ok' | 'again' | 'reused' | 'keys', epoch, offset, time, fingerprint}.
 local message, key = own(1), own(7)
 local now = clock()
 local m = open(true)
-local dedupe = own(12) == '1' and KEYS[#KEYS]
+local says = own(12)
+local dedupe = says ~= '' and KEYS[#KEYS]
 if dedupe then
   local was = redis.call('GET', dedupe)
   if was then
     local t, e, o, f = string.match(was, '^(%d+) (%S+) (%d+) (%S+)$')
-    if t and now - tonumber(t) < tonumber(own(3)) then return {'again', e, o, t, f} end
+    if t and now - tonumber(t) < tonumber(own(3)) then
+      local said = string.match(f, ':(%x+)$')
+      if said and said ~= says then return {'reused', e, o, t, f} end
+      return {'again', e, o, t, f}
+    end
   end
 end
 if key ~= '' and redis.call('ZCARD', ORDER) >= tonumber(own(10)) and not redis.call('ZSCORE', ORDER, key) then
@@ -48,7 +55,7 @@ end
 expire(now, tonumber(own(9)))
 touch(m)
 if dedupe then
-  redis.call('SET', dedupe, time .. ' ' .. m[1] .. ' ' .. id .. ' ' .. print, 'PX', whole(own(3) + 10000))
+  redis.call('SET', dedupe, time .. ' ' .. m[1] .. ' ' .. id .. ' ' .. print .. ':' .. says, 'PX', whole(own(3) + 10000))
 end
 redis.call(ARGV[3], ARGV[2], 'R1k ' .. m[1] .. ' ' .. id .. ' ' .. time .. ' ' .. before .. ' ' .. print .. '\n' .. message)
 return {'ok', m[1], id, time, print}

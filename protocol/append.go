@@ -58,6 +58,8 @@ func appendHead(dst []byte, m *Message) []byte {
 	dst = appendField(dst, `,"key":`, m.Key)
 	dst = appendField(dst, `,"from":`, m.From)
 	dst = appendField(dst, `,"dedupe":`, m.Dedupe)
+	dst = appendField(dst, `,"exclude":`, m.Exclude)
+	dst = appendField(dst, `,"traceparent":`, m.Trace)
 	dst = appendField(dst, `,"token":`, m.Token)
 	if m.Since != nil {
 		dst = appendSince(dst, m.Since)

@@ -55,7 +55,7 @@ func checkDecode(t *testing.T, decode func([]byte, *Message) error, write func([
 func checkLimits(t *testing.T, p []byte, m *Message) {
 	t.Helper()
 	if ValidType(m.Type) != nil || len(m.Channel) > MaxChannel || len(m.ID) > MaxID || len(m.Key) > MaxKey ||
-		len(m.Dedupe) > MaxDedupe || len(m.From) > MaxUser || len(m.Epoch) > MaxEpoch || len(m.Token) > MaxToken ||
+		len(m.Dedupe) > MaxDedupe || len(m.Exclude) > MaxConnection || len(m.Trace) > MaxTrace || len(m.From) > MaxUser || len(m.Epoch) > MaxEpoch || len(m.Token) > MaxToken ||
 		m.Offset > MaxOffset || m.Time < 0 || m.Time > MaxOffset || len(m.Channels) > MaxBatch {
 		t.Fatalf("%q: beyond a limit: %+v", p, m)
 	}

@@ -50,8 +50,7 @@ func (s *scanner) message(m *Message, head bool) error {
 	m.Reset()
 	i := s.space(0)
 	if i >= len(s.src) || s.src[i] != '{' {
-		s.fail(i, "expected a message, which is a JSON object,")
-		return s.err()
+		return noObject(s.src, i)
 	}
 	var has uint
 	var wrong *Error // the first field that is not as it should be
@@ -75,7 +74,11 @@ func (s *scanner) message(m *Message, head bool) error {
 		m.Reset()
 		return s.err()
 	}
-	if wrong == nil {
+	switch {
+	case wrong != nil:
+	case m.Type == "":
+		wrong = noType(s.src[s.space(0):])
+	default:
 		wrong = m.complete(has, head)
 	}
 	if wrong != nil {
@@ -89,12 +92,12 @@ func (s *scanner) message(m *Message, head bool) error {
 func (m *Message) complete(has uint, head bool) *Error {
 	switch {
 	case m.Type == "":
-		return Errorf(CodeBadRequest, "the field type is missing")
+		return Errorf(CodeBadRequest, "the field type is missing; an Envelope that subscribes has the type subscribe and a channel")
 	case has&(hasData|hasData64) == hasData|hasData64:
 		return Errorf(CodeBadRequest, "a message has either data or data64")
 	case head && has&(hasData|hasData64) != 0:
 		return Errorf(CodeBadRequest, "the head of a binary frame has no data: the payload comes after the newline")
-	case has&hasPrev != 0 && m.Kept && m.Prev >= m.Offset && !Reserved(m.Type):
+	case has&hasPrev != 0 && m.Kept && m.Prev >= m.Offset && !Verb(m.Type):
 		return Errorf(CodeBadRequest, "the field prev must be less than offset")
 	}
 	m.fillPrev(has&hasPrev != 0)
@@ -125,6 +128,10 @@ func (m *Message) set(name string, value []byte, has *uint) (err *Error) {
 		m.Key, err = stringField(name, value, 1, MaxKey)
 	case "dedupe":
 		m.Dedupe, err = stringField(name, value, 1, MaxDedupe)
+	case "exclude":
+		m.Exclude, err = stringField(name, value, 1, MaxConnection)
+	case "traceparent":
+		m.Trace, err = stringField(name, value, 1, MaxTrace)
 	case "from":
 		m.From, err = stringField(name, value, 1, MaxUser)
 	case "epoch":

@@ -12,7 +12,7 @@ func full() *Message {
 	return &Message{
 		Type: "position", Channel: "trucks:eu", ID: []byte(`"a-1"`), Data: []byte(`{"at": [52.5,13.4],"note":"größe \u0041"}`),
 		Kept: true, Offset: 1000, Prev: 900, Time: 1_790_000_000_000,
-		Key: "truck\n17", Dedupe: "d", From: `ann "the driver" ☺`, Epoch: "e", Token: "t",
+		Key: "truck\n17", Dedupe: "d", Exclude: "k3J9", Trace: "00-0af7", From: `ann "the driver" ☺`, Epoch: "e", Token: "t",
 		Since: &Position{"e", 5},
 		Channels: []Subscription{
 			{Channel: "a"}, {Channel: "b", Since: &Position{"e", 0}}, {Channel: "c", Data: []byte(`{"last":2}`)},
@@ -28,6 +28,7 @@ func TestRoundTrip(t *testing.T) {
 		"binary":   binary,
 		"small":    {Type: "ping"},
 		"first":    {Type: "a", Kept: true, Offset: 1},
+		"skip":     {Type: TypeSkip, Channel: "c", Kept: true, Offset: 9, Prev: 4},
 		"control":  {Type: "subscribed", Channel: "c", Kept: true, Offset: 7, Epoch: "e"},
 		"no bytes": {Type: "a", Binary: true, Data: []byte{}},
 		"greatest": {Type: "a", Kept: true, Offset: MaxOffset, Prev: MaxOffset - 2, Time: MaxOffset},

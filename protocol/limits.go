@@ -14,19 +14,21 @@ const (
 // are part of the protocol; how big a whole message may be is the server's
 // configuration.
 const (
-	MaxType     = 64
-	MaxChannel  = 200
-	MaxKey      = 200
-	MaxDedupe   = 64
-	MaxUser     = 200
-	MaxID       = 64 // of the JSON token, quotes and escapes included
-	MaxEpoch    = 64
-	MaxToken    = 8192
-	MaxDepth    = 64        // arrays and objects inside one another in a value
-	MaxNumber   = 128       // of a number, written out
-	MaxExponent = 999       // of a number, either sign
-	MaxOffset   = 1<<53 - 1 // the largest whole number that is exact in every JSON library; times have the same limit
-	MaxBatch    = 1000      // channels in one subscribe
+	MaxType       = 64
+	MaxChannel    = 200
+	MaxKey        = 200
+	MaxDedupe     = 64
+	MaxTrace      = 128 // of a traceparent; that of version 00 has 55
+	MaxUser       = 200
+	MaxConnection = 64 // of the name of a connection
+	MaxID         = 64 // of the JSON token, quotes and escapes included
+	MaxEpoch      = 64
+	MaxToken      = 8192
+	MaxDepth      = 64        // arrays and objects inside one another in a value
+	MaxNumber     = 128       // of a number, written out
+	MaxExponent   = 999       // of a number, either sign
+	MaxOffset     = 1<<53 - 1 // the largest whole number that is exact in every JSON library; times have the same limit
+	MaxBatch      = 1000      // channels in one subscribe
 )
 
 // The control verbs: what Message.Type is when it is not an application's event.
@@ -49,8 +51,17 @@ const (
 	TypeReconnect    = "reconnect"
 )
 
-// Reserved reports whether typ is a control verb, and so no name for an event.
-func Reserved(typ string) bool {
+// TypeSkip stands in the place of a publication that its receiver was excluded
+// from: it has the offset and prev of it and nothing else, so that the run of
+// offsets has no hole. Clients hand it to nobody.
+const TypeSkip = "_skip"
+
+// Reserved reports whether typ is no name for an event: a control verb, or a name
+// that begins with _, which are kept for verbs to come.
+func Reserved(typ string) bool { return Verb(typ) || len(typ) > 0 && typ[0] == '_' }
+
+// Verb reports whether typ is a control verb.
+func Verb(typ string) bool {
 	switch typ {
 	case TypeAuth, TypeSubscribe, TypeUnsubscribe, TypePresence, TypeHistory, TypePing,
 		TypeWelcome, TypeSubscribed, TypeUnsubscribed, TypeAck, TypeError, TypePong, TypeState, TypeGap, TypeReconnect:

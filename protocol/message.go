@@ -28,6 +28,8 @@ type Message struct {
 	Kept    bool   // Offset is present
 	Key     string // state channels: the entity that this is the latest value of
 	Dedupe  string // idempotency key of a publication
+	Exclude string // of a publication: the connection that is given a _skip in its place
+	Trace   string // traceparent of the W3C: the trace that a publication belongs to
 	From    string // user id of who published it
 	Epoch   string // incarnation of the channel's log
 	Token   string // only in auth
@@ -54,10 +56,12 @@ func (m *Message) Reset() { *m = Message{} }
 func (m *Message) Clone() *Message {
 	c := *m
 	// All that the copy owns is in one piece of memory, cut up.
-	size := len(m.Type) + len(m.Channel) + len(m.ID) + len(m.Data) + len(m.Key) + len(m.Dedupe) + len(m.From) + len(m.Epoch) + len(m.Token)
+	size := len(m.Type) + len(m.Channel) + len(m.ID) + len(m.Data) + len(m.Key) + len(m.Dedupe) + len(m.Exclude) + len(m.Trace) +
+		len(m.From) + len(m.Epoch) + len(m.Token)
 	o := owner{make([]byte, 0, size)}
 	c.Type, c.Channel = o.string(m.Type), o.string(m.Channel)
 	c.Key, c.Dedupe, c.From = o.string(m.Key), o.string(m.Dedupe), o.string(m.From)
+	c.Exclude, c.Trace = o.string(m.Exclude), o.string(m.Trace)
 	c.Epoch, c.Token = o.string(m.Epoch), o.string(m.Token)
 	c.ID, c.Data = o.bytes(m.ID), o.bytes(m.Data)
 	c.Since = m.Since.clone()
@@ -103,10 +107,10 @@ func view(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 
 // fillPrev sets Prev where the wire leaves it out, and takes it from messages
 // that have none: those that are not kept, and control messages, whose offset is
-// a position and not that of a publication.
+// a position and not that of a publication. (A _skip stands in the place of one.)
 func (m *Message) fillPrev(sent bool) {
 	switch {
-	case !m.Kept || Reserved(m.Type):
+	case !m.Kept || Verb(m.Type):
 		m.Prev = 0
 	case !sent && m.Offset > 0:
 		m.Prev = m.Offset - 1
@@ -115,5 +119,5 @@ func (m *Message) fillPrev(sent bool) {
 
 // sendsPrev reports whether the wire form has to have the field prev.
 func (m *Message) sendsPrev() bool {
-	return m.Kept && m.Prev+1 != m.Offset && m.Offset > 0 && !Reserved(m.Type)
+	return m.Kept && m.Prev+1 != m.Offset && m.Offset > 0 && !Verb(m.Type)
 }

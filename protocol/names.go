@@ -21,12 +21,26 @@ func charset(punctuation string) (set [256]bool) {
 }
 
 // ValidType returns nil if s is 1 to MaxType bytes of A-Z a-z 0-9 _ . - and
-// otherwise a bad_request *Error. Control verbs are valid types; see Reserved.
+// otherwise a bad_request *Error. Control verbs are valid types; see ValidEvent.
 func ValidType(s string) error {
 	if err := validLength("type", s, MaxType); err != nil {
 		return err
 	}
 	return validBytes("type", s, 0, &typeBytes, "A-Z a-z 0-9 _ . -")
+}
+
+// ValidEvent returns nil if s can be the name of an event: a valid type that is
+// not Reserved. Otherwise it returns a bad_request *Error.
+func ValidEvent(s string) error {
+	switch err := ValidType(s); {
+	case err != nil:
+		return err
+	case Verb(s):
+		return Errorf(CodeBadRequest, "%q is a verb of the protocol and cannot be the name of an event", s)
+	case Reserved(s):
+		return Errorf(CodeBadRequest, "%q cannot be the name of an event: names that begin with _ are kept for the protocol", s)
+	}
+	return nil
 }
 
 // ValidChannel returns nil if s is 1 to MaxChannel bytes of

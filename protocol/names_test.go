@@ -64,10 +64,15 @@ func TestServerOwned(t *testing.T) {
 }
 
 func TestReserved(t *testing.T) {
+	for typ, want := range map[string]bool{"_skip": true, "_": true, "_message": true, "a_": false, "message": false} {
+		if Reserved(typ) != want || Verb(typ) || ValidType(typ) != nil {
+			t.Errorf("%q", typ)
+		}
+	}
 	n := 0
 	for _, typ := range strings.Fields("auth subscribe unsubscribe presence history ping welcome subscribed unsubscribed ack error pong state gap reconnect") {
 		n++
-		if !Reserved(typ) || ValidType(typ) != nil || Reserved(strings.ToUpper(typ)) {
+		if !Reserved(typ) || !Verb(typ) || ValidType(typ) != nil || Reserved(strings.ToUpper(typ)) {
 			t.Errorf("%s", typ)
 		}
 	}

@@ -19,6 +19,8 @@ const (
 	pbToken    = 13
 	pbSince    = 14
 	pbChannels = 15
+	pbExclude  = 16
+	pbTrace    = 17
 
 	pbPositionEpoch  = 1
 	pbPositionOffset = 2
@@ -58,7 +60,8 @@ func AppendProtobuf(dst []byte, m *Message) []byte {
 	for i := range m.Channels {
 		dst = appendSubscription(dst, &m.Channels[i])
 	}
-	return dst
+	dst = appendText(dst, pbExclude, m.Exclude)
+	return appendText(dst, pbTrace, m.Trace)
 }
 
 func appendUint(dst []byte, field protowire.Number, v uint64) []byte {

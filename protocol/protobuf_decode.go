@@ -71,6 +71,10 @@ func (m *Message) setProtobuf(d *pbDecoder, has *uint) (err *Error) {
 		m.Key, err = d.text("key", MaxKey)
 	case pbDedupe:
 		m.Dedupe, err = d.text("dedupe", MaxDedupe)
+	case pbExclude:
+		m.Exclude, err = d.text("exclude", MaxConnection)
+	case pbTrace:
+		m.Trace, err = d.text("traceparent", MaxTrace)
 	case pbOffset:
 		m.Kept = true
 		m.Offset, err = d.whole("offset")

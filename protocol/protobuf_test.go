@@ -71,7 +71,7 @@ func TestDescriptorIsCurrent(t *testing.T) {
 			described = append(described, kind+" "+string(f.Name())+" = "+strconv.Itoa(int(f.Number())))
 		}
 	}
-	if len(written) != 20 || !equal(written, described) {
+	if len(written) != 22 || !equal(written, described) {
 		t.Errorf("ringdown.proto has\n%q\nand its descriptor\n%q", written, described)
 	}
 }
@@ -104,7 +104,7 @@ func official(t testing.TB, d protoreflect.MessageDescriptor, p []byte) (*Messag
 	}
 	text := func(name string) string { return e.Get(field(name)).String() }
 	m := &Message{
-		Type: text("type"), Channel: text("channel"), Key: text("key"), Dedupe: text("dedupe"),
+		Type: text("type"), Channel: text("channel"), Key: text("key"), Dedupe: text("dedupe"), Exclude: text("exclude"), Trace: text("traceparent"),
 		From: text("from"), Epoch: text("epoch"), Token: text("token"),
 		Data: e.Get(field("payload")).Bytes(), Binary: e.Get(field("binary")).Bool(),
 		Kept: e.Has(field("offset")), Offset: e.Get(field("offset")).Uint(), Prev: e.Get(field("prev")).Uint(),

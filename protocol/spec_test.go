@@ -136,7 +136,7 @@ func checkMessage(t *testing.T, m *Message, c *specCase) {
 // fields is m as JSON with prev filled in and all of channels as objects.
 func fields(m *Message) map[string]any {
 	f := map[string]any{"type": m.Type}
-	for name, s := range map[string]string{"channel": m.Channel, "key": m.Key, "dedupe": m.Dedupe, "from": m.From, "epoch": m.Epoch, "token": m.Token} {
+	for name, s := range map[string]string{"channel": m.Channel, "key": m.Key, "dedupe": m.Dedupe, "exclude": m.Exclude, "traceparent": m.Trace, "from": m.From, "epoch": m.Epoch, "token": m.Token} {
 		if s != "" {
 			f[name] = s
 		}
@@ -151,7 +151,7 @@ func fields(m *Message) map[string]any {
 	}
 	if m.Kept {
 		f["offset"] = m.Offset
-		if !Reserved(m.Type) {
+		if !Verb(m.Type) {
 			f["prev"] = m.Prev
 		}
 	}
@@ -197,8 +197,8 @@ func jsonOf(t *testing.T, v any) (out any) {
 func TestSpecNames(t *testing.T) {
 	type name struct{ Kind, Name string }
 	var f struct {
-		About          string
-		Valid, Invalid []name
+		About                    string
+		Valid, Invalid, Reserved []name
 	}
 	readSpec(t, "names.json", &f)
 	validators := map[string]func(string) error{
@@ -212,6 +212,21 @@ func TestSpecNames(t *testing.T) {
 	for _, n := range f.Invalid {
 		if e, ok := validators[n.Kind](n.Name).(*Error); !ok || e.Code != CodeBadRequest {
 			t.Errorf("%s %q: %v", n.Kind, n.Name, e)
+		}
+	}
+}
+
+// A name that is kept for a verb is a type, and the name of no event.
+func TestSpecReserved(t *testing.T) {
+	var f struct {
+		About          string
+		Valid, Invalid json.RawMessage
+		Reserved       []struct{ Kind, Name string }
+	}
+	readSpec(t, "names.json", &f)
+	for _, n := range f.Reserved {
+		if n.Kind != "type" || !Reserved(n.Name) || ValidType(n.Name) != nil {
+			t.Errorf("%s %q", n.Kind, n.Name)
 		}
 	}
 }

@@ -31,12 +31,12 @@ func (f fields) events() map[string]*channel.Event {
 	out := make(map[string]*channel.Event, len(n.pairs))
 	for _, p := range n.pairs {
 		name := p.key.text
-		switch err := protocol.ValidType(name); {
-		case err != nil:
+		if err := protocol.ValidType(name); err != nil {
 			f.fail(p.key.place, "take a name as in order-created", "%q cannot be the name of an event: %s", clip(name), strings.TrimPrefix(plain(err), "type "))
 			continue
-		case protocol.Reserved(name):
-			f.fail(p.key.place, "take another name", "%q is a verb of the protocol and cannot be the name of an event", name)
+		}
+		if err := protocol.ValidEvent(name); err != nil {
+			f.fail(p.key.place, "take another name", "%s", plain(err))
 			continue
 		}
 		if e, ok := f.loader.fields(p.value, eventKeys); ok {

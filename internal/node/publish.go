@@ -42,11 +42,8 @@ func (n *Node) Publish(t Target, p *broker.Publication, done broker.Done) {
 func check(t Target, p *broker.Publication) error {
 	m := &p.Message
 	d := t.Declaration
-	if err := protocol.ValidType(m.Type); err != nil {
+	if err := protocol.ValidEvent(m.Type); err != nil {
 		return err
-	}
-	if protocol.Reserved(m.Type) {
-		return protocol.Errorf(protocol.CodeBadRequest, "%q is a verb of the protocol and cannot be the name of an event", m.Type)
 	}
 	event, ok := d.Event(m.Type)
 	if !ok {

@@ -29,6 +29,10 @@ func TestSubscribeRefusals(t *testing.T) {
 		{`{"type":"subscribe","id":1,"channel":"closed"}`, protocol.CodeForbidden, "`none`"},
 		{`{"type":"subscribe","id":1,"channel":"kept"}`, protocol.CodeConflict, "already"},
 		{`{"type":"subscribe","id":1,"channel":"live","data":[]}`, protocol.CodeBadRequest, "object"},
+		{`{"type":"subscribe","id":1,"channel":"live","data":{"last":"5"}}`, protocol.CodeBadRequest, "not a string"},
+		{`{"type":"subscribe","id":1,"channel":"live","data":{"rate":"5"}}`, protocol.CodeBadRequest, "not a string"},
+		{`{"type":"_skip","id":1,"channel":"live"}`, protocol.CodeBadRequest, "begin with _"},
+		{`{"type":"_call","id":1}`, protocol.CodeBadRequest, "begin with _"},
 		{`{"type":"subscribe","id":1,"channel":"live","data":{"last":0}}`, protocol.CodeBadRequest, "last"},
 		{`{"type":"subscribe","id":1,"channel":"live","data":{"last":1001}}`, protocol.CodeBadRequest, "1000"},
 		{`{"type":"subscribe","id":1,"channel":"live","data":{"rate":0}}`, protocol.CodeBadRequest, "rate"},
@@ -53,6 +57,27 @@ func TestSubscribeRefusals(t *testing.T) {
 	c.send(`{"type":"subscribe","channel":"room:3","id":3}`)
 	if got := c.await(2); got[0].Type != "unsubscribed" || got[1].Type != "subscribed" {
 		t.Error(show(got))
+	}
+}
+
+// The names of parameters are what they are to the letter: LAST is none, and so
+// it is ignored as any other that nobody knows.
+func TestParametersToTheLetter(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	h.publish("short", "e", "", "1")
+	h.publish("short", "e", "", "2")
+	c := h.welcomed("ann")
+	c.send(`{"type":"subscribe","channel":"short","id":1,"data":{"LAST":2,"Rate":0}}`)
+	if m := c.one(); m.Type != "subscribed" || m.Offset != 2 {
+		t.Error(show([]protocol.Message{m}))
+	}
+	c.send(`{"type":"history","channel":"short","id":2,"data":{"LIMIT":1}}`)
+	if m := c.one(); m.Type != "history" || strings.Count(string(m.Data), `"offset"`) != 2 {
+		t.Error(show([]protocol.Message{m}))
+	}
+	c.send(`{"type":"presence","channel":"short","id":3,"data":{"Action":"get"}}`)
+	if m := c.one(); code(t, m) != protocol.CodeBadRequest {
+		t.Error(show([]protocol.Message{m}))
 	}
 }
 

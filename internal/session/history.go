@@ -1,8 +1,6 @@
 package session
 
 import (
-	"encoding/json"
-
 	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/protocol"
@@ -57,21 +55,28 @@ func errNoHistory(name string) error {
 
 func newHistoryAsk(m *protocol.Message) (ask, error) {
 	a := ask{channel: string([]byte(m.Channel)), limit: DefaultHistory, bytes: historyBytes}
-	var p struct {
-		Before *uint64 `json:"before"`
-		After  *uint64 `json:"after"`
-		Limit  *int    `json:"limit"`
-	}
+	var before, after, limit *uint64
 	if len(m.Data) > 0 {
-		if m.Binary || json.Unmarshal(m.Data, &p) != nil {
-			return a, protocol.Errorf(protocol.CodeBadRequest, "data of history must be an object with before, after and limit, all of them whole numbers")
+		err := protocol.Members("data of history", m.Data, func(name string, value []byte) (err error) {
+			switch name {
+			case "before":
+				before, err = protocol.Whole(name, value)
+			case "after":
+				after, err = protocol.Whole(name, value)
+			case "limit":
+				limit, err = protocol.Whole(name, value)
+			}
+			return err
+		})
+		if err != nil {
+			return a, err
 		}
 	}
-	if p.Limit != nil {
-		a.limit = *p.Limit
+	if limit != nil {
+		a.limit = int(min(*limit, MaxHistory+1))
 	}
 	var err error
-	a.after, a.before, err = HistoryRange(p.After, p.Before, a.limit)
+	a.after, a.before, err = HistoryRange(after, before, a.limit)
 	return a, err
 }
 

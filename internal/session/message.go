@@ -83,9 +83,12 @@ func (x *Session) dispatch(m *protocol.Message) {
 		protocol.TypePong, protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:
 		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is the server's word and not a client's", m.Type))
 	default:
-		if m.Channel != "" {
+		switch err := protocol.ValidEvent(m.Type); {
+		case err != nil:
+			x.fail(m.ID, m.Channel, err)
+		case m.Channel != "":
 			x.publish(m)
-		} else {
+		default:
 			x.call(m)
 		}
 	}

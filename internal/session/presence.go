@@ -1,9 +1,10 @@
 package session
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"strconv"
+	"strings"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -25,11 +26,10 @@ const (
 
 // presenceRequest is the data of a presence message. It owns its memory.
 type presenceRequest struct {
-	Action string          `json:"action"`
-	Data   json.RawMessage `json:"data"`
-	Limit  *int            `json:"limit"`
-	After  string          `json:"after"`
-
+	action  string
+	data    []byte  // nil: none
+	limit   *uint64 // nil: not said
+	after   string
 	id      []byte
 	channel string
 }
@@ -39,20 +39,33 @@ func newPresenceRequest(m *protocol.Message) (*presenceRequest, error) {
 	if m.Channel == "" {
 		return r, protocol.Errorf(protocol.CodeBadRequest, "presence needs the field channel")
 	}
-	if m.Binary || len(m.Data) == 0 || json.Unmarshal(m.Data, r) != nil {
+	if m.Binary || len(m.Data) == 0 {
 		return r, protocol.Errorf(protocol.CodeBadRequest, "data of presence must be an object with action: enter, update, leave or get; enter and update take data, get takes limit (a whole number) and after (the id of a member)")
 	}
-	if string(r.Data) == "null" {
-		r.Data = nil
-	}
-	return r, nil
+	return r, protocol.Members("data of presence", m.Data, func(name string, value []byte) (err error) {
+		switch name {
+		case "action":
+			r.action, err = protocol.Text(name, value, len(value))
+			r.action = strings.Clone(r.action)
+		case "data":
+			if string(value) != "null" {
+				r.data = bytes.Clone(value)
+			}
+		case "limit":
+			r.limit, err = protocol.Whole(name, value)
+		case "after":
+			r.after, err = protocol.Text(name, value, len(value))
+			r.after = strings.Clone(r.after)
+		}
+		return err
+	})
 }
 
 // presence takes a presence message.
 func (x *Session) presence(m *protocol.Message) {
 	r, err := newPresenceRequest(m)
 	if err == nil {
-		switch r.Action {
+		switch r.action {
 		case "enter", "update":
 			err = x.enter(r)
 		case "leave":
@@ -60,7 +73,7 @@ func (x *Session) presence(m *protocol.Message) {
 		case "get":
 			err = x.members(r)
 		default:
-			err = protocol.Errorf(protocol.CodeBadRequest, "the action of presence is enter, update, leave or get, not %.64q", r.Action)
+			err = protocol.Errorf(protocol.CodeBadRequest, "the action of presence is enter, update, leave or get, not %.64q", r.action)
 		}
 	}
 	if err != nil {
@@ -92,17 +105,17 @@ func (x *Session) enter(r *presenceRequest) error {
 	switch {
 	case i < 0:
 		return protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
-	case len(r.Data) > l.PresenceData:
-		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.connection.presence_data), not %d", l.PresenceData, len(r.Data))
+	case len(r.data) > l.PresenceData:
+		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.connection.presence_data), not %d", l.PresenceData, len(r.data))
 	case x.subs[i].present:
-	case r.Action == "update":
+	case r.action == "update":
 		return protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
 	case x.presences() >= l.Presences:
 		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences)
 	}
 	fresh := !x.subs[i].present
 	x.subs[i].present = true
-	m := broker.Member{ID: x.ID(), User: x.user(), Data: r.Data}
+	m := broker.Member{ID: x.ID(), User: x.user(), Data: r.data}
 	x.whenDone(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
 		if i := x.find(r.channel); err != nil && fresh && i >= 0 {
 			x.subs[i].present = false
@@ -164,15 +177,15 @@ func (x *Session) members(r *presenceRequest) error {
 		return err
 	}
 	limit := MaxMembers
-	if r.Limit != nil {
-		limit = *r.Limit
+	if r.limit != nil {
+		limit = int(min(*r.limit, MaxMembers+1))
 	}
-	if limit < 0 || limit > MaxMembers || len(r.After) > protocol.MaxChannel {
+	if limit < 0 || limit > MaxMembers || len(r.after) > protocol.MaxChannel {
 		return protocol.Errorf(protocol.CodeBadRequest, "limit is from 0 (only the total) to %d, and after is the id of the last member of the page before", MaxMembers)
 	}
 	var page broker.MemberPage
 	read := func() (err error) {
-		page, err = s.node.Members(s.ctx, r.channel, broker.MemberRange{After: r.After, Limit: limit})
+		page, err = s.node.Members(s.ctx, r.channel, broker.MemberRange{After: r.after, Limit: limit})
 		return err
 	}
 	answer := func(err error) {

@@ -643,15 +643,15 @@ func FuzzPresenceRequest(f *testing.F) {
 			return
 		}
 		r, err := newPresenceRequest(&m)
-		before := fmt.Sprintf("%q %q %q %q %q", r.Action, r.Data, r.After, r.id, r.channel)
+		before := fmt.Sprintf("%q %q %q %q %q", r.action, r.data, r.after, r.id, r.channel)
 		for i := range frame {
 			frame[i] = '#'
 		}
-		if after := fmt.Sprintf("%q %q %q %q %q", r.Action, r.Data, r.After, r.id, r.channel); after != before {
+		if after := fmt.Sprintf("%q %q %q %q %q", r.action, r.data, r.after, r.id, r.channel); after != before {
 			t.Errorf("kept the frame: %s became %s", before, after)
 		}
-		if err == nil && r.Data != nil && protocol.ValidJSON(r.Data) != nil {
-			t.Errorf("data that is no JSON: %q", r.Data)
+		if err == nil && r.data != nil && protocol.ValidJSON(r.data) != nil {
+			t.Errorf("data that is no JSON: %q", r.data)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -52,30 +51,42 @@ func newRequest(id []byte, name string, since *protocol.Position, data []byte) r
 	if len(data) == 0 {
 		return r
 	}
-	var p struct {
-		Last *int     `json:"last"`
-		Rate *float64 `json:"rate"`
-	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		r.bad = protocol.Errorf(protocol.CodeBadRequest, "data of subscribe must be an object with last (a whole number) or rate (a number)")
-		return r
-	}
-	if p.Last != nil {
-		r.last = *p.Last
-		if r.last < 1 || r.last > maxLast {
-			r.bad = protocol.Errorf(protocol.CodeBadRequest, "last must be from 1 to %d", maxLast)
-		}
-		if since != nil {
-			r.bad = protocol.Errorf(protocol.CodeBadRequest, "since and last exclude each other")
-		}
-	}
-	if p.Rate != nil {
-		r.rate = *p.Rate
-		if _, ok := channel.NewPace(r.rate); !ok {
-			r.bad = protocol.Errorf(protocol.CodeBadRequest, "rate must be from %v to %v deliveries per second", channel.MinRate, channel.MaxRate)
-		}
-	}
+	r.bad = r.params(data)
 	return r
+}
+
+// params reads what data says of the subscription.
+func (r *request) params(data []byte) error {
+	var last *uint64
+	var rate *float64
+	err := protocol.Members("data of subscribe", data, func(name string, value []byte) (err error) {
+		switch name {
+		case "last":
+			last, err = protocol.Whole(name, value)
+		case "rate":
+			rate, err = protocol.Number(name, value)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if last != nil {
+		if *last < 1 || *last > maxLast {
+			return protocol.Errorf(protocol.CodeBadRequest, "last must be from 1 to %d", maxLast)
+		}
+		if r.since != nil {
+			return protocol.Errorf(protocol.CodeBadRequest, "since and last exclude each other")
+		}
+		r.last = int(*last)
+	}
+	if rate != nil {
+		if _, ok := channel.NewPace(*rate); !ok {
+			return protocol.Errorf(protocol.CodeBadRequest, "rate must be from %v to %v deliveries per second", channel.MinRate, channel.MaxRate)
+		}
+		r.rate = *rate
+	}
+	return nil
 }
 
 // maxLast is the most messages of the past that a subscribe may ask for.

@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"cmp"
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 
@@ -42,6 +44,28 @@ func (c Capabilities) Decide(op, channel string) (granted, denied bool) {
 	return granted && !protocol.ServerOwned(channel), false
 }
 
+// About yields what the capabilities say of a channel, as the token writes it:
+// "chat:*" and its operations, sorted by the pattern.
+func (c Capabilities) About(channel string) iter.Seq2[string, []string] {
+	return func(yield func(string, []string) bool) {
+		for i := range c {
+			if !c[i].matches(channel) {
+				continue
+			}
+			pattern, operations := c[i].pattern, slices.Clone(c[i].grants)
+			if c[i].prefix {
+				pattern += "*"
+			}
+			for _, op := range c[i].denies {
+				operations = append(operations, "-"+op)
+			}
+			if !yield(pattern, operations) {
+				return
+			}
+		}
+	}
+}
+
 func (c *capability) matches(channel string) bool {
 	if c.prefix {
 		return strings.HasPrefix(channel, c.pattern)
@@ -77,5 +101,7 @@ func parseCapabilities(raw json.RawMessage) (Capabilities, error) {
 		}
 		list = append(list, c)
 	}
+	// The claim is an object, whose order says nothing.
+	slices.SortFunc(list, func(a, b capability) int { return cmp.Compare(a.pattern, b.pattern) })
 	return list, nil
 }

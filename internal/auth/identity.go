@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -11,4 +12,30 @@ type Identity struct {
 	Claims  json.RawMessage // the payload of the token, a JSON object
 	Expires time.Time       // exp, without the leeway; zero for never
 	Caps    Capabilities    // from the claim "ringdown", nil without it
+}
+
+// Assume returns who a token with these claims would say somebody is, without
+// any token: for explaining decisions, never for a client. userClaim is as in
+// JWT.
+func Assume(payload json.RawMessage, userClaim string) (*Identity, error) {
+	c, err := parseClaims(payload)
+	if err != nil {
+		return nil, err
+	}
+	return c.identity(payload, cmp.Or(userClaim, "sub"))
+}
+
+// identity reads who the claims are about, and what they grant.
+func (c claims) identity(payload json.RawMessage, userClaim string) (*Identity, error) {
+	user, err := c.user(userClaim)
+	if err != nil {
+		return nil, err
+	}
+	who := &Identity{User: user, Claims: payload}
+	if raw, ok := c[capabilityClaim]; ok {
+		if who.Caps, err = parseCapabilities(raw); err != nil {
+			return nil, err
+		}
+	}
+	return who, nil
 }

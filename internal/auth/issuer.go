@@ -163,8 +163,8 @@ func (i *issuer) judge(t *token) (*Identity, error) {
 	if err := i.validator.Validate(c); err != nil {
 		return nil, i.explain(c, err)
 	}
-	who := &Identity{Claims: payload}
-	if who.User, err = c.user(i.userClaim); err != nil {
+	who, err := c.identity(payload, i.userClaim)
+	if err != nil {
 		return nil, err
 	}
 	exp, err := c.date("exp")
@@ -172,11 +172,6 @@ func (i *issuer) judge(t *token) (*Identity, error) {
 		return nil, err
 	}
 	who.Expires = exp.Time
-	if raw, ok := c[capabilityClaim]; ok {
-		if who.Caps, err = parseCapabilities(raw); err != nil {
-			return nil, err
-		}
-	}
 	return who, nil
 }
 

@@ -108,6 +108,7 @@ const (
 // Allow names a rule for each operation.
 type Allow struct {
 	Subscribe, Publish, Presence, History Rule
+	Lines                                 [4]int // by Op, where the rules stand in the configuration file; 0: unknown
 }
 
 // Declaration is one entry of the channel list: a name or pattern and what
@@ -125,6 +126,8 @@ type Declaration struct {
 	Line     int // in the configuration file; 0: unknown
 
 	pattern pattern
+	// asSubscribe: no rule is written for history, so that of subscribe holds.
+	asSubscribe bool
 }
 
 // Kept reports whether accepted messages get an offset.
@@ -149,6 +152,28 @@ func (d *Declaration) Rule(op Op) Rule {
 	return None
 }
 
+// RuleName names the rule for op as logs, metrics and clients know it:
+// chat:{room}.allow.publish. What has no rule of its own has the name of the one
+// that holds for it.
+func (d *Declaration) RuleName(op Op) string { return d.Name + ".allow." + d.ruled(op).String() }
+
+// RuleLine returns the line of the rule for op in the configuration file, or
+// that of the channel if the rule is not written; 0: unknown.
+func (d *Declaration) RuleLine(op Op) int {
+	if line := d.Allow.Lines[d.ruled(op)]; line > 0 {
+		return line
+	}
+	return d.Line
+}
+
+// ruled returns the operation whose rule holds for op.
+func (d *Declaration) ruled(op Op) Op {
+	if op == OpHistory && d.asSubscribe {
+		return OpSubscribe
+	}
+	return op
+}
+
 // Event returns the declared event of that name. A channel that declares no
 // events accepts any name, and then returns nil and true.
 func (d *Declaration) Event(name string) (*Event, bool) {
@@ -168,6 +193,8 @@ func (d *Declaration) fillDefaults() {
 	def(&d.Allow.Subscribe, None)
 	def(&d.Allow.Publish, None)
 	def(&d.Allow.Presence, None)
+	// A table may be made of the same declaration again.
+	d.asSubscribe = d.asSubscribe || d.Allow.History == nil
 	def(&d.Allow.History, d.Allow.Subscribe)
 	if d.Buffer.Messages <= 0 {
 		d.Buffer.Messages = DefaultBufferMessages

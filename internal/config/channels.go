@@ -176,6 +176,11 @@ func (f fields) allow(d *channel.Declaration) {
 	d.Allow.Publish = a.rule("publish", known)
 	d.Allow.Presence = a.rule("presence", known)
 	d.Allow.History = a.rule("history", known)
+	for op := channel.OpSubscribe; op <= channel.OpHistory; op++ {
+		if n := a.node.child(op.String()); n != nil {
+			d.Allow.Lines[op] = n.line
+		}
+	}
 	switch {
 	case d.Presence && d.Allow.Presence == nil:
 		f.warn(f.node.child("presence").place, "add presence: signed_in under allow, or whoever it is for", "presence is on for %s, but allow does not say who may enter, so nobody may", d.Name)

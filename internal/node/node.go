@@ -168,19 +168,27 @@ func (n *Node) Resolve(name string) (Target, error) {
 	if c := n.lookup(name); c != nil && !protocol.ServerOwned(name) {
 		return c.Target(), nil
 	}
+	return resolve(n.table.Load(), name)
+}
+
+func resolve(table *channel.Table, name string) (Target, error) {
 	if err := protocol.ValidChannel(name); err != nil {
 		return Target{}, err
 	}
 	if protocol.ServerOwned(name) {
 		return Target{}, protocol.Errorf(protocol.CodeForbidden, "channels beginning with $ belong to the server")
 	}
-	return n.Redeclared(name)
+	return declared(table, name)
 }
 
 // Redeclared is Resolve by the table of now, for a name that was valid before:
 // a followed channel may still stand by an older declaration.
 func (n *Node) Redeclared(name string) (Target, error) {
-	d, ok := n.table.Load().Match(name)
+	return declared(n.table.Load(), name)
+}
+
+func declared(table *channel.Table, name string) (Target, error) {
+	d, ok := table.Match(name)
 	if !ok {
 		return Target{}, protocol.Errorf(protocol.CodeNotFound, "no channel %q is declared; declare it, or a pattern that matches it, under channels in the configuration file", name)
 	}

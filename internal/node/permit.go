@@ -2,16 +2,24 @@ package node
 
 import (
 	"ringdown/internal/auth"
+	"ringdown/internal/broker"
 	"ringdown/internal/channel"
+	"ringdown/internal/rule"
 	"ringdown/protocol"
 )
 
-// Permit decides whether somebody may do r.Op on the target; nil means yes.
-// caps are what the token carries: what it denies is denied, what it grants is
-// granted unless the channel's rule is none; otherwise the rule decides.
-// r.Channel and, for a rule that may ask, r.Params are filled in. The error says
-// what refused.
-func Permit(t Target, name string, caps auth.Capabilities, r *channel.Request) error {
+// verdict is the answer to whether somebody may do something, and whose it is.
+type verdict struct {
+	allowed bool
+	token   bool  // the capabilities of the token said so; otherwise the rule did
+	failed  error // why the rule could not be decided
+}
+
+// decide is the one place that says who may do what. caps are what the token
+// carries: what it denies is denied, what it grants is granted unless the
+// channel's rule is none; otherwise the rule decides. It fills in r.Channel and,
+// for a rule that may ask, r.Params.
+func decide(t Target, name string, caps auth.Capabilities, r *channel.Request) verdict {
 	rule := t.Declaration.Rule(r.Op)
 	r.Channel, r.Params = name, nil
 	if !channel.Word(rule) {
@@ -19,19 +27,121 @@ func Permit(t Target, name string, caps auth.Capabilities, r *channel.Request) e
 	}
 	if caps != nil {
 		granted, denied := caps.Decide(r.Op.String(), name)
-		if denied {
-			return protocol.Errorf(protocol.CodeForbidden, "%s on %q is denied by the capabilities of the token", r.Op, name)
-		}
-		if granted && rule != channel.None {
-			return nil
+		if denied || granted && rule != channel.None {
+			return verdict{allowed: !denied, token: true}
 		}
 	}
 	ok, err := rule.Allow(r)
-	switch {
-	case err != nil:
-		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused: the rule `%s` of channel %q could not be decided: %v", r.Op, name, rule, t.Declaration.Name, err)
-	case !ok:
-		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused by the rule `%s` of channel %q", r.Op, name, rule, t.Declaration.Name)
+	return verdict{allowed: ok && err == nil, failed: err}
+}
+
+// Permit decides whether somebody may do r.Op on the target; nil means yes. It
+// is Explain without the telling. The error names the rule, and says nothing of
+// its text or of the values that it saw; its cause is for the log.
+func Permit(t Target, name string, caps auth.Capabilities, r *channel.Request) error {
+	v := decide(t, name, caps, r)
+	if v.allowed {
+		return nil
 	}
-	return nil
+	return v.refusal(t.Declaration, name, r.Op)
+}
+
+func (v verdict) refusal(d *channel.Declaration, name string, op channel.Op) error {
+	if v.token {
+		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is denied by the capabilities of the token", op, name).WithReason("capability")
+	}
+	rule := d.RuleName(op)
+	if v.failed != nil {
+		return &undecided{protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused: the rule %s could not be decided", op, name, rule).WithRule(rule), v.failed}
+	}
+	return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused by the rule %s", op, name, rule).WithRule(rule)
+}
+
+// undecided is a refusal with what the rule failed on, which may say more of the
+// rule than its name.
+type undecided struct {
+	told  *protocol.Error
+	cause error
+}
+
+func (u *undecided) Error() string { return u.told.Error() + ": " + u.cause.Error() }
+func (u *undecided) Unwrap() error { return u.told }
+
+// Caller is who wants to do something.
+type Caller struct {
+	User       string
+	Claims     func() map[string]any // nil: no token
+	Caps       auth.Capabilities
+	Connection string
+}
+
+// Action is what somebody wants to do with a channel.
+type Action struct {
+	Op channel.Op
+	// Message is what would be published, for OpPublish: its type, and key and data
+	// if those are to be judged too.
+	Message *protocol.Message
+}
+
+// Decision is the answer to whether somebody may do something, with all that
+// goes with it. The values are for operators: they never go to the client.
+type Decision struct {
+	Allowed bool
+	Channel string // as declared, such as chat:{room}; "" if none is
+	Rule    string // the rule's name, such as chat:{room}.allow.publish; "" if none was asked
+	Line    int    // where the rule stands in the configuration file; 0: it is not there
+	Text    string // the rule as written
+	// ByToken says that the capabilities of the token decided and not the rule.
+	ByToken bool
+	Values  []rule.Value // what decided
+	// Err is what the client would be told, nil when it is allowed. Cause is what
+	// only the log would say.
+	Err   *protocol.Error
+	Cause error
+}
+
+// Explain decides as Permit does, by the table, and tells what decided. A
+// publish is judged with its message, by the events that the channel declares.
+func Explain(table *channel.Table, c Caller, a Action, name string) Decision {
+	t, err := resolve(table, name)
+	if err != nil {
+		return Decision{Err: protocol.AsError(err)}
+	}
+	d := Decision{Channel: t.Declaration.Name, Rule: t.Declaration.RuleName(a.Op), Line: t.Declaration.RuleLine(a.Op), Text: t.Declaration.Rule(a.Op).String()}
+	if a.Op == channel.OpPresence {
+		if err := HasPresence(t, name); err != nil {
+			d.Err = protocol.AsError(err)
+			return d
+		}
+	}
+	r := &channel.Request{Op: a.Op, User: c.User, Claims: c.Claims, Connection: c.Connection}
+	if a.Message != nil {
+		r.Event = a.Message.Type
+	}
+	v := decide(t, name, c.Caps, r)
+	d.Allowed, d.ByToken, d.Cause = v.allowed, v.token, v.failed
+	if v.token {
+		d.Values = capabilities(c.Caps, name)
+	} else {
+		d.Values = rule.Values(t.Declaration.Rule(a.Op), r)
+	}
+	if !v.allowed {
+		d.Err = protocol.AsError(v.refusal(t.Declaration, name, a.Op))
+	} else if a.Message != nil {
+		p := &broker.Publication{Message: *a.Message}
+		p.Message.Channel = name
+		if err := check(t, p); err != nil {
+			d.Allowed, d.Err = false, protocol.AsError(err)
+		}
+	}
+	return d
+}
+
+// capabilities are the entries of the token that are about a channel.
+func capabilities(caps auth.Capabilities, name string) []rule.Value {
+	var values []rule.Value
+	for pattern, operations := range caps.About(name) {
+		values = append(values, rule.Value{Name: `claims.ringdown["` + pattern + `"]`, Value: operations})
+	}
+	return values
 }

@@ -132,7 +132,7 @@ var presenceKeys = &object{"presence", []key{
 }}
 
 var sseKeys = &object{"sse", []key{
-	{name: "heartbeat", shape: aDuration, min: int64(time.Second), max: int64(10 * time.Minute), preset: "15s", about: "a comment is sent after so long without sending anything"},
+	{name: "heartbeat", shape: aDuration, min: int64(time.Second), max: int64(10 * time.Minute), preset: "8s", about: "a comment is sent after so long without sending anything"},
 	{name: "paths", shape: aListOfTexts, about: "further paths, besides /v1/sse"},
 }}
 

@@ -9,9 +9,9 @@ import (
 	"ringdown/protocol"
 )
 
-// heartbeat is a comment. The empty line behind it keeps parsers in step that
-// take a comment for the beginning of an event.
-const heartbeat = ":\n\n"
+// heartbeat is a comment. There is no empty line behind it: several clients end
+// an event at each, and would be handed an empty one.
+const heartbeat = ":\n"
 
 // appendEvent appends an event: a message on one line, and where the peer stands
 // once it has it. Without a position there is no id, and an EventSource keeps
@@ -45,11 +45,12 @@ func appendMessage(dst []byte, m *protocol.Message) []byte {
 	return dst
 }
 
-// appendRetry tells an EventSource how long to wait before it comes back.
+// appendRetry begins an event with how long an EventSource is to wait before it
+// comes back. It stands in an event for the reason that heartbeat names.
 func appendRetry(dst []byte, d time.Duration) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, d.Milliseconds(), 10)
-	return append(dst, "\n\n"...)
+	return append(dst, '\n')
 }
 
 // appendGoodbye is a whole stream for who is to come back later.
@@ -59,4 +60,19 @@ func appendGoodbye(dst []byte, after time.Duration) []byte {
 	data = append(data, `,"within":`...)
 	data = strconv.AppendInt(data, 2*after.Milliseconds(), 10)
 	return appendData(dst, appendMessage(nil, &protocol.Message{Type: protocol.TypeReconnect, Data: append(data, '}')}))
+}
+
+// A chunk (RFC 9112 §7.1) is what one write of the stream is made of, so that a
+// write that was cut short is a chunk that was cut short.
+const (
+	chunkRoom = "fffffff\r\n" // the longest head, for an event of any size
+	lastChunk = "0\r\n\r\n"
+)
+
+// closeChunk makes a chunk of dst[at:], which has chunkRoom before its content.
+func closeChunk(dst []byte, at int) []byte {
+	content := dst[at+len(chunkRoom):]
+	head := strconv.AppendInt(dst[:at], int64(len(content)), 16)
+	head = append(head, "\r\n"...)
+	return append(append(head, content...), "\r\n"...)
 }

@@ -19,7 +19,7 @@ import (
 // Options of the transport. Zero fields mean the defaults.
 type Options struct {
 	Paths          []string      // aliases beside /v1/sse; whoever routes uses them
-	Heartbeat      time.Duration // of silence before a comment, which may come up to a fifth earlier. Default 15 s
+	Heartbeat      time.Duration // of silence before a comment, which may come up to a fifth earlier. Default 8 s: OkHttp gives up after 10 of silence
 	StalledTimeout time.Duration // for a peer that takes nothing of what waits. Default 5 min
 	Origins        auth.Origins
 	Logger         *slog.Logger // default slog.Default()
@@ -28,7 +28,7 @@ type Options struct {
 // WithDefaults returns o with its zero fields filled in.
 func (o Options) WithDefaults() Options {
 	if o.Heartbeat <= 0 {
-		o.Heartbeat = 15 * time.Second
+		o.Heartbeat = 8 * time.Second
 	}
 	if o.StalledTimeout <= 0 {
 		o.StalledTimeout = 5 * time.Minute

@@ -23,6 +23,7 @@ type link struct {
 	timer   reactor.Timer
 	early   uint8 // how much earlier than others it is sent comments, of 256 parts
 	closing bool
+	chunked bool  // over HTTP/1.1: each write is a chunk
 	heard   int16 // bytes that came in, which none should
 	why     error // for Closed
 }
@@ -62,7 +63,20 @@ func (l *link) Heartbeat() time.Duration { return l.opts.Heartbeat }
 func (l *link) Settled() {}
 
 // AppendEvent implements session.Stream.
-func (l *link) AppendEvent(dst, line []byte) []byte { return appendEvent(dst, line, l.session) }
+func (l *link) AppendEvent(dst, line []byte) []byte {
+	if !l.chunked {
+		return appendEvent(dst, line, l.session)
+	}
+	return closeChunk(appendEvent(append(dst, chunkRoom...), line, l.session), len(dst))
+}
+
+// chunk returns text in the form in which the transfer has it.
+func (l *link) chunk(text []byte) []byte {
+	if !l.chunked {
+		return text
+	}
+	return closeChunk(append([]byte(chunkRoom), text...), 0)
+}
 
 // Loop implements session.Link.
 func (l *link) Loop() *reactor.Loop { return l.rc.Loop() }
@@ -108,12 +122,13 @@ func (l *link) Send(m *protocol.Message) {
 		}
 		l.opening = nil
 		o.begin(200, nil)
-		l.rc.Send(appendRetry(nil, comeback()))
 		l.Loop().Arm(&l.timer, l.patience(), l)
+		l.rc.Send(l.chunk(appendEvent(appendRetry(nil, comeback()), appendMessage(nil, m), l.session)))
+		return
 	}
 	buf := l.Loop().Buffer()
 	line := appendMessage(buf, m)
-	l.rc.Send(appendEvent(line[len(line):], line, l.session))
+	l.rc.Send(l.AppendEvent(line[len(line):], line))
 }
 
 // Close implements session.Link.
@@ -131,11 +146,21 @@ func (l *link) Close(code protocol.CloseCode, reason string) {
 			e = &protocol.Error{Code: protocol.CodeUnavailable, Message: reason, Retryable: true}
 		}
 		o.begin(e.Code.HTTPStatus(), e)
-	} else if last, ok := transport.Closing(nil, code, reason); ok {
-		l.rc.Send(appendData(nil, last))
+	} else {
+		l.finish(code, reason)
 	}
 	l.closing = true
 	l.rc.CloseAfterFlush(closeGrace)
+}
+
+// finish says the last that there is to say on a stream, and that it was the last.
+func (l *link) finish(code protocol.CloseCode, reason string) {
+	if last, ok := transport.Closing(nil, code, reason); ok {
+		l.rc.Send(l.chunk(appendData(nil, last)))
+	}
+	if l.chunked {
+		l.rc.Send([]byte(lastChunk))
+	}
 }
 
 // Data implements reactor.Handler: nothing is to come.
@@ -194,7 +219,7 @@ func (l *link) Fire(loop *reactor.Loop) {
 	case silent < l.patience():
 		next = l.patience() - silent
 	default:
-		l.rc.Send([]byte(heartbeat))
+		l.rc.Send(l.chunk([]byte(heartbeat)))
 		next = l.patience()
 	}
 	loop.Arm(&l.timer, next, l)

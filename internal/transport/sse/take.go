@@ -26,7 +26,11 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, l *link) {
 			if n := rw.Reader.Buffered(); n > 0 {
 				leftover, _ = rw.Reader.Peek(n) // the bytes are in the buffer
 			}
-			l.opening.begin = func(status int, e *protocol.Error) { l.rc.Send(appendAnswer(nil, header, status, e)) }
+			chunks := r.ProtoAtLeast(1, 1)
+			l.opening.begin = func(status int, e *protocol.Error) {
+				l.chunked = chunks && e == nil
+				l.rc.Send(appendAnswer(nil, header, status, e, chunks))
+			}
 			h.add(nc, leftover, l)
 			return
 		}
@@ -55,12 +59,16 @@ func (h *Handler) add(nc net.Conn, leftover []byte, l *link) {
 	})
 }
 
-// appendAnswer appends the head of an answer over HTTP/1.1 whose body ends with
-// the connection, and for an error the body too.
-func appendAnswer(dst []byte, header http.Header, status int, e *protocol.Error) []byte {
+// appendAnswer appends the head of an answer over HTTP/1.1, and for an error the
+// body too. The body of a stream ends with the last chunk, or over HTTP/1.0 with
+// the connection.
+func appendAnswer(dst []byte, header http.Header, status int, e *protocol.Error, chunks bool) []byte {
 	var body []byte
 	if e == nil {
 		setHeader(header)
+		if chunks {
+			header.Set("Transfer-Encoding", "chunked")
+		}
 	} else {
 		problem.Header(header, status, e)
 		body = problem.Of(status, e).JSON()

@@ -1,0 +1,129 @@
+package sse
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// raw opens a stream by hand over HTTP/1.1 or 1.0, and returns what comes.
+func (h *house) raw(version string) *bufio.Reader {
+	h.t.Helper()
+	c, err := net.Dial("tcp", h.web.Listener.Addr().String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { c.Close() })
+	if _, err := io.WriteString(c, "GET /?channel=c HTTP/"+version+"\r\nHost: x\r\n\r\n"); err != nil {
+		h.t.Fatal(err)
+	}
+	return bufio.NewReader(c)
+}
+
+// disconnect ends the only session, in order.
+func (h *house) disconnect() {
+	h.t.Helper()
+	list, _, err := h.server.Connections(h.t.Context(), "", 10)
+	if err == nil && len(list) == 1 {
+		err = h.server.Disconnect(h.t.Context(), list[0].ID)
+	}
+	if err != nil || len(list) != 1 {
+		h.t.Fatal(list, err)
+	}
+}
+
+// TestEnds: over HTTP/1.1 a client can tell an end that was meant, a last chunk,
+// from one that was not. Over HTTP/1.0 there are no chunks, and the end of the
+// connection is that of the stream.
+func TestEnds(t *testing.T) {
+	for _, c := range []struct {
+		version string
+		meant   bool
+	}{
+		{"1.1", true},
+		{"1.1", false},
+		{"1.0", true},
+	} {
+		t.Run(c.version, func(t *testing.T) {
+			h := newHouse(t, false, Options{})
+			in := h.raw(c.version)
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if chunked := len(resp.TransferEncoding) == 1; chunked != (c.version == "1.1") || !resp.Close {
+				t.Errorf("%v, close is %v", resp.TransferEncoding, resp.Close)
+			}
+			body := bufio.NewReader(resp.Body)
+			block(t, body)
+			block(t, body)
+			if c.meant {
+				h.disconnect()
+			} else {
+				h.crash()
+			}
+			rest, err := io.ReadAll(body)
+			if c.meant && err != nil || !c.meant && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("after %q: %v", rest, err)
+			}
+			if more, err := io.ReadAll(in); err != nil || len(more) != 0 {
+				t.Errorf("behind the end: %q %v", more, err)
+			}
+		})
+	}
+}
+
+// crash ends the engine as a server that dies does: nothing more is said.
+func (h *house) crash() {
+	h.t.Helper()
+	if err := h.engine.Stop(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// TestNothingBetween: what comes between two events is none for whoever takes an
+// empty line for the end of one, whatever stood before it.
+func TestNothingBetween(t *testing.T) {
+	h := newHouse(t, false, Options{Heartbeat: 20 * time.Millisecond})
+	in := bufio.NewReader(h.get("GET", "channel=c").Body)
+	for n := range 3 {
+		if n == 2 {
+			for range 3 {
+				if line, err := in.ReadString('\n'); line != ":\n" {
+					t.Fatalf("not a heartbeat: %q %v", line, err)
+				}
+			}
+			h.publish("1")
+		}
+		text := strings.TrimLeft(block(t, in), ":\n")
+		if strings.Count(text, "data: ") != 1 || n == 0 != strings.HasPrefix(text, "retry: ") {
+			t.Errorf("event %d: %q", n, text)
+		}
+	}
+}
+
+// TestGoodbye: who is to come back later is given a whole event too.
+func TestGoodbye(t *testing.T) {
+	h := newHouse(t, false, Options{})
+	h.server.Refuse()
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/?channel=c", nil)
+	r.Header.Set("Accept", "text/event-stream")
+	h.handler.ServeHTTP(w, r)
+	in := bufio.NewReader(w.Body)
+	if text := block(t, in); !strings.HasPrefix(text, "retry: 1000\ndata: {") {
+		t.Errorf("%q", text)
+	}
+}
+
+// TestDefaultHeartbeat: OkHttp gives a line up that was silent for 10 seconds.
+func TestDefaultHeartbeat(t *testing.T) {
+	if d := (Options{}).WithDefaults().Heartbeat; d != 8*time.Second {
+		t.Error(d)
+	}
+}

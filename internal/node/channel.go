@@ -93,7 +93,7 @@ func (n *Node) channel(name string, t Target) (c *Channel, made bool, err error)
 		return c, false, nil
 	}
 	if n.channels.Load() >= int64(n.opts.Channels) {
-		return nil, false, protocol.Errorf(protocol.CodeLimitExceeded, "this server follows its limit of %d channels (limits.node.channels)", n.opts.Channels)
+		return nil, false, protocol.Errorf(protocol.CodeLimitExceeded, "this server follows its limit of %d channels (limits.node.channels); there is room again when nobody is subscribed to some of them", n.opts.Channels).WithLimit("limits.node.channels")
 	}
 	n.channels.Add(1)
 	c = &Channel{Name: string([]byte(name)), node: n, opening: &opening{}}

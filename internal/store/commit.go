@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ type group struct {
 	deduped int              // idempotency keys in it
 	broken  error            // it cannot be written
 	ahead   *item            // a claim that proves that the store was set back
-	before  uint64           // channels, for taking it all back
+	before  counters         // for taking it all back
 	now     int64
 	key     []byte
 	value   []byte
@@ -110,7 +111,7 @@ func (s *Store) commit() {
 	g := &s.group
 	began := time.Now()
 	g.now = s.opts.Now().UnixMilli()
-	g.before, g.deduped, g.broken, g.ahead = s.channels, 0, nil, nil
+	g.before, g.deduped, g.broken, g.ahead = s.counters, 0, nil, nil
 	clear(g.touched)
 	g.batch = s.newBatch()
 	s.turn()
@@ -141,6 +142,7 @@ func (s *Store) commit() {
 		}
 	}
 	g.batch.Close()
+	g.batch = nil
 	if err != nil {
 		s.takeBack(err)
 	}
@@ -175,7 +177,7 @@ func (s *Store) newBatch() *pebble.Batch {
 
 // reader reads the database as it is with the group.
 func (g *group) reader(s *Store) pebble.Reader {
-	if g.batch.Indexed() {
+	if g.batch != nil && g.batch.Indexed() {
 		return g.batch
 	}
 	return s.db
@@ -218,12 +220,9 @@ func (s *Store) keep(a *Append) error {
 		return s.readError(err)
 	}
 	if h == nil {
-		if s.channels >= uint64(s.opts.Channels) {
-			return protocol.Errorf(protocol.CodeLimitExceeded, "this server keeps its limit of %d channels", s.opts.Channels)
+		if h, err = s.make(a.Log); err != nil {
+			return err
 		}
-		s.channels++
-		h = &head{id: s.channels}
-		s.logs[strings.Clone(a.Log)] = h // the name is the publisher's memory
 	}
 	rec := Record{
 		Offset: h.offset + 1, Prev: h.offset, Time: g.now,
@@ -251,6 +250,23 @@ func (s *Store) keep(a *Append) error {
 	m.Offset, m.Prev, m.Time, m.Kept = rec.Offset, rec.Prev, g.now, true
 	g.touched[h] = a.Log
 	return nil
+}
+
+// make makes a log. Where one of its name was forgotten, its offsets go on.
+func (s *Store) make(name string) (*head, error) {
+	if s.channels >= uint64(s.opts.Channels) {
+		return nil, (&protocol.Error{Code: protocol.CodeLimitExceeded, Message: fmt.Sprintf("the store of this server holds its limit of %d channels; "+
+			"there is room again when all messages of some have expired (for, of history or state)", s.opts.Channels)}).WithReason("store_channels")
+	}
+	floor, err := s.floor(name)
+	if err != nil {
+		return nil, s.readError(err)
+	}
+	s.channels++
+	s.newest++
+	h := &head{id: s.newest, offset: floor, trimmed: floor, forgotten: floor}
+	s.logs[strings.Clone(name)] = h // the name is the publisher's memory
+	return h, nil
 }
 
 // put writes a record into the group.
@@ -281,30 +297,44 @@ func (s *Store) finish() error {
 			return err
 		}
 	}
-	return g.batch.Set(storeKey, encodeCounters(s.lsn+1, s.channels), nil)
+	return g.batch.Set(storeKey, s.encode(s.lsn+1), nil)
 }
 
-func encodeCounters(lsn, channels uint64) []byte {
+// counters are what the store counts.
+type counters struct {
+	newest   uint64 // the number of the newest channel
+	channels uint64 // how many there are
+}
+
+func (c counters) encode(lsn uint64) []byte {
 	v := binary.BigEndian.AppendUint64(room(nil), lsn)
-	return seal(storeKey, binary.BigEndian.AppendUint64(v, channels))
+	v = binary.BigEndian.AppendUint64(v, c.newest)
+	return seal(storeKey, binary.BigEndian.AppendUint64(v, c.channels))
 }
 
-func decodeCounters(value []byte) (lsn, channels uint64, err error) {
+func decodeCounters(value []byte) (lsn uint64, c counters, err error) {
 	body, err := unseal(storeKey, value)
-	if err != nil || len(body) != 16 {
-		return 0, 0, errBad
+	if err != nil || len(body) != 16 && len(body) != 24 {
+		return 0, c, errBad
 	}
-	return binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:]), nil
+	lsn, c.newest = binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:])
+	c.channels = c.newest // in format 1, which forgot none
+	if len(body) == 24 {
+		c.channels = binary.BigEndian.Uint64(body[16:])
+	}
+	return lsn, c, nil
 }
 
 // positionOf finds where a log stands, the group so far included.
 func (s *Store) positionOf(log string) (o outcome) {
 	h, err := s.head(log)
-	switch {
-	case err != nil:
-		o.err = s.readError(err)
-	case h != nil:
+	if err == nil && h != nil {
 		o.result.Offset = h.offset
+	} else if err == nil {
+		o.result.Offset, err = s.floor(log)
+	}
+	if err != nil {
+		o.err = s.readError(err)
 	}
 	return o
 }
@@ -330,7 +360,7 @@ func (s *Store) head(name string) (*head, error) {
 		return h, nil
 	}
 	key := channelKey(nil, name)
-	value, closer, err := s.db.Get(key)
+	value, closer, err := s.group.reader(s).Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}

@@ -34,7 +34,9 @@ type control struct {
 	LSN    uint64 `json:"lsn"`   // of the newest batch, if Clean
 }
 
-const controlFormat = 1
+// controlFormat is the newest form of a store, which is what is written. Format 1
+// is that of a store that forgets no channel.
+const controlFormat = 2
 
 // maxControl bounds what is read of a control file.
 const maxControl = 4096
@@ -80,8 +82,8 @@ func readControl(f vfs.FS, dir string) (*control, error) {
 	if !c.decode(p) {
 		return nil, &DamageError{File: path, What: "its checksum does not fit", Mend: mend}
 	}
-	if c.Format != controlFormat {
-		return nil, fmt.Errorf("%s is of format %d, and this version of the server reads format %d; use the version that wrote it", path, c.Format, controlFormat)
+	if c.Format < 1 || c.Format > controlFormat {
+		return nil, fmt.Errorf("%s is of format %d, and this version of the server reads formats up to %d; use the version that wrote it", path, c.Format, controlFormat)
 	}
 	return c, nil
 }

@@ -14,6 +14,7 @@ import (
 //	K channel key                at which offset the latest message of a key stands
 //	G channel offset             a deletion that is remembered: the key
 //	D minute name 0 dedupe       an idempotency key
+//	F number                     offset up to which forgotten channels went
 //
 // A channel is a number in all keys but its own, so that names may be long.
 const (
@@ -24,6 +25,7 @@ const (
 	kindKey      = 'K'
 	kindDeletion = 'G'
 	kindDedupe   = 'D'
+	kindFloor    = 'F'
 )
 
 // maxName is the longest name of a log, in bytes.

@@ -7,12 +7,13 @@ import (
 
 // Metrics counts what a store did. Fields may be read at any time.
 type Metrics struct {
-	Commits atomic.Uint64 // groups
-	Items   atomic.Uint64 // in all groups
-	Refused atomic.Uint64 // messages, because the store could not write
-	Trimmed atomic.Uint64 // messages deleted because of their age or number
-	Latency Histogram     // of commits, from the making of the batch to its being readable
-	Fsync   Histogram
+	Commits   atomic.Uint64 // groups
+	Items     atomic.Uint64 // in all groups
+	Refused   atomic.Uint64 // messages, because the store could not write
+	Trimmed   atomic.Uint64 // messages deleted because of their age or number
+	Forgotten atomic.Uint64 // channels of which nothing was kept any more
+	Latency   Histogram     // of commits, from the making of the batch to its being readable
+	Fsync     Histogram
 }
 
 func (m *Metrics) commit(items int, took time.Duration) {

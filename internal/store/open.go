@@ -209,9 +209,9 @@ func (s *Store) readCounters() error {
 }
 
 func (s *Store) readStoreValue(value []byte) error {
-	lsn, channels, err := decodeCounters(value)
+	lsn, c, err := decodeCounters(value)
 	if err == nil {
-		s.lsn, s.channels = lsn, channels
+		s.lsn, s.counters = lsn, c
 	}
 	return err
 }

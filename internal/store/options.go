@@ -30,8 +30,11 @@ type Options struct {
 	Interval time.Duration // of syncs in the mode Interval, default 100 ms
 
 	// Channels is how many channels the store may hold; more are refused. One that
-	// was ever kept counts: its next offset has to follow. Default 10,000,000.
+	// was kept counts until all of its messages have expired. Default 10,000,000.
 	Channels int
+	// Followed reports whether somebody follows a log, which is not forgotten then.
+	// It is asked on the committer's goroutine. nil: nobody does.
+	Followed func(log string) bool
 	// DedupeKeys is how many idempotency keys may be remembered; more publications
 	// that have one are refused until the oldest expire. Default 1,000,000.
 	DedupeKeys int

@@ -77,7 +77,7 @@ func (s *Store) syncOld() {
 func (s *Store) takeBack(err error) {
 	g := &s.group
 	clear(s.logs)
-	s.channels = g.before
+	s.counters = g.before
 	s.dedupes[s.minute%dedupeMinutes] -= g.deduped
 	text := "the store of this server could not be written to; try again later"
 	if _, failed := errors.AsType[*syncError](err); failed {

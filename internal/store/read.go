@@ -142,10 +142,14 @@ func (s *Store) view(log string, fn func(*view) error) (Page, error) {
 	defer it.Close()
 	key := channelKey(nil, log)
 	if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
-		if it.Error() != nil {
-			return Page{}, s.readError(it.Error())
+		floor, err := uint64(0), it.Error()
+		if err == nil {
+			floor, err = readFloor(it, log)
 		}
-		return Page{}, nil
+		if err != nil {
+			return Page{}, s.readError(err)
+		}
+		return Page{Head: floor, Oldest: floor, Forgotten: floor}, nil
 	}
 	v := &view{it: it}
 	if err := readHead(it.Key(), it.Value(), &v.head); err != nil {

@@ -301,9 +301,12 @@ func (s *Store) expire(name string) error {
 		}
 	}
 	if h.keep.StateFor > 0 {
-		return s.expireState(h)
+		err = s.expireState(h)
 	}
-	return nil
+	if err == nil && h.idle() && (s.opts.Followed == nil || !s.opts.Followed(name)) {
+		err = s.forget(name, h)
+	}
+	return err
 }
 
 func youngerThan(now int64, age time.Duration) func(*Record) bool {

@@ -48,10 +48,10 @@ type Store struct {
 	sorting sorting
 
 	// The committer's own.
-	journal  journal
-	mark     *mark
-	lsn      uint64
-	channels uint64 // channels that have been made, and the number of the newest
+	journal journal
+	mark    *mark
+	lsn     uint64
+	counters
 	logs     map[string]*head
 	wall     int64  // when the newest group was made, Unix milliseconds
 	clock    int64  // the same by the clock of idempotency keys
@@ -101,7 +101,7 @@ type Result struct {
 type item struct {
 	append   *Append
 	position func(offset uint64, err error) // of log
-	trim     bool                           // look at log: messages may have become too old
+	trim     bool                           // look at log: messages may have become too old, or all of it
 	try      bool                           // write something: perhaps that works again
 	claim    *protocol.Position             // somebody says that log was there
 	log      string

@@ -95,7 +95,7 @@ func (s *Store) sweep() error {
 	return it.Error()
 }
 
-// stale reports whether anything of the log or the state is too old.
+// stale reports whether anything of the log or the state is too old, or all is gone.
 func (h *head) stale(it *pebble.Iterator, now int64) (bool, error) {
 	tooOld := func(kind byte, after uint64, age time.Duration) (bool, error) {
 		if age <= 0 || !it.SeekGE(offsetKey(nil, kind, h.id, after+1)) {
@@ -109,6 +109,9 @@ func (h *head) stale(it *pebble.Iterator, now int64) (bool, error) {
 			return false, err
 		}
 		return !youngerThan(now, age)(&r), nil
+	}
+	if h.idle() {
+		return true, nil
 	}
 	stale, err := tooOld(kindMessage, h.trimmed, h.keep.For)
 	if stale || err != nil || h.keys == 0 {

@@ -62,7 +62,7 @@ func New(o store.Options) *Broker {
 // Start opens the store, which may take as long as reading the journal does, and
 // begins to deliver into feed.
 func (b *Broker) Start(_ context.Context, _ string, feed broker.Feed) error {
-	b.opts.Restarted = b.restarted
+	b.opts.Restarted, b.opts.Followed = b.restarted, b.isFollowed
 	b.feed = feed
 	s, err := store.Open(b.opts)
 	if err != nil {
@@ -74,6 +74,13 @@ func (b *Broker) Start(_ context.Context, _ string, feed broker.Feed) error {
 
 // Claimed implements broker.Claims.
 func (b *Broker) Claimed(name string, p protocol.Position) { b.store.Claim(name, p) }
+
+func (b *Broker) isFollowed(name string) bool {
+	s := b.shardOf(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.followed[name] != nil
+}
 
 // restarted tells the feed of the channels that go on in a new epoch. It comes in
 // the order of the log, like all that the store tells.

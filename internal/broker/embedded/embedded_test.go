@@ -8,7 +8,9 @@ import (
 
 	"ringdown/internal/broker"
 	"ringdown/internal/broker/brokertest"
+	"ringdown/internal/channel"
 	"ringdown/internal/store"
+	"ringdown/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,3 +37,60 @@ var walk = brokertest.Walk{Seeds: 10, Steps: 250, Survives: true, Shared: func(t
 func TestModel(t *testing.T) { brokertest.ExerciseModel(t, walk) }
 
 func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }
+
+type ignore struct{}
+
+func (ignore) Entry(string, string, *channel.Entry) {}
+func (ignore) Lost(string, []broker.Member)         {}
+func (ignore) Control(string, []byte)               {}
+
+// TestForgotten: a channel that nobody follows is forgotten once all of it has
+// expired, and who follows it then begins where it ended.
+func TestForgotten(t *testing.T) {
+	c := brokertest.NewClock()
+	b := New(store.Options{Dir: t.TempDir(), Now: c.Now, Sweep: time.Millisecond, Logger: silent})
+	if err := b.Start(t.Context(), "node", ignore{}); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Stop(t.Context())
+	brief := &channel.Declaration{Name: "brief", History: &channel.History{For: time.Minute}}
+	follow := func(name string) (offset uint64) {
+		done := make(chan struct{})
+		b.Follow(name, brief, func(p protocol.Position, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			offset = p.Offset
+			close(done)
+		})
+		<-done
+		return offset
+	}
+	follow("followed")
+	for _, name := range []string{"followed", "other"} {
+		done := make(chan error, 1)
+		b.Append(&broker.Publication{Declaration: brief, Message: protocol.Message{Type: "e", Channel: name, Data: []byte("1")}}, doneFunc(func(err error) { done <- err }))
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	forgotten := func(want uint64) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); b.Store().Metrics().Forgotten.Load() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d were forgotten, want %d", b.Store().Metrics().Forgotten.Load(), want)
+			}
+		}
+	}
+	c.Advance(time.Hour)
+	forgotten(1)
+	b.Unfollow("followed")
+	forgotten(2)
+	if at := follow("followed"); at != 1 {
+		t.Errorf("it begins after %d", at)
+	}
+}
+
+type doneFunc func(error)
+
+func (f doneFunc) Appended(_ *broker.Publication, _ broker.Receipt, err error) { f(err) }

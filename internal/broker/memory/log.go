@@ -18,6 +18,7 @@ type log struct {
 
 	mu       sync.Mutex
 	head     uint64           // offset of the newest kept message ever
+	floor    uint64           // where head began: above the offsets of a log of this name that was dropped
 	entries  []*channel.Entry // what is still kept, oldest first
 	start    int              // where in entries the oldest one stands
 	bytes    int64
@@ -46,10 +47,10 @@ type dedupeKey struct {
 	expires int64 // Unix milliseconds
 }
 
-// idle reports whether dropping the log would lose nothing. A log that gave out
-// offsets is never idle: its next offset must follow them in this epoch.
+// idle reports whether dropping the log would lose nothing: all that it gave out
+// offsets for has expired.
 func (l *log) idle() bool {
-	return !l.followed && l.head == 0 && l.dedupes == nil
+	return !l.followed && l.start == len(l.entries) && (l.latest == nil || l.latest.Len() == 0) && l.dedupes == nil
 }
 
 func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {

@@ -66,6 +66,18 @@ type Broker struct {
 type shard struct {
 	mu   sync.RWMutex
 	logs map[string]*log
+	// floors are where logs begin that are made anew, so that no offset is given out
+	// twice in an epoch. The names of one number share a floor: it is that of the
+	// one that came furthest.
+	floors [floors]uint64
+}
+
+// floors is how many a shard has.
+const floors = 1024
+
+// floor is where the floor of a name is. The shard's lock is held.
+func (b *Broker) floor(s *shard, name string) *uint64 {
+	return &s.floors[maphash.String(b.seed, name)/shards%floors]
 }
 
 var _ broker.Broker = (*Broker)(nil)
@@ -193,7 +205,8 @@ func (b *Broker) Read(_ context.Context, name string, d *channel.Declaration, r 
 	l := s.logs[name]
 	s.mu.RUnlock()
 	if l == nil {
-		return broker.Page{Epoch: b.epoch}, nil
+		floor := b.floorOf(s, name)
+		return broker.Page{Epoch: b.epoch, Head: floor, Oldest: floor}, nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -211,18 +224,26 @@ func (b *Broker) State(_ context.Context, name string, d *channel.Declaration, r
 	s.mu.RUnlock()
 	page := broker.StatePage{Epoch: b.epoch}
 	if l == nil {
+		page.Head = b.floorOf(s, name)
+		page.Forgotten = page.Head
 		return page, nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(d, b.opts.Now().UnixMilli())
-	page.Head = l.head
+	page.Head, page.Forgotten = l.head, l.floor
 	if l.latest == nil {
 		return page, nil
 	}
-	page.Forgotten = l.latest.Forgotten()
+	page.Forgotten = max(l.floor, l.latest.Forgotten())
 	page.Entries, page.More = l.latest.After(r.After, cmp.Or(r.Limit, defaultLimit), cmp.Or(r.Bytes, defaultBytes))
 	return page, nil
+}
+
+func (b *Broker) floorOf(s *shard, name string) uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return *b.floor(s, name)
 }
 
 func (b *Broker) shardOf(name string) *shard {
@@ -244,10 +265,11 @@ func (b *Broker) log(s *shard, name string) (*log, error) {
 		return l, nil
 	}
 	if b.channels.Load() >= int64(b.opts.Channels) {
-		return nil, protocol.Errorf(protocol.CodeLimitExceeded, "this server holds its limit of %d channels; try again when some have gone quiet", b.opts.Channels)
+		return nil, protocol.Errorf(protocol.CodeLimitExceeded, "this server holds its limit of %d channels (limits.node.channels); there is room again when all messages of some have expired (for, of history or state) and nobody is subscribed to them", b.opts.Channels).WithLimit("limits.node.channels")
 	}
 	b.channels.Add(1)
-	l = &log{name: string([]byte(name))}
+	floor := *b.floor(s, name)
+	l = &log{name: string([]byte(name)), head: floor, floor: floor}
 	s.logs[l.name] = l
 	return l, nil
 }
@@ -262,6 +284,8 @@ func (b *Broker) drop(s *shard, name string, l *log) {
 		return
 	}
 	l.dropped = true
+	floor := b.floor(s, name)
+	*floor = max(*floor, l.head)
 	delete(s.logs, name)
 	b.channels.Add(-1)
 }

@@ -287,7 +287,7 @@ func TestReload(t *testing.T) {
 	if err := s.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if m := p.read(); m.Type != "error" || !bytes.Contains(m.Data, []byte("signed_in")) {
+	if m := p.read(); m.Type != "error" || !bytes.Contains(m.Data, []byte(`"rule":"lab:{name}.allow.subscribe"`)) {
 		t.Fatalf("after the reload: %+v", m)
 	}
 	if m := p.read(); m.Type != "unsubscribed" || m.Channel != "lab:x" {

@@ -126,6 +126,11 @@ func TestPublish(t *testing.T) {
 	if m := c.one(); m.Type != "hello" || m.Offset != 2 {
 		t.Error(show([]protocol.Message{m}))
 	}
+	// The trace is carried on, and whom a client left out is nobody else's affair.
+	c.send(`{"type":"hello","channel":"kept","data":1,"traceparent":"00-0af7-b7ad-01","exclude":"x"}`)
+	if m := c.one(); m.Trace != "00-0af7-b7ad-01" || m.Exclude != "" {
+		t.Error(show([]protocol.Message{m}))
+	}
 	// A channel that keeps nothing acknowledges without an offset.
 	c.send(`{"type":"e","channel":"live","id":8}`)
 	if m := c.one(); m.Type != "ack" || m.Kept {

@@ -66,7 +66,7 @@ func (x *Session) append(m *protocol.Message, t node.Target) {
 	p.session, p.id = x, m.ID
 	x.owed++
 	p.pub = broker.Publication{Dedupe: dedupe}
-	p.pub.Message = protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Data: m.Data, Binary: m.Binary}
+	p.pub.Message = protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Trace: m.Trace, Data: m.Data, Binary: m.Binary}
 	if t.Declaration.ShowFrom {
 		p.pub.Message.From = x.user()
 	}

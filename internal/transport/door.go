@@ -6,11 +6,13 @@ package transport
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
@@ -68,13 +70,13 @@ func Enter(w http.ResponseWriter, r *http.Request, origins auth.Origins) bool {
 }
 
 // Read reads what a request asks for: the channels by ?channel=, once for each,
-// and ?last= and ?rate= for all of them. at is the text of the cursor. Errors are
-// *protocol.Error.
-func Read(r *http.Request, at string) (*Asked, error) {
+// and ?last= and ?rate= for all of them. Errors are *protocol.Error.
+func Read(r *http.Request) (*Asked, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, protocol.Errorf(protocol.CodeBadRequest, "the address cannot be read; percent-encode the names of channels")
 	}
+	at := position(r.Header, q)
 	from, err := cursor.Parse(at)
 	if err != nil {
 		return nil, err
@@ -104,6 +106,27 @@ func Read(r *http.Request, at string) (*Asked, error) {
 		a.Follow = append(a.Follow, f)
 	}
 	return a, nil
+}
+
+// position returns the text of the cursor with which a client comes back, or "".
+// An EventSource that comes back says it in the header, and a polyfill adds it to
+// the address, which else stays as it was: so what they say is newer than what
+// the address began with.
+func position(header http.Header, q url.Values) string {
+	if at := header.Get("Last-Event-ID"); at != "" {
+		return at
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if spelt := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)); spelt != "lasteventid" && spelt != "evslasteventid" {
+			continue
+		}
+		for _, at := range slices.Backward(q[name]) {
+			if at != "" {
+				return at
+			}
+		}
+	}
+	return q.Get("cursor")
 }
 
 // Identify judges who makes a request, and returns how its session is opened.

@@ -64,7 +64,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // read makes the link of a request and says how its session is opened.
 func (h *Handler) read(r *http.Request) (*link, session.Open, error) {
-	asked, err := transport.Read(r, r.URL.Query().Get("cursor"))
+	asked, err := transport.Read(r)
 	if err != nil {
 		return nil, session.Open{}, err
 	}

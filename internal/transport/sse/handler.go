@@ -69,12 +69,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !transport.Enter(w, r, o.Origins) {
 		return
 	}
-	// An EventSource that comes back says so here; its address stays as it was.
-	at := r.Header.Get("Last-Event-ID")
-	if at == "" {
-		at = r.URL.Query().Get("cursor")
-	}
-	asked, err := transport.Read(r, at)
+	asked, err := transport.Read(r)
 	if err == nil {
 		err = h.server.Admit(r.Context())
 	}

@@ -127,3 +127,50 @@ func TestDefaultHeartbeat(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestLastEventID: an EventSource says it in a header, polyfills and other
+// servers' clients in the address, each in its own spelling.
+func TestLastEventID(t *testing.T) {
+	h := newHouse(t, false, Options{})
+	in := bufio.NewReader(h.get("GET", "channel=c").Body)
+	block(t, in)
+	id, _, _ := strings.Cut(strings.TrimPrefix(block(t, in), "id: "), "\n")
+	h.publish("1")
+	later, _, _ := strings.Cut(strings.TrimPrefix(block(t, in), "id: "), "\n")
+	h.publish("2")
+	for _, c := range []struct {
+		query, header, want string
+	}{
+		{"cursor=" + id, "", "1"},
+		{"lastEventId=" + id, "", "1"},
+		{"lastEventID=" + id, "", "1"},
+		{"Last-Event-ID=" + id, "", "1"},
+		{"last-event-id=" + id, "", "1"},
+		{"last_event_id=" + id, "", "1"},
+		{"evs_last_event_id=" + id, "", "1"},
+		{"", id, "1"},
+		// An address that began with a position stays as it was, and what came
+		// later is told beside it.
+		{"cursor=" + id, later, "2"},
+		{"lastEventId=" + id, later, "2"},
+		{"lastEventId=" + later + "&cursor=" + id, "", "2"},
+		{"lastEventId=" + id + "&lastEventId=" + later, "", "2"},
+		{"lastEventId=&cursor=" + id, "", "1"},
+	} {
+		header := []string{}
+		if c.header != "" {
+			header = []string{"Last-Event-ID", c.header}
+		}
+		in := bufio.NewReader(h.get("GET", "channel=c&"+c.query, header...).Body)
+		block(t, in)
+		if text := block(t, in); !strings.Contains(text, `"recovered":true`) {
+			t.Fatalf("%s: %q", c.query, text)
+		}
+		if text := block(t, in); !strings.Contains(text, `"data":`+c.want+"}") {
+			t.Errorf("%s: %q", c.query, text)
+		}
+	}
+	if resp := h.get("GET", "channel=c&evs_last_event_id=nonsense"); resp.StatusCode != 400 {
+		t.Error(resp.Status)
+	}
+}

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -69,8 +70,9 @@ var (
 // Validator checks the payload of an event.
 type Validator interface {
 	// Validate returns nil, or an error whose text tells the client which part
-	// of data is wrong and why. data is valid JSON and is not kept.
-	Validate(data []byte) error
+	// of data is wrong and why, or ErrBudget when b does not suffice to say so.
+	// data is valid JSON and is not kept. A nil b has no end.
+	Validate(data []byte, b *Budget) error
 }
 
 // Event is one kind of message that a channel carries.
@@ -78,8 +80,16 @@ type Event struct {
 	Name, About string
 	Schema      Validator       // nil: any JSON value
 	SchemaJSON  json.RawMessage // the schema as written, for documents
+	SchemaSteps int             // what judging one message may take. Default DefaultSchemaSteps
 	Ephemeral   bool            // never kept, first to be skipped for a slow reader
 }
+
+// DefaultSchemaSteps is some 20 ms of one core, and about four times what the
+// dearest ordinary message of 64 KiB takes.
+const DefaultSchemaSteps = 400_000
+
+// Judging returns the budget for one message.
+func (e *Event) Judging() Budget { return NewBudget(cmp.Or(e.SchemaSteps, DefaultSchemaSteps)) }
 
 // History says how much of the log a channel keeps. Zero fields do not limit.
 type History struct {

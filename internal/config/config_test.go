@@ -55,7 +55,7 @@ func TestFull(t *testing.T) {
 	}
 	if want := (Limits{Session: session.Limits{
 		MaxMessage: 128 << 10, MaxMessageUnauthenticated: 8192, MessagesPerSecond: 60, MessagesBurst: 120, UnauthenticatedPerSecond: 6,
-		Presences: 7, PresenceData: 2 << 10,
+		Presences: 7, PresenceData: 2 << 10, SchemaSteps: 500_000,
 		Subscriptions: 1000, PendingRequests: 33, BadMessages: 11, Connections: 50_000, ChannelsPerNode: 2000, Recoveries: 65, HandshakesPerSecond: 700, AuthTimeout: 7500 * time.Millisecond,
 	},
 		User:    UserLimits{Connections: 20, MessagesPerSecond: 80, MessagesBurst: 160, RequestsPerSecond: 30, RequestsBurst: 60},
@@ -101,7 +101,7 @@ func TestFull(t *testing.T) {
 	if want := `{"type":"object","properties":{"n":{"maximum":16,"multipleOf":1000.5},"yes":{"enum":["yes",true,null,1.50]}}}`; string(full.SchemaJSON) != want {
 		t.Errorf("%s, want %s", full.SchemaJSON, want)
 	}
-	if err := full.Schema.Validate([]byte(`{"n":17}`)); err == nil {
+	if err := full.Schema.Validate([]byte(`{"n":17}`), nil); err == nil {
 		t.Error("the schema does not hold")
 	}
 	for op, want := range map[channel.Op]string{
@@ -492,12 +492,12 @@ func TestJSONSchema(t *testing.T) {
 	}
 	good, _ := filepath.Glob("testdata/good/*.yaml")
 	for _, file := range good {
-		if err := v.Validate(asJSON(file)); err != nil {
+		if err := v.Validate(asJSON(file), nil); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
 	for _, name := range []string{"unknown-key", "unknown-key-deep", "store", "wrong-types", "numbers", "events-empty", "history-unbounded", "channel-no-name", "durations"} {
-		if err := v.Validate(asJSON("testdata/bad/" + name + ".yaml")); err == nil {
+		if err := v.Validate(asJSON("testdata/bad/"+name+".yaml"), nil); err == nil {
 			t.Errorf("%s is taken by the schema for editors", name)
 		}
 	}

@@ -61,7 +61,7 @@ func (f fields) event(name string) *channel.Event {
 		f.badSchema(n, at, err)
 		return e
 	}
-	e.Schema, e.SchemaJSON = v, src
+	e.Schema, e.SchemaJSON, e.SchemaSteps = v, src, f.conf.Limits.Session.SchemaSteps
 	return e
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"ringdown/internal/broker"
@@ -69,8 +70,13 @@ func check(t Target, p *broker.Publication) error {
 	if data == nil {
 		data = []byte("null")
 	}
-	if err := event.Schema.Validate(data); err != nil {
-		return protocol.Errorf(protocol.CodeInvalidData, "data of %q does not fit its schema: %v", m.Type, err)
+	budget := event.Judging()
+	err := event.Schema.Validate(data, &budget)
+	switch {
+	case errors.Is(err, channel.ErrBudget):
+		return protocol.Errorf(protocol.CodeInvalidData, "data of %q takes more work to judge by its schema than one message may (limits.connection.schema_steps); send less at once", m.Type).WithLimit("connection.schema_steps")
+	case err != nil:
+		return protocol.Errorf(protocol.CodeInvalidData, "data of %q does not fit its schema: %v", m.Type, err).WithReason("schema")
 	}
 	return nil
 }

@@ -20,71 +20,145 @@ const maxProblems = 3
 var english = message.NewPrinter(language.English)
 
 // describe tells a client what is wrong with its data.
-func describe(e *jsonschema.ValidationError) string {
-	var all problems
-	all.collect(e)
-	text := strings.Join(all.texts, "; ")
-	if all.more > 0 {
-		text += fmt.Sprintf("; and %d more", all.more)
+func (r *run) describe(what *found) string {
+	texts := make([]string, 0, maxProblems)
+	for i := range what.list {
+		texts = append(texts, r.told(&what.list[i]))
 	}
-	return clip(text, MaxText)
-}
-
-type problems struct {
-	texts []string
-	more  int
-}
-
-func (p *problems) add(text string) {
-	if len(p.texts) == maxProblems {
-		p.more++
-		return
+	all := strings.Join(texts, "; ")
+	if what.more > 0 {
+		all += fmt.Sprintf("; and %d more", what.more)
 	}
-	p.texts = append(p.texts, text)
+	return clip(all, MaxText)
 }
 
-// collect goes to the leaves, which say what is wrong; the branches above them
-// only say that something is. Alternatives are the exception: the client is told
-// that none of them fits, since which of them was meant is not known.
-func (p *problems) collect(e *jsonschema.ValidationError) {
-	switch k := e.ErrorKind.(type) {
-	case *kind.AnyOf:
-		p.add(at(e) + "fits none of the alternatives" + firstCause(e))
-		return
-	case *kind.OneOf:
-		if len(k.Subschemas) == 0 {
-			p.add(at(e) + "fits none of the alternatives" + firstCause(e))
-			return
+// told says what is wrong and where. Of alternatives the client is told that
+// none fits, and what is wrong with the one that was probably meant.
+func (r *run) told(p *problem) string {
+	switch p.keyword {
+	case isAnyOf, isOneOf:
+		text := r.at(p) + "fits none of the alternatives"
+		leaf := p.cause
+		for leaf != nil && leaf.cause != nil {
+			leaf = leaf.cause
 		}
-		p.add(at(e) + "fits more than one of the alternatives")
-		return
+		if leaf != nil && leaf.keyword != 0 {
+			text += " (" + r.at(leaf) + r.sentence(leaf) + ")"
+		}
+		return text
+	case isSeveral:
+		return r.at(p) + "fits more than one of the alternatives"
 	}
-	if len(e.Causes) == 0 {
-		p.add(at(e) + sentence(e.ErrorKind))
-		return
-	}
-	for _, cause := range e.Causes {
-		p.collect(cause)
-	}
-}
-
-func firstCause(e *jsonschema.ValidationError) string {
-	leaf := e
-	for len(leaf.Causes) > 0 {
-		leaf = leaf.Causes[0]
-	}
-	if leaf == e {
-		return ""
-	}
-	return fmt.Sprintf(" (%s%s)", at(leaf), sentence(leaf.ErrorKind))
+	return r.at(p) + r.sentence(p)
 }
 
 // at names the place as a JSON pointer (RFC 6901), nothing for the whole.
-func at(e *jsonschema.ValidationError) string {
-	if len(e.InstanceLocation) == 0 {
+func (r *run) at(p *problem) string {
+	tokens, _ := r.place(p.value)
+	if len(tokens) == 0 {
 		return ""
 	}
-	return clip(pointer(e.InstanceLocation), 120) + ": "
+	place := pointer(tokens)
+	if len(place) > 120 { // how it ends says more than what is in between
+		place = clip(place[:40], 40) + "…" + strings.ToValidUTF8(place[len(place)-70:], "")
+	}
+	return place + ": "
+}
+
+func (r *run) sentence(p *problem) string {
+	text := sentence(r.asKind(p))
+	if _, isName := r.place(p.value); isName {
+		return fmt.Sprintf("the name %q %s", clip(string(r.plain(p.value)), 60), text)
+	}
+	return text
+}
+
+// asKind returns what the library would have said.
+func (r *run) asKind(p *problem) jsonschema.ErrorKind {
+	s, v := p.plan.src, &r.values[p.value]
+	switch p.keyword {
+	case isType:
+		return &kind.Type{Got: kindNames[v.kind], Want: s.Types.ToStrings()}
+	case isConst:
+		return &kind.Const{Want: *s.Const}
+	case isEnum:
+		return &kind.Enum{Want: s.Enum.Values}
+	case isFormat:
+		return &kind.Format{Want: s.Format.Name}
+	case isMinimum:
+		return &kind.Minimum{Want: s.Minimum}
+	case isMaximum:
+		return &kind.Maximum{Want: s.Maximum}
+	case isExclusiveMinimum:
+		return &kind.ExclusiveMinimum{Want: s.ExclusiveMinimum}
+	case isExclusiveMaximum:
+		return &kind.ExclusiveMaximum{Want: s.ExclusiveMaximum}
+	case isMultipleOf:
+		return &kind.MultipleOf{Want: s.MultipleOf}
+	case isMinLength:
+		return &kind.MinLength{Got: int(p.a), Want: *s.MinLength}
+	case isMaxLength:
+		return &kind.MaxLength{Got: int(p.a), Want: *s.MaxLength}
+	case isPattern:
+		return &kind.Pattern{Want: s.Pattern.String()}
+	}
+	return r.asKindInside(p, s, int(v.count))
+}
+
+func (r *run) asKindInside(p *problem, s *jsonschema.Schema, count int) jsonschema.ErrorKind {
+	switch p.keyword {
+	case isMinItems:
+		return &kind.MinItems{Got: count, Want: *s.MinItems}
+	case isMaxItems:
+		return &kind.MaxItems{Got: count, Want: *s.MaxItems}
+	case isMinProperties:
+		return &kind.MinProperties{Got: count, Want: *s.MinProperties}
+	case isMaxProperties:
+		return &kind.MaxProperties{Got: count, Want: *s.MaxProperties}
+	case isUniqueItems:
+		return &kind.UniqueItems{Duplicates: [2]int{int(p.a), int(p.b)}}
+	case isContains:
+		if s.MinContains == nil {
+			return &kind.Contains{}
+		}
+		return &kind.MinContains{Got: make([]int, p.a), Want: *s.MinContains}
+	case isMaxContains:
+		return &kind.MaxContains{Got: make([]int, p.a), Want: *s.MaxContains}
+	case isRequired:
+		return &kind.Required{Missing: r.missing(p.value, s.Required)}
+	case isDependent:
+		d := p.plan.needs[p.a]
+		return &kind.DependentRequired{Prop: d.name, Missing: r.missing(p.value, d.names)}
+	case isClosed:
+		return &kind.AdditionalProperties{Properties: r.strange(p)}
+	case isNot:
+		return &kind.Not{}
+	}
+	return &kind.FalseSchema{}
+}
+
+var kindNames = map[kinds]string{null: "null", boolean: "boolean", number: "number", text: "string", array: "array", object: "object"}
+
+func (r *run) missing(n int32, names []string) (missing []string) {
+	there := make(map[string]bool, r.values[n].count)
+	for name := range r.members(n) {
+		there[string(r.plain(name))] = true
+	}
+	for _, name := range names {
+		if !there[name] {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+func (r *run) strange(p *problem) (names []string) {
+	for name := range r.members(p.value) {
+		if !r.declared(p.plan, name) {
+			names = append(names, string(r.plain(name)))
+		}
+	}
+	return names
 }
 
 func pointer(tokens []string) string {
@@ -113,6 +187,12 @@ func sentence(k jsonschema.ErrorKind) string {
 		return fmt.Sprintf("has %d characters, the least is %d", k.Got, k.Want)
 	case *kind.MaxLength:
 		return fmt.Sprintf("has %d characters, the most is %d", k.Got, k.Want)
+	case *kind.Contains:
+		return "has no item of the kind that it needs"
+	case *kind.MinContains:
+		return fmt.Sprintf("has %d items of the kind that it needs, the least is %d", len(k.Got), k.Want)
+	case *kind.MaxContains:
+		return fmt.Sprintf("has %d items of a kind of which the most is %d", len(k.Got), k.Want)
 	case *kind.MinItems:
 		return fmt.Sprintf("has %d items, the least is %d", k.Got, k.Want)
 	case *kind.MaxItems:

@@ -3,9 +3,16 @@
 // ever fetched over the network.
 //
 // Schemas are the operator's and trusted; the data comes from clients and is
-// not. Numbers are compared exactly, as fractions of big integers, so this relies
-// on the protocol to have refused those with many digits or huge exponents; what
-// goes back to a client is cut off here.
+// not. So judging has a budget of steps, and what cannot be bounded by it is
+// refused when a schema is compiled. The library reads and compiles schemas; the
+// judging is done here, since the library's has no end to its work: it looks at
+// a value once for each way that alternatives lead to it, and writes down all
+// that is wrong with each. Here it ends with the first mistake, a verdict about
+// a schema that contains itself is remembered, and text is made of a few
+// mistakes at the end.
+//
+// Numbers are compared exactly, so this relies on the protocol to have refused
+// those with many digits or huge exponents.
 package schema
 
 import (
@@ -50,7 +57,9 @@ func Compile(name string, src []byte, load Loader) (channel.Validator, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
-	c.UseLoader(&files{relative: !strings.HasPrefix(name, "/"), load: load})
+	c.UseRegexpEngine(compilePattern)
+	loader := &files{relative: !strings.HasPrefix(name, "/"), load: load}
+	c.UseLoader(loader)
 	if err := c.AddResource(base, doc); err != nil {
 		return nil, &Error{What: err.Error()}
 	}
@@ -58,7 +67,15 @@ func Compile(name string, src []byte, load Loader) (channel.Validator, error) {
 	if err != nil {
 		return nil, explain(name, err)
 	}
-	return &validator{compiled}, nil
+	p := planner{name: name, plans: make(map[*jsonschema.Schema]*plan), anchors: make(map[string]int)}
+	for _, doc := range append(loader.loaded, doc) {
+		countAnchors(doc, p.anchors)
+	}
+	whole := p.plan(compiled)
+	if p.bounded(); p.err != nil {
+		return nil, p.err
+	}
+	return &validator{whole}, nil
 }
 
 // address makes a URL of a file name, so that references can be resolved.
@@ -71,6 +88,7 @@ func address(name string) string {
 type files struct {
 	relative bool
 	load     Loader
+	loaded   []any
 }
 
 // Load implements jsonschema.URLLoader.
@@ -97,6 +115,7 @@ func (f *files) Load(address string) (any, error) {
 	if err != nil {
 		return nil, &missingError{name, err}
 	}
+	f.loaded = append(f.loaded, doc)
 	return doc, nil
 }
 
@@ -144,23 +163,41 @@ func exact(src []byte) (any, error) {
 }
 
 // validator is one compiled schema. It is immutable.
-type validator struct{ schema *jsonschema.Schema }
+type validator struct{ plan *plan }
 
 // Validate implements channel.Validator. The error's text is for the client: at
 // most MaxText bytes that say what is wrong, and where, of the first few
 // mistakes.
-func (v *validator) Validate(data []byte) error {
-	value, err := exact(data)
-	if err != nil {
+func (v *validator) Validate(data []byte, b *channel.Budget) error {
+	r := newRun(b)
+	defer r.release()
+	if !r.take(1 + len(data)/bytesPerStep) {
+		return channel.ErrBudget
+	}
+	if err := r.read(data); err != nil {
 		return err
 	}
-	err = v.schema.Validate(value)
-	if err == nil {
+	what := r.first(v.plan, 0)
+	switch {
+	case r.over:
+		return channel.ErrBudget
+	case what.keyword == 0:
 		return nil
 	}
-	var invalid *jsonschema.ValidationError
-	if !errors.As(err, &invalid) {
-		return errors.New(clip(err.Error(), MaxText))
+	return errors.New(r.mistakes(v.plan, what))
+}
+
+// bytesPerStep is how much of a value is read in about the time of one step.
+const bytesPerStep = 8
+
+// mistakes goes over data that does not fit once more, to tell more than the
+// first thing that is wrong, as far as the budget goes.
+func (r *run) mistakes(p *plan, first problem) string {
+	all := found{most: maxProblems}
+	r.steps(p, 0, &all)
+	if len(all.list) == 0 {
+		all.list = []problem{first}
 	}
-	return errors.New(describe(invalid))
+	r.over, r.budget = false, nil // to look at the places again; they are few
+	return r.describe(&all)
 }

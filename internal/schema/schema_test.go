@@ -77,7 +77,7 @@ func TestValidate(t *testing.T) {
 		{`{"id":1,"text":"a","dep":{"b":1,"c":1,"d":1}}`, "/dep: has 3 properties, the most is 2"},
 		{`{"id":1,"text":"a","a/b":1}`, "/a~1b: must be null, not number"},
 	} {
-		err := v.Validate([]byte(c.data))
+		err := v.Validate([]byte(c.data), nil)
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", c.data, err)
@@ -100,7 +100,7 @@ func TestTextIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = v.Validate(data)
+	err = v.Validate(data, nil)
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -112,17 +112,17 @@ func TestTextIsBounded(t *testing.T) {
 func TestDrafts(t *testing.T) {
 	// prefixItems came with 2020-12 and means nothing to draft 7.
 	tuple := `"prefixItems":[{"type":"string"}]`
-	if err := mustCompile(t, "{"+tuple+"}").Validate([]byte(`[1]`)); err == nil {
+	if err := mustCompile(t, "{"+tuple+"}").Validate([]byte(`[1]`), nil); err == nil {
 		t.Error("without $schema: not read as draft 2020-12")
 	}
 	old := mustCompile(t, `{"$schema":"http://json-schema.org/draft-07/schema#",`+tuple+"}")
-	if err := old.Validate([]byte(`[1]`)); err != nil {
+	if err := old.Validate([]byte(`[1]`), nil); err != nil {
 		t.Error("with $schema of draft 7:", err)
 	}
-	if err := mustCompile(t, "true").Validate([]byte("1")); err != nil {
+	if err := mustCompile(t, "true").Validate([]byte("1"), nil); err != nil {
 		t.Error("true:", err)
 	}
-	if err := mustCompile(t, "false").Validate([]byte("1")); err == nil {
+	if err := mustCompile(t, "false").Validate([]byte("1"), nil); err == nil {
 		t.Error("false lets pass")
 	}
 }
@@ -152,7 +152,7 @@ func TestReferences(t *testing.T) {
 		`{"name":1}`:                          "/name: must be string",
 		`{"next":{"next":{"id":"x"}}}`:        "/next/next/id: must be integer",
 	} {
-		if err := v.Validate([]byte(data)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := v.Validate([]byte(data), nil); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", data, err, want)
 		}
 	}
@@ -224,7 +224,7 @@ func TestDearNumbers(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if err := v.Validate(data); err != nil {
+	if err := v.Validate(data, nil); err != nil {
 		t.Error(err)
 	}
 	if took := time.Since(start); took > 5*time.Second {
@@ -240,10 +240,10 @@ func TestConcurrentUse(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
-				if err := v.Validate([]byte(`{"a":1,"b":"x"}`)); err != nil {
+				if err := v.Validate([]byte(`{"a":1,"b":"x"}`), nil); err != nil {
 					t.Error(err)
 				}
-				if err := v.Validate([]byte(`{"a":"1","b":"y"}`)); err == nil {
+				if err := v.Validate([]byte(`{"a":"1","b":"y"}`), nil); err == nil {
 					t.Error("no error")
 				}
 			}
@@ -265,7 +265,7 @@ func FuzzSchema(f *testing.F) {
 		if err != nil || protocol.ValidJSON(data) != nil {
 			return
 		}
-		if err := v.Validate(data); err != nil && (err.Error() == "" || len(err.Error()) > MaxText || !utf8.ValidString(err.Error())) {
+		if err := v.Validate(data, nil); err != nil && (err.Error() == "" || len(err.Error()) > MaxText || !utf8.ValidString(err.Error())) {
 			t.Errorf("the text has %d bytes: %q", len(err.Error()), err)
 		}
 	})
@@ -276,7 +276,7 @@ func BenchmarkValidate(b *testing.B) {
 	data := []byte(`{"id":7,"text":"Hello, is anybody there?"}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := v.Validate(data); err != nil {
+		if err := v.Validate(data, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -179,7 +179,7 @@ func TestPublishRefusals(t *testing.T) {
 
 type onlyOne struct{}
 
-func (onlyOne) Validate(data []byte) error {
+func (onlyOne) Validate(data []byte, _ *channel.Budget) error {
 	if string(data) != "1" {
 		return errors.New("must be 1")
 	}

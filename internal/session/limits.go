@@ -3,6 +3,8 @@ package session
 import (
 	"sync/atomic"
 	"time"
+
+	"ringdown/internal/channel"
 )
 
 // Limits bound what one connection may cost. Zero fields mean the defaults;
@@ -23,6 +25,7 @@ type Limits struct {
 	AuthTimeout               time.Duration // from open to a token. Default 5 s
 	Presences                 int           // channels that one connection is a member of. Default 32
 	PresenceData              int           // bytes that a member may say of itself. Default 4,096
+	SchemaSteps               int           // work of judging one message by its schema. Default channel.DefaultSchemaSteps
 }
 
 // WithDefaults returns l with its zero fields filled in.
@@ -45,6 +48,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.HandshakesPerSecond, 2_500)
 	def(&l.Presences, 32)
 	def(&l.PresenceData, 4_096)
+	def(&l.SchemaSteps, channel.DefaultSchemaSteps)
 	if l.AuthTimeout <= 0 {
 		l.AuthTimeout = 5 * time.Second
 	}

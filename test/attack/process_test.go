@@ -58,6 +58,22 @@ channels:
     allow: {subscribe: anyone, publish: anyone}
   - name: room:{room}
     allow: {subscribe: anyone, publish: anyone}
+  - name: judged
+    events:
+      edit:
+        schema:
+          $defs:
+            node:
+              oneOf:
+                - {type: object, properties: {kind: {const: text}, text: {type: string}}, required: [kind, text]}
+                - {type: object, properties: {kind: {const: paragraph}, children: {type: array, items: {$ref: '#/$defs/node'}}}, required: [kind, children]}
+                - {type: object, properties: {kind: {const: list}, children: {type: array, items: {$ref: '#/$defs/node'}}}, required: [kind, children]}
+                - {type: object, properties: {kind: {const: quote}, children: {type: array, items: {$ref: '#/$defs/node'}}}, required: [kind, children]}
+          $ref: '#/$defs/node'
+      tags: {schema: {type: object, properties: {tags: {type: array, items: {enum: [red, green, blue, black, white]}}}}}
+      numbers: {schema: {type: array, items: {type: number, minimum: 0}}}
+      dear: {schema: {type: array, items: {not: {anyOf: [{const: 1}, {anyOf: [{const: 2}, {const: 3}, {const: 4}, {const: 5}, {const: 6}]}]}}}}
+    allow: {subscribe: anyone, publish: anyone}
 `
 
 func engines(t *testing.T, test func(t *testing.T, engine string)) {

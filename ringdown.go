@@ -46,8 +46,8 @@ import (
 	"ringdown/internal/transport/websocket"
 )
 
-// Version is the version of the server.
-const Version = "0.1.0"
+// Version is the version of the server. A release is built with its own.
+var Version = "0.1.0"
 
 // Options make a Server. One of ConfigFile, Config and Dev is needed.
 type Options struct {

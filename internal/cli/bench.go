@@ -67,6 +67,7 @@ The client shares the machine with the server: look at the server's CPU first.`,
 	f.StringVar(&addr, "addr", "", "measure a server that runs already (loopback only; without its CPU and memory)")
 	f.StringVar(&engine, "engine", "", "engine of the server: epoll or std")
 	f.BoolVar(&asJSON, "json", false, "print results as JSON")
+	_ = c.RegisterFlagCompletionFunc("engine", words("epoll", "std"))
 	return c
 }
 

@@ -24,14 +24,18 @@ func serveCommand(g *global) *cobra.Command {
 again and swaps it whole; a bad file keeps the old one and says why. SIGTERM and
 Ctrl-C make /readyz fail, tell the clients to come back, and end the server
 inside the grace period.`,
-		Example: `  ringdown serve --config ringdown.yaml
+		Example: `  ringdown serve                  what ./ringdown.yaml declares
+  ringdown serve --config ringdown.yaml
   ringdown serve --config ringdown.yaml --listen 127.0.0.1:9000
   ringdown serve --config ringdown.yaml --drain-notice 5s --grace 30s
   ringdown serve --dev            every channel, everybody, on loopback only`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.ConfigFile == "" && !o.Dev {
-				return usage("serve needs --config FILE, or --dev to try things out\nSee ringdown serve --help")
+				if !isFile("./" + defaultConfig) {
+					return usage("there is no ./%s; name a file with --config, or try things out with --dev\nSee ringdown serve --help", defaultConfig)
+				}
+				o.ConfigFile = defaultConfig
 			}
 			log, err := g.logger()
 			if err != nil {
@@ -42,7 +46,7 @@ inside the grace period.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&o.ConfigFile, "config", "c", "", "configuration file (docs/configuration.md)")
+	f.StringVarP(&o.ConfigFile, "config", "c", "", "configuration file (default ./ringdown.yaml, but with --dev none)")
 	f.BoolVar(&o.Dev, "dev", false, "allow everything to everybody, on loopback only")
 	f.StringVarP(&o.Listen, "listen", "l", "", "address to listen on, in place of the file's (default 127.0.0.1:8000)")
 	f.StringVar(&o.Engine, "engine", "", "how connections are driven: epoll or std (default: the best there is)")
@@ -50,6 +54,7 @@ inside the grace period.`,
 	f.DurationVar(&o.DrainNotice, "drain-notice", 0, "time for load balancers to see /readyz fail before clients are sent away")
 	f.DurationVar(&o.DrainWindow, "drain-window", 8*time.Second, "time over which clients are sent away; less where there are few")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
+	_ = c.RegisterFlagCompletionFunc("engine", words("epoll", "std"))
 	return c
 }
 

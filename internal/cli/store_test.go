@@ -61,7 +61,7 @@ func TestStoreCommands(t *testing.T) {
 		t.Errorf("verify: %d, %s", code, out)
 	}
 	backup := filepath.Join(filepath.Dir(dir), "monday")
-	if out, code := told(t, "store", "backup", dir, backup); code != 0 || !strings.Contains(out, "copied 1 channels with 3 messages") {
+	if out, code := told(t, "store", "backup", dir, backup); code != 0 || !strings.Contains(out, "copied 1 channel with 3 messages") {
 		t.Errorf("backup: %d, %s", code, out)
 	}
 	if out, code := told(t, "store", "backup", dir, backup); code != 1 || !strings.Contains(out, "there already") {

@@ -27,9 +27,14 @@ line is lost it comes back by itself and asks for what it missed.`,
 		Example: `  ringdown sub orders
   ringdown sub lab:one chat:lobby --last 20
   ringdown sub prices --rate 1 | jq .data`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeChannelsOnly,
 		RunE: func(c *cobra.Command, args []string) error {
-			s := &subscriber{remote: r, global: g, channels: args, last: last, rate: rate, left: count, once: once,
+			base, err := r.base()
+			if err != nil {
+				return err
+			}
+			s := &subscriber{remote: r, base: base, global: g, channels: args, last: last, rate: rate, left: count, once: once,
 				positions: map[string]position{}}
 			return s.run(c.Context())
 		},
@@ -50,6 +55,7 @@ type position struct {
 type subscriber struct {
 	remote
 	*global
+	base      string
 	channels  []string
 	last      int
 	rate      float64
@@ -96,7 +102,7 @@ func (s *subscriber) follow(ctx context.Context) error {
 	if t := s.credential(); t != "" {
 		header.Set("Authorization", "Bearer "+t)
 	}
-	target := "ws" + strings.TrimPrefix(strings.TrimSuffix(s.url, "/"), "http") + "/v1/ws"
+	target := "ws" + strings.TrimPrefix(s.base, "http") + "/v1/ws"
 	dialing, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	conn, _, err := websocket.Dial(dialing, target, //nolint:bodyclose // the library closes it, as Dial says

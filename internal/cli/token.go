@@ -13,7 +13,7 @@ import (
 
 func tokenCommand(g *global) *cobra.Command {
 	var user, secret, keyFile, algorithm, audience, issuer, kid, claims string
-	var life time.Duration
+	life := days(12 * time.Hour)
 	c := &cobra.Command{
 		Use:   "token",
 		Short: "Make a user token",
@@ -21,7 +21,7 @@ func tokenCommand(g *global) *cobra.Command {
 key that your configuration's auth.jwt knows. For trying things out, and for
 programs that have no JWT library.`,
 		Example: `  RINGDOWN_JWT_SECRET=… ringdown token --user ann
-  ringdown token --user ann --expires 1h --claims '{"rooms":["lobby"]}'
+  ringdown token --user ann --expires 7d --claims '{"rooms":["lobby"]}'
   ringdown token --user ann --algorithm ES256 --key private.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -48,7 +48,7 @@ programs that have no JWT library.`,
 				}
 			}
 			now := time.Now()
-			all["sub"], all["iat"], all["exp"] = user, now.Unix(), now.Add(life).Unix()
+			all["sub"], all["iat"], all["exp"] = user, now.Unix(), now.Add(time.Duration(life)).Unix()
 			if audience != "" {
 				all["aud"] = audience
 			}
@@ -65,7 +65,7 @@ programs that have no JWT library.`,
 	}
 	f := c.Flags()
 	f.StringVarP(&user, "user", "u", "", "whose token it is (needed)")
-	f.DurationVar(&life, "expires", 12*time.Hour, "how long it is valid")
+	f.Var(&life, "expires", "how long it is valid, as in 30m, 12h or 7d")
 	f.StringVar(&secret, "secret", "", "secret for HS256; better in RINGDOWN_JWT_SECRET, where other users of the machine cannot read it")
 	f.StringVar(&keyFile, "key", "", "file with a private key in PEM, for the other algorithms")
 	f.StringVar(&algorithm, "algorithm", "HS256", "HS256, RS256, ES256 or EdDSA")
@@ -75,5 +75,6 @@ programs that have no JWT library.`,
 	f.StringVar(&claims, "claims", "", "further claims, a JSON object")
 	_ = c.MarkFlagRequired("user")
 	_ = c.MarkFlagFilename("key")
+	_ = c.RegisterFlagCompletionFunc("algorithm", words("HS256", "RS256", "ES256", "EdDSA"))
 	return c
 }

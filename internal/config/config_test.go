@@ -231,7 +231,7 @@ func TestLimitsAreThoseOfTheSession(t *testing.T) {
 			continue
 		}
 		var got int64
-		if d, err := parseDuration(k.preset); k.shape == aDuration && err == nil {
+		if d, err := ParseDuration(k.preset); k.shape == aDuration && err == nil {
 			got = int64(d)
 		} else if n, err := parseSize(k.preset); err == nil {
 			got = n

@@ -186,7 +186,7 @@ func (f fields) duration(name string) time.Duration {
 	if n == nil {
 		return 0
 	}
-	v, err := parseDuration(n.text)
+	v, err := ParseDuration(n.text)
 	if n.kind != number && n.kind != text || err != nil {
 		mend := "write a number and its unit, as in 30s, 5m, 24h or 7d"
 		if n.kind == number {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// parseDuration reads what Go reads, and days: 90s, 1h30m, 7d.
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads what Go reads, and days: 90s, 1h30m, 7d.
+func ParseDuration(s string) (time.Duration, error) {
 	if count, ok := strings.CutSuffix(s, "d"); ok {
 		days, err := strconv.ParseFloat(count, 64)
 		if err != nil || math.IsNaN(days) || math.Abs(days) > 100_000 {

@@ -9,12 +9,12 @@ func TestDurations(t *testing.T) {
 	for s, want := range map[string]time.Duration{
 		"30s": 30 * time.Second, "1h30m": 90 * time.Minute, "7d": 168 * time.Hour, "0.5d": 12 * time.Hour, "100ms": 100 * time.Millisecond, "0": 0,
 	} {
-		if got, err := parseDuration(s); got != want || err != nil {
+		if got, err := ParseDuration(s); got != want || err != nil {
 			t.Errorf("%s: %v, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{"", "d", "30", "soon", "1e300d", "NaNd", "7 d", "1w"} {
-		if got, err := parseDuration(s); err == nil {
+		if got, err := ParseDuration(s); err == nil {
 			t.Errorf("%q: %v", s, got)
 		}
 	}

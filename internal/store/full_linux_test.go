@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,5 +90,58 @@ func TestFullDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestNarrowDisk: a killed store starts on a disk that has no room for its journal
+// twice, and where that is not possible says what is to be freed.
+func TestNarrowDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may mount a small file system")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
+		t.Skip("a small file system cannot be mounted here:", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	o := Options{Dir: filepath.Join(dir, "store"), MinFree: 1, SegmentBytes: 2 << 20, MemTableBytes: 16 << 20, Logger: silent}
+	s := open(t, o)
+	fill := make([]byte, 50<<10)
+	accepted := 0
+	for ; accepted < 100; accepted++ { // 10 MiB, all of it in the journal only
+		rand.Read(fill)
+		put(t, s, "c", "", "", fmt.Sprintf(`"%d %x"`, accepted, fill), &Keep{})
+	}
+	killed := o
+	killed.Dir += ".killed"
+	if err := os.CopyFS(killed.Dir, os.DirFS(o.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, s)
+	if err := os.RemoveAll(o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	// As when something else has filled the disk up.
+	leave := func(free int64) {
+		var use unix.Statfs_t
+		ballast := filepath.Join(dir, "ballast")
+		_ = os.Remove(ballast)
+		if err := unix.Statfs(dir, &use); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(ballast, make([]byte, int64(use.Bavail)*use.Bsize-free), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave(64 << 10)
+	_, err := Open(killed)
+	if err == nil || !strings.Contains(err.Error(), "the disk is full") || !strings.Contains(err.Error(), "Free 20 MiB") {
+		t.Errorf("with no room at all: %v", err)
+	}
+	leave(5 << 20)
+	s = open(t, killed)
+	defer shut(t, s)
+	if all, _, err := readAll(s, "c", Keep{}, false, 1000); err != nil || len(all) != accepted {
+		t.Errorf("%d of %d are there, %v", len(all), accepted, err)
 	}
 }

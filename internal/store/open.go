@@ -32,7 +32,7 @@ func Open(o Options) (s *Store, err error) {
 	s.group.touched = make(map[*head]string)
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), s.closeFiles())
+			err = errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, s.explainFull(err)), s.closeFiles())
 			s = nil
 		}
 	}()
@@ -73,6 +73,7 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	s.makeRoom()
 	if err := s.probe(); err != nil {
 		return err
 	}
@@ -224,7 +225,7 @@ func (s *Store) readJournal(old *control, restored, unsure bool) error {
 			What: fmt.Sprintf("it holds the batches up to %d, but it was closed with %d", s.lsn, old.LSN)}
 	}
 	began := time.Now()
-	r, err := replay(s.fs, s.journal.dir, s.lsn, unsure, s.applyEntry)
+	r, err := replayFiles(s.fs, s.journal.dir, s.lsn, unsure, s.applyEntry, s.giveBack)
 	if err != nil {
 		return err
 	}
@@ -275,7 +276,7 @@ func (s *Store) applyEntry(e entry) error {
 func (s *Store) dropJournal() error {
 	for _, f := range s.journal.segments {
 		s.journal.number = f.number
-		if err := s.fs.Remove(s.journal.path(f.number)); err != nil {
+		if err := s.fs.Remove(s.journal.path(f.number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -40,6 +40,12 @@ type replayed struct {
 // replay hands the batches after the LSN after to apply, in their order. Damage
 // is an error, unless lenient: then all from there on is left out.
 func replay(fs vfs.FS, dir string, after uint64, lenient bool, apply func(e entry) error) (r replayed, err error) {
+	return replayFiles(fs, dir, after, lenient, apply, func(segment) error { return nil })
+}
+
+// replayFiles is replay that calls done with each file, but the last, of which
+// everything was applied.
+func replayFiles(fs vfs.FS, dir string, after uint64, lenient bool, apply func(e entry) error, done func(segment) error) (r replayed, err error) {
 	r.lsn = after
 	numbers, err := listSegments(fs, dir)
 	if err != nil {
@@ -62,7 +68,11 @@ func replay(fs vfs.FS, dir string, after uint64, lenient bool, apply func(e entr
 	for i, f := range files {
 		last := i == len(files)-1
 		if !last && files[i+1].first <= r.lsn+1 {
-			continue // the database has all of it
+			// The database has all of it.
+			if err := done(f.segment); err != nil {
+				return r, err
+			}
+			continue
 		}
 		damage, err := f.replay(&r, apply)
 		if err != nil {
@@ -77,6 +87,11 @@ func replay(fs vfs.FS, dir string, after uint64, lenient bool, apply func(e entr
 				return r, nil
 			}
 			return r, damage
+		}
+		if !last {
+			if err := done(f.segment); err != nil {
+				return r, err
+			}
 		}
 	}
 	return r, nil

@@ -45,7 +45,7 @@ func (s *Store) look() {
 	if err != nil {
 		return // a file system that cannot tell
 	}
-	full := use.AvailBytes < min(uint64(s.opts.MinFree), use.TotalBytes/16)
+	full := s.isFull(use)
 	if s.full.Swap(full) != full {
 		if full {
 			s.opts.Logger.Error("the disk is full; publications are refused until there is room", "free", use.AvailBytes, "dir", s.opts.Dir)

@@ -11,13 +11,14 @@ import (
 
 // Member is somebody who is present in a channel.
 type Member struct {
-	Connection string
+	ID         string          // what clients know the member by
+	Connection string          // see Disconnect
 	User       string          // empty: not signed in
 	Data       json.RawMessage // what the member says of itself; nil: nothing
 }
 
 // Presence returns who is present in a channel, on all nodes, in order of their
-// connections. The channel's rules are not asked: this is the server itself.
+// IDs. The channel's rules are not asked: this is the server itself.
 // Who comes or goes meanwhile may be in it or not. Errors are *protocol.Error,
 // or ctx's.
 func (s *Server) Presence(ctx context.Context, channel string) ([]Member, error) {
@@ -35,7 +36,7 @@ func (s *Server) Presence(ctx context.Context, channel string) ([]Member, error)
 			return nil, err
 		}
 		for _, m := range page.Members {
-			list = append(list, Member{Connection: m.ID, User: m.User, Data: m.Data})
+			list = append(list, Member{ID: m.ID, Connection: m.Connection, User: m.User, Data: m.Data})
 			after = m.ID
 		}
 		if !page.More || len(page.Members) == 0 {

@@ -113,6 +113,9 @@ func TestPresenceOverSockets(t *testing.T) {
 		}
 		byUser := map[string]string{}
 		for _, m := range list {
+			if m.ID == "" || m.Connection == "" || m.ID == m.Connection {
+				t.Errorf("%+v", m)
+			}
 			byUser[m.User] = string(m.Data)
 		}
 		if byUser["ann"] != "1" || byUser["abe"] != `"x"` {

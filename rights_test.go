@@ -144,7 +144,7 @@ func bySocket(t *testing.T, s *ringdown.Server, who somebody, channel, op string
 }
 
 // fetch makes a request and returns its status and body.
-func fetch(t *testing.T, s *ringdown.Server, method, path, credential, body string) (int, []byte) {
+func fetch(t *testing.T, s *ringdown.Server, method, path, credential, body string, header ...string) (int, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr().String()+path, strings.NewReader(body))
 	if err != nil {
@@ -153,6 +153,9 @@ func fetch(t *testing.T, s *ringdown.Server, method, path, credential, body stri
 	req.Header.Set("Content-Type", "application/json")
 	if credential != "" {
 		req.Header.Set("Authorization", "Bearer "+credential)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -210,8 +213,12 @@ func byStream(t *testing.T, s *ringdown.Server, who somebody, channel, op string
 	welcome, _ := e.next()
 	m, _ := e.next()
 	if op != "subscribe" {
-		id := welcome["data"].(map[string]any)["connection"].(string)
-		if code, text := fetch(t, s, "POST", "/v1/connections/"+id+"/messages", who.credential, requestOf(channel, op)); code != 202 {
+		of := welcome["data"].(map[string]any)
+		var secret []string
+		if who.credential == "" {
+			secret = []string{"Ringdown-Stream", of["secret"].(string)}
+		}
+		if code, text := fetch(t, s, "POST", "/v1/connections/"+of["connection"].(string)+"/messages", who.credential, requestOf(channel, op), secret...); code != 202 {
 			t.Fatalf("%s of %s by %s: %d %s", op, channel, who.name, code, text)
 		}
 		m, _ = e.next()

@@ -80,7 +80,7 @@ func tryStreams(r *rest, s *ringdown.Server) {
 		t.Fatalf("%d %v", e.resp.StatusCode, e.resp.Header)
 	}
 	welcome, _ := e.next()
-	id := welcome["data"].(map[string]any)["connection"].(string)
+	id, secret := welcome["data"].(map[string]any)["connection"].(string), welcome["data"].(map[string]any)["secret"].(string)
 	if m, _ := e.next(); m["type"] != "subscribed" {
 		t.Error(m)
 	}
@@ -89,7 +89,7 @@ func tryStreams(r *rest, s *ringdown.Server) {
 		id, credential, body string
 		status               int
 	}{
-		{id, "", `{"type":"ping","id":1}`, 202},
+		{id, "", `{"type":"ping","id":1}`, 401},
 		{id, key, `{"type":"ping","id":2}`, 202},
 		{id, token(t, "ann"), `{"type":"ping"}`, 404},
 		{id[:len(id)-4] + "____", key, `{"type":"ping"}`, 404},
@@ -101,6 +101,20 @@ func tryStreams(r *rest, s *ringdown.Server) {
 	} {
 		if code, got := r.call("POST", post, c.credential, c.body, "{connection}", c.id); code != c.status {
 			t.Errorf("%s on %s: %d %v", c.body, c.id, code, got)
+		}
+	}
+	for _, c := range []struct {
+		id, credential, secret string
+		status                 int
+	}{
+		{id, "", secret, 202},
+		{id, "no-key-at-all", secret, 202}, // the secret is enough
+		{id, "", secret[1:], 404},
+		{id, token(t, "ann"), secret[1:] + "A", 404},
+		{"x", "", secret, 404},
+	} {
+		if code, got := r.call("POST", post, c.credential, `{"type":"ping"}`, "{connection}", c.id, "Ringdown-Stream", c.secret); code != c.status {
+			t.Errorf("%s with the secret %s: %d %v", c.id, c.secret, code, got)
 		}
 	}
 	for m, _ := e.next(); ; m, _ = e.next() {

@@ -121,7 +121,7 @@ func (h *Handler) otherMethod(w http.ResponseWriter, r *http.Request, methods []
 	}
 	if r.Header.Get("Origin") != "" {
 		w.Header().Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, "+streamHeader)
 		w.Header().Set("Access-Control-Max-Age", "600")
 	}
 	w.WriteHeader(http.StatusNoContent)

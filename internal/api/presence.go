@@ -46,6 +46,11 @@ func (h *Handler) listMembers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !who.server {
+		for i := range page.Members {
+			page.Members[i].Connection = "" // the operator's alone
+		}
+	}
 	answer := map[string]any{"channel": name, "members": append([]broker.Member{}, page.Members...), "total": page.Total}
 	if page.More && len(page.Members) > 0 {
 		answer["cursor"] = page.Members[len(page.Members)-1].ID

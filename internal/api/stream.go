@@ -9,19 +9,26 @@ import (
 	"ringdown/protocol"
 )
 
+// streamHeader carries the secret of a stream's welcome: a header and never the
+// address, which ends up in logs.
+const streamHeader = "Ringdown-Stream"
+
 // postMessage takes a message on behalf of a connection that cannot carry it: one
-// of Server-Sent Events.
+// of Server-Sent Events. Who knows the stream's secret needs nothing else; without
+// it a token of the same user, or a server key, is asked for.
 func (h *Handler) postMessage(w http.ResponseWriter, r *http.Request) error {
 	sessions := h.opts.Load().Sessions
 	d := session.Delivery{Connection: r.PathValue("connection")}
-	who, err := h.who(r)
-	switch {
-	case err == nil:
+	var err error
+	if d.Secret = r.Header.Get(streamHeader); d.Secret == "" {
+		who, err := h.who(r)
+		if err != nil && r.Header.Get("Authorization") == "" {
+			return protocol.Errorf(protocol.CodeUnauthorized, "present the secret of the stream's welcome in the header %s, or its user's token: Authorization: Bearer …", streamHeader)
+		}
+		if err != nil {
+			return err
+		}
 		d.User, d.Server = who.user(), who.server
-	case r.Header.Get("Authorization") == "" && sessions.Anonymous():
-		// Nobody signed in, who knows the id of a connection of nobody.
-	default:
-		return err
 	}
 	if d.Message, err = body(w, r, sessions.Limits().MaxMessage); err != nil {
 		return err

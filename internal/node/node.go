@@ -59,6 +59,7 @@ type Node struct {
 	metrics   Metrics
 	control   control
 	present   attendance
+	members   members
 }
 
 type shard struct {
@@ -80,7 +81,7 @@ func New(o Options) *Node {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl()}
+	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl(), members: newMembers()}
 	n.table.Store(o.Table)
 	n.Handle(verbChannels, n.listHere)
 	n.present.open(n)

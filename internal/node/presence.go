@@ -155,7 +155,7 @@ func (a *attendance) overhear(name string, e *channel.Entry) {
 			a.release(r)
 			a.put(r.name, own, ignore)
 			return
-		case told.Data.Action == presence.Enter.String() && !strings.HasPrefix(told.Data.Member.ID, a.node.name):
+		case told.Data.Action == presence.Enter.String() && !a.node.ownMember(told.Data.Member.ID):
 			// Not one of our own, of whom the driver may tell us late.
 			if old, ok := r.Return(told.Data.Member.User); ok {
 				r.busy++

@@ -378,7 +378,7 @@ func TestToldBackToItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes, doors := halls(t, 1)
 		n, w := nodes[0], watch(t, nodes[0], "room")
-		a1, a2, a3 := member(n.Name()+"1", "ann"), member(n.Name()+"2", "ann"), member(n.Name()+"3", "ann")
+		a1, a2, a3 := member(n.MemberID("1"), "ann"), member(n.MemberID("2"), "ann"), member(n.MemberID("3"), "ann")
 		for _, m := range []broker.Member{a1, a2} {
 			if err := enter(t, n, m); err != nil {
 				t.Fatal(err)

@@ -7,9 +7,10 @@ import (
 
 // Member is somebody who is in a channel. Its fields are those of broker.Member.
 type Member struct {
-	ID   string
-	User string          // empty: not signed in
-	Data json.RawMessage // nil: none
+	ID         string
+	Connection string          // which is never told
+	User       string          // empty: not signed in
+	Data       json.RawMessage // nil: none
 }
 
 // Action is what happened to a member.

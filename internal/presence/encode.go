@@ -14,7 +14,8 @@ func AppendChange(dst []byte, c Change) []byte {
 	return append(AppendMember(dst, c.Member), '}')
 }
 
-// AppendMember appends a member as JSON.
+// AppendMember appends a member as JSON, as clients are told of it: its
+// connection is none of their business.
 func AppendMember(dst []byte, m Member) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = protocol.AppendString(dst, m.ID)

@@ -30,7 +30,7 @@ func (s *Server) answerNodes() {
 	})
 	handle(s, verbDisconnect, func(ctx context.Context, id string) (struct{}, error) {
 		return struct{}{}, s.on(ctx, id, func(x *Session) {
-			x.kick(protocol.CloseByOperator, protocol.CloseByOperator.Reason())
+			x.kick(protocol.CloseByOperator)
 		})
 	})
 	handle(s, verbDisconnectUser, s.disconnectHere)

@@ -2,23 +2,28 @@ package session
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 
 	"ringdown/protocol"
 )
 
 // Delivery is a client's message for a connection that cannot carry it itself:
-// one of Server-Sent Events.
+// one of Server-Sent Events. Whoever sends it shows by one of Server, Secret and
+// User that the connection is his; that he knows its id says nothing.
 type Delivery struct {
 	Connection string `json:"connection"`
-	User       string `json:"user"`    // who sends it; "" is nobody signed in
 	Server     bool   `json:"server"`  // sent with a server key: for anybody's connection
+	Secret     string `json:"secret"`  // of the connection's welcome
+	User       string `json:"user"`    // by a token that is good now; "" is nobody signed in
 	Message    []byte `json:"message"` // JSON text, as over a WebSocket
 }
 
 // Deliver gives a message to the session of a connection, whichever node holds
 // it. A nil error says that it arrived there; what comes of it is said on the
-// connection. It fails with not_found when no connection of that user has the
-// id, and with bad_request when the message cannot be read.
+// connection. It fails with not_found when no connection has the id that the
+// sender may speak for, and with bad_request when the message cannot be read.
 func (s *Server) Deliver(ctx context.Context, d Delivery) error {
 	// Decoded before it is sent on, and again where it arrives.
 	var m protocol.Message
@@ -40,7 +45,7 @@ func (s *Server) deliverHere(ctx context.Context, d Delivery) (struct{}, error) 
 // deliver takes a message that came another way than over the connection.
 func (x *Session) deliver(d *Delivery) error {
 	switch {
-	case !d.Server && d.User != x.user():
+	case x.closed || x.ending || !x.mine(d):
 		return errNoConnection(d.Connection) // that it is another's is not told
 	case x.stream == nil || !x.welcomed:
 		return protocol.Errorf(protocol.CodeBadRequest, "this connection takes messages itself (it is of %s); send them over it", x.transport.name)
@@ -53,4 +58,26 @@ func (x *Session) deliver(d *Delivery) error {
 	}
 	x.Message(&m)
 	return nil
+}
+
+// mine reports whether who sends d may speak for the connection.
+func (x *Session) mine(d *Delivery) bool {
+	switch {
+	case d.Server:
+		return true
+	case d.Secret != "":
+		return hmac.Equal([]byte(d.Secret), []byte(x.secret()))
+	}
+	return d.User != "" && d.User == x.user()
+}
+
+// secretBytes is the length of a stream's secret: 128 bits.
+const secretBytes = 16
+
+// secret returns what a stream's client is told in its welcome, and nobody else.
+// It is made anew at each need, so that an idle connection does not carry it.
+func (x *Session) secret() string {
+	h := hmac.New(sha256.New, x.hub.server.secrets[:])
+	h.Write(x.id[:])
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:secretBytes])
 }

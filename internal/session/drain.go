@@ -86,5 +86,5 @@ func (x *Session) leave() {
 		x.hub.loop.Arm(&x.timer, patience, x)
 		return
 	}
-	x.link.Close(protocol.CloseDraining, protocol.CloseDraining.Reason())
+	x.end(protocol.CloseDraining)
 }

@@ -132,7 +132,7 @@ func (h *hub) panicked(x *Session, cause any) {
 	h.server.metrics.Panics.Add(1)
 	h.server.log.Error("delivering panicked; the connection is closed", "panic", cause, "stack", stack())
 	if x != nil {
-		x.link.Close(protocol.CloseInternal, "")
+		x.end(protocol.CloseInternal)
 	}
 }
 

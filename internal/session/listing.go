@@ -139,7 +139,7 @@ func (s *Server) disconnectHere(ctx context.Context, user string) (int, error) {
 		w := &walk{hub: h, visit: func(x *Session) {
 			if x.identity != nil && x.user() == user {
 				n++
-				x.kick(protocol.CloseByOperator, protocol.CloseByOperator.Reason())
+				x.kick(protocol.CloseByOperator)
 			}
 		}}
 		w.done = func() { counts <- n }
@@ -170,5 +170,5 @@ func (x *Session) refuse(err error) {
 		// Whether it is good could not be found out: the client is to come back.
 		code = protocol.CloseBackendRefused
 	}
-	x.link.Close(code, code.Reason())
+	x.end(code)
 }

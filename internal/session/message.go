@@ -11,7 +11,7 @@ import (
 // Message takes one decoded message from the client. m and what it points to
 // are the caller's again afterwards.
 func (x *Session) Message(m *protocol.Message) {
-	if x.closed {
+	if x.closed || x.ending {
 		return
 	}
 	x.hub.server.metrics.Received.Add(1)
@@ -40,7 +40,7 @@ func (x *Session) allowed(m *protocol.Message) bool {
 	// The refusals of one burst are answered; whoever goes on regardless is
 	// only costing us the answers.
 	if x.refused++; int(x.refused) > 2*burst {
-		x.link.Close(protocol.CloseRateLimited, protocol.CloseRateLimited.Reason())
+		x.end(protocol.CloseRateLimited)
 		return false
 	}
 	e := protocol.Errorf(protocol.CodeRateLimited, "more than %d messages a second on this connection", perSecond)
@@ -52,12 +52,12 @@ func (x *Session) allowed(m *protocol.Message) bool {
 // BadMessage answers a message that could not be decoded. m holds its id and
 // channel as far as they could be read.
 func (x *Session) BadMessage(m *protocol.Message, err error) {
-	if x.closed {
+	if x.closed || x.ending {
 		return
 	}
 	x.fail(m.ID, m.Channel, err)
 	if x.bad++; int(x.bad) > x.hub.server.policy.Load().Limits.BadMessages {
-		x.link.Close(protocol.CloseProtocol, protocol.CloseProtocol.Reason())
+		x.end(protocol.CloseProtocol)
 	}
 }
 

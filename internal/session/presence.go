@@ -115,7 +115,7 @@ func (x *Session) enter(r *presenceRequest) error {
 	}
 	fresh := !x.subs[i].present
 	x.subs[i].present = true
-	m := broker.Member{ID: x.ID(), User: x.user(), Data: r.data}
+	m := broker.Member{ID: x.member(), Connection: x.ID(), User: x.user(), Data: r.data}
 	x.whenDone(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
 		if i := x.find(r.channel); err != nil && fresh && i >= 0 {
 			x.subs[i].present = false
@@ -136,7 +136,7 @@ func (x *Session) exit(r *presenceRequest) error {
 		return nil
 	}
 	x.subs[i].present = false
-	x.whenDone(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.ID(), 0, done) }, func(err error) {
+	x.whenDone(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), 0, done) }, func(err error) {
 		x.ackPresence(r, err)
 	})
 	return nil

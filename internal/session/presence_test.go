@@ -172,8 +172,8 @@ func TestPresenceIsToldToThoseWhoWatch(t *testing.T) {
 		if got := says(t, m); got != `enter ann {"mood":"fine"}` || m.Channel != "chat:1" || m.Kept {
 			t.Fatalf("told %s on %q", got, m.Channel)
 		}
-		if id := toldBy(t, m).Member.ID; id != ann.x.ID() {
-			t.Errorf("the member's id is %q, the connection's %q", id, ann.x.ID())
+		if id := toldBy(t, m).Member.ID; id != ann.x.member() || strings.Contains(id, ann.x.ID()) || strings.Contains(string(m.Data), ann.x.ID()) {
+			t.Errorf("told %s of the connection %q", m.Data, ann.x.ID())
 		}
 		ben.enters("chat:1", `null`)
 		if got := says(t, ann.one()); got != "enter ben" {
@@ -260,7 +260,7 @@ func TestPresenceEndsWithTheSubscription(t *testing.T) {
 		for name, end := range map[string]func(c *client){
 			"unsubscribe": func(c *client) { c.send(`{"type":"unsubscribe","channel":"chat:1","id":1}`) },
 			"disconnect":  func(c *client) { c.leave() },
-			"kick":        func(c *client) { h.do(func() { c.x.kick(protocol.CloseByOperator, "") }) },
+			"kick":        func(c *client) { h.do(func() { c.x.kick(protocol.CloseByOperator) }) },
 		} {
 			ann := h.subscribed("ann", "chat:1")
 			ann.enters("chat:1", "null")
@@ -402,7 +402,7 @@ func TestPresencePages(t *testing.T) {
 		for i := range 25 {
 			c := h.subscribed(fmt.Sprint("u", i), "chat:1")
 			c.send(`{"type":"presence","channel":"chat:1","data":{"action":"enter"}}`)
-			want = append(want, c.x.ID())
+			want = append(want, c.x.member())
 		}
 		slices.Sort(want)
 		c := h.subscribed("me", "chat:1")
@@ -442,7 +442,7 @@ func TestPresenceGrace(t *testing.T) {
 		ann := h.subscribed("ann", "chat:1")
 		ann.enters("chat:1", "1")
 		ben.one()
-		old := ann.x.ID()
+		old := ann.x.member()
 		ann.leave()
 		if l := ben.list("chat:1"); l.Total != 1 {
 			t.Fatalf("who lost the connection is out: %+v", l)
@@ -450,10 +450,10 @@ func TestPresenceGrace(t *testing.T) {
 		again := h.subscribed("ann", "chat:1")
 		again.send(`{"type":"presence","channel":"chat:1","data":{"action":"enter","data":2}}`)
 		got := ben.await(2)
-		if a, b := toldBy(t, got[0]), toldBy(t, got[1]); a.Action != "enter" || a.Member.ID != again.x.ID() || b.Action != "leave" || b.Member.ID != old {
+		if a, b := toldBy(t, got[0]), toldBy(t, got[1]); a.Action != "enter" || a.Member.ID != again.x.member() || b.Action != "leave" || b.Member.ID != old {
 			t.Errorf("told %s", show(got))
 		}
-		if l := ben.list("chat:1"); l.Total != 1 || l.Members[0].ID != again.x.ID() {
+		if l := ben.list("chat:1"); l.Total != 1 || l.Members[0].ID != again.x.member() {
 			t.Errorf("the list is %+v", l)
 		}
 	})

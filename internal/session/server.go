@@ -2,8 +2,9 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -59,6 +60,7 @@ type Server struct {
 	draining   atomic.Bool
 	handshakes turnstile
 	tickets    auth.Tickets
+	secrets    [32]byte // what the secrets of streams are made with
 
 	ctx    context.Context // of everything that may block; ended by Stop
 	cancel context.CancelFunc
@@ -73,6 +75,7 @@ func New(o Options) *Server {
 	s := &Server{opts: o, engine: o.Engine, node: o.Node, log: o.Logger}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.reads.server = s
+	rand.Read(s.secrets[:]) // never fails (crypto/rand)
 	s.SetPolicy(o.Policy)
 	s.hooks.Store(&Hooks{})
 	s.answerNodes()
@@ -140,7 +143,7 @@ func (s *Server) Admit(ctx context.Context) error {
 	wait, ok := s.handshakes.take(time.Now(), perSecond, turnWait)
 	if !ok {
 		// Those who are refused together shall not come back together.
-		wait += rand.N(5 * time.Second)
+		wait += mathrand.N(5 * time.Second)
 		return s.unavailable(wait, "too many clients connect at once (limits.node.handshakes_per_second is %d); come back in a moment", perSecond)
 	}
 	if wait < turnSlack {

@@ -39,6 +39,7 @@ type Session struct {
 	welcomed bool
 	pulling  bool // in line with hub.pulls
 	closed   bool
+	ending   bool // asked to close: nothing more is taken in
 	leaving  bool // the server goes down
 	told     bool // Connect hooks were called, so Disconnect ones are owed
 }
@@ -81,6 +82,9 @@ func (s *Server) Open(l Link, o Open) *Session {
 
 // ID returns the public name of the connection.
 func (x *Session) ID() string { return x.id.name(x.hub.server.node.Name()) }
+
+// member returns what others know the connection by in a channel's presence.
+func (x *Session) member() string { return x.hub.server.node.MemberID(x.ID()) }
 
 // MaxMessage returns how many bytes the next message may have, decompressed.
 func (x *Session) MaxMessage() int {
@@ -163,9 +167,9 @@ func (x *Session) arrive(who *auth.Identity) {
 			e := hookError(err)
 			x.fail(nil, "", e)
 			if e.Retryable {
-				x.link.Close(protocol.CloseBackendRefused, protocol.CloseBackendRefused.Reason())
+				x.end(protocol.CloseBackendRefused)
 			} else {
-				x.link.Close(protocol.CloseForbidden, protocol.CloseForbidden.Reason())
+				x.end(protocol.CloseForbidden)
 			}
 			return
 		}
@@ -192,6 +196,7 @@ func (x *Session) welcome(who *auth.Identity) {
 	beat := p.Ping
 	if x.stream != nil {
 		beat = x.stream.link.Heartbeat()
+		d = append(append(append(d, `,"secret":"`...), x.secret()...), '"')
 	}
 	d = append(d, `,"ping":`...)
 	d = strconv.AppendInt(d, beat.Milliseconds(), 10)
@@ -237,10 +242,10 @@ func (x *Session) Fire(*reactor.Loop) {
 		x.leave()
 	case !x.welcomed:
 		x.fail(nil, "", protocol.Errorf(protocol.CodeUnauthorized, "no token came in time; connect with ?token= or send {\"type\":\"auth\",\"token\":…} first"))
-		x.link.Close(protocol.CloseNoAuth, protocol.CloseNoAuth.Reason())
+		x.end(protocol.CloseNoAuth)
 	default:
 		x.fail(nil, "", protocol.Errorf(protocol.CodeUnauthorized, "the token has expired; fetch a new one"))
-		x.link.Close(protocol.CloseTokenExpired, protocol.CloseTokenExpired.Reason())
+		x.end(protocol.CloseTokenExpired)
 	}
 }
 
@@ -260,11 +265,18 @@ func (x *Session) fail(id []byte, channel string, err error) {
 	x.link.Send(m)
 }
 
+// end closes the connection. What is queued may still leave; nothing more is
+// taken in, by whatever way it comes.
+func (x *Session) end(code protocol.CloseCode) {
+	x.ending = true
+	x.link.Close(code, code.Reason())
+}
+
 // kick ends the connection on somebody's word.
-func (x *Session) kick(code protocol.CloseCode, reason string) {
+func (x *Session) kick(code protocol.CloseCode) {
 	if !x.closed {
 		x.departAll(0) // not to be waited for
-		x.link.Close(code, reason)
+		x.end(code)
 	}
 }
 

@@ -236,3 +236,23 @@ func BenchmarkPosition(b *testing.B) {
 		})
 	}
 }
+
+// TestKickedStreamTakesNothing: what the operator has ended is over, though its
+// transport still lets leave what is queued.
+func TestKickedStreamTakesNothing(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true}})
+	c, _ := h.follow("", 1<<20, "kept")
+	h.settle()
+	var err error
+	h.do(func() {
+		c.x.kick(protocol.CloseByOperator)
+		err = c.x.deliver(&Delivery{Server: true, Message: []byte(`{"type":"e","channel":"kept","data":1}`)})
+	})
+	if err == nil || protocol.AsError(err).Code != protocol.CodeNotFound {
+		t.Errorf("a message to a stream that was kicked: %v", err)
+	}
+	target, _ := h.node.Resolve("kept")
+	if p, err := h.server.History(t.Context(), "kept", target, nil, nil, 10); err != nil || len(p.Entries) != 0 {
+		t.Errorf("it was published all the same: %d, %v", len(p.Entries), err)
+	}
+}

@@ -86,7 +86,7 @@ func (x *Session) orClose(err error, done func(error)) {
 	var p *panicked
 	if errors.As(err, &p) {
 		x.fail(nil, "", protocol.Errorf(protocol.CodeInternal, "the server failed on this request; the connection is closed"))
-		x.link.Close(protocol.CloseInternal, protocol.CloseInternal.Reason())
+		x.end(protocol.CloseInternal)
 		return
 	}
 	done(err)

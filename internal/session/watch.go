@@ -117,7 +117,7 @@ func (x *Session) drop(i int) {
 func (x *Session) depart(i int, grace time.Duration) {
 	if x.subs[i].present {
 		x.subs[i].present = false
-		x.hub.server.node.Exit(x.subs[i].group.name, x.ID(), grace, func(error) {})
+		x.hub.server.node.Exit(x.subs[i].group.name, x.member(), grace, func(error) {})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -302,6 +303,9 @@ func (c *client) position(channel string) message {
 	return maps.Clone(c.positions[channel])
 }
 
+// memberID is what a member of a presence is known by: drawn at random.
+var memberID = regexp.MustCompile(`"id":"[A-Za-z0-9_-]{22}"`)
+
 // until collects the history up to the message that ends it, in the one form
 // that all transports have.
 func (c *client) until(last func(m message) bool) (history []string) {
@@ -312,7 +316,7 @@ func (c *client) until(last func(m message) bool) (history []string) {
 		case m := <-c.got:
 			if line := plain(m); line != "" {
 				c.mu.Lock()
-				history = append(history, strings.ReplaceAll(line, strconv.Quote(c.id), `"mine"`))
+				history = append(history, memberID.ReplaceAllString(line, `"id":"member"`))
 				c.mu.Unlock()
 			}
 			if last(m) {

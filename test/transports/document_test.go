@@ -165,5 +165,5 @@ func TestCurl(t *testing.T) {
 	member.say(`{"type":"presence","channel":"room:1","id":1,"data":{"action":"enter","data":{"mood":"fine"}}}`)
 	member.until(count("ack", 1))
 	who := strings.NewReplacer("http://127.0.0.1:8000", w.base, "chat:1", "room:1").Replace(command(t, "presence.md", "curl -H"))
-	printed(t, shell(t, who, env...), `^\{"channel":"room:1","members":\[\{"id":"[^"]+","user":"ann","data":\{"mood":"fine"\}\}\],"total":1\}$`)
+	printed(t, shell(t, who, env...), `^\{"channel":"room:1","members":\[\{"id":"[^"]+","connection":"[^"]+","user":"ann","data":\{"mood":"fine"\}\}\],"total":1\}$`)
 }

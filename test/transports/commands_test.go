@@ -149,9 +149,7 @@ func TestOthers(t *testing.T) {
 			if s.more == 0 {
 				continue
 			}
-			for _, line := range c.until(func(message) bool { s.more--; return s.more == 0 }) {
-				h = append(h, line)
-			}
+			h = append(h, c.until(func(message) bool { s.more--; return s.more == 0 })...)
 		}
 		return h
 	})

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"time"
 
 	"ringdown/protocol"
 )
@@ -56,8 +57,28 @@ func (x *Session) deliver(d *Delivery) error {
 	if err := protocol.DecodeJSON(d.Message, &m); err != nil {
 		return err
 	}
-	x.Message(&m)
+	if err := x.roomForDelivery(); err != nil {
+		return err
+	}
+	x.hub.server.metrics.Received.Add(1)
+	if err := x.allowed(); err != nil {
+		return err
+	}
+	x.take(&m, nil)
 	return nil
+}
+
+// roomForDelivery says whether a message that is posted can be taken. A socket
+// that is not read from holds up who sends on it; whoever posts has to be told.
+func (x *Session) roomForDelivery() error {
+	if err := x.full(); err != nil {
+		return err
+	}
+	if !x.link.Blocked() {
+		return nil
+	}
+	return &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, RetryAfter: time.Second, Reason: "not_reading",
+		Message: "the client does not read this stream, and what was asked for before still waits for it; read it first"}
 }
 
 // mine reports whether who sends d may speak for the connection.

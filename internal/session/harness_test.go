@@ -166,6 +166,7 @@ type fakeLink struct {
 	backlog []byte
 	paused  bool
 	block   bool // the peer does not read, though nothing is queued here
+	single  bool // after each message the peer has to read before it takes another
 	code    protocol.CloseCode
 	more    chan struct{} // closed and replaced when something happens
 	panics  bool
@@ -209,6 +210,7 @@ func (l *fakeLink) Send(m *protocol.Message) {
 	frame := wsframe.Finish(buf, wsframe.Text, false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.block = l.block || l.single
 	if len(l.backlog) > 0 {
 		l.backlog = append(l.backlog, frame...)
 		return

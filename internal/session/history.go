@@ -31,22 +31,9 @@ func (x *Session) history(m *protocol.Message) {
 		return
 	}
 	id := append([]byte(nil), m.ID...)
-	x.unblocked(func() {
-		x.read(a, t, false, nil, func(p page) {
-			x.answerHistory(id, a.channel, &p)
-		}, func(err error) { x.fail(id, a.channel, err) })
-	})
-}
-
-// unblocked runs fn when the peer has taken what it asked for before: answers
-// are large beside their requests, and must not pile up for who does not read.
-func (x *Session) unblocked(fn func()) {
-	if !x.link.Blocked() {
-		fn()
-		return
-	}
-	resume := x.suspend()
-	x.drained = func() { resume(fn) }
+	x.read(a, t, false, nil, func(p page) {
+		x.unblocked(func() { x.answerHistory(id, a.channel, &p) })
+	}, func(err error) { x.fail(id, a.channel, err) })
 }
 
 func errNoHistory(name string) error {

@@ -92,3 +92,9 @@ func (m *meter) take(now time.Time, perSecond, burst int) (wait time.Duration, o
 	m.due = due + every
 	return 0, true
 }
+
+// spend takes one of perSecond, also if there is none left: then what comes next
+// has to wait so much longer.
+func (m *meter) spend(now time.Time, perSecond int) {
+	m.due = max(m.due, now.UnixNano()) + int64(time.Second)/int64(perSecond)
+}

@@ -15,38 +15,65 @@ func (x *Session) Message(m *protocol.Message) {
 		return
 	}
 	x.hub.server.metrics.Received.Add(1)
-	if !x.allowed(m) {
-		return
+	if err := x.allowed(); !x.ending {
+		x.take(m, err)
+	}
+}
+
+// take answers a message in its turn: now, or when what the session waits for
+// has come. With an error it was refused already. From a peer that takes nothing
+// out nothing more is taken in: whatever a message asks for, its answer is made
+// when those before it have left.
+func (x *Session) take(m *protocol.Message, err error) {
+	if x.suspended == nil && x.link.Blocked() {
+		x.pause()
 	}
 	if x.suspended != nil {
-		x.deferMessage(m)
+		x.deferMessage(m, err)
+		return
+	}
+	x.handle(m, err)
+}
+
+func (x *Session) handle(m *protocol.Message, err error) {
+	if err != nil {
+		x.fail(m.ID, m.Channel, err)
 		return
 	}
 	x.dispatch(m)
 }
 
-// allowed spends one message of the connection's rate.
-func (x *Session) allowed(m *protocol.Message) bool {
+// messageRate is how many messages the connection may send a second, and at once.
+func (x *Session) messageRate() (perSecond, burst int) {
 	l := &x.hub.server.policy.Load().Limits
-	perSecond, burst := l.MessagesPerSecond, l.MessagesBurst
 	if !x.welcomed {
-		perSecond, burst = l.UnauthenticatedPerSecond, l.UnauthenticatedPerSecond
+		return l.UnauthenticatedPerSecond, l.UnauthenticatedPerSecond
 	}
+	return l.MessagesPerSecond, l.MessagesBurst
+}
+
+// allowed spends one message of the connection's rate.
+func (x *Session) allowed() error {
+	perSecond, burst := x.messageRate()
 	wait, ok := x.rate.take(x.hub.loop.Now(), perSecond, burst)
 	if ok {
 		x.refused = 0
-		return true
+		return nil
 	}
 	// The refusals of one burst are answered; whoever goes on regardless is
 	// only costing us the answers.
 	if x.refused++; int(x.refused) > 2*burst {
 		x.end(protocol.CloseRateLimited)
-		return false
 	}
-	e := protocol.Errorf(protocol.CodeRateLimited, "more than %d messages a second on this connection", perSecond)
+	e := protocol.Errorf(protocol.CodeRateLimited, "more than %d messages a second on this connection", perSecond).WithLimit("limits.connection.messages_per_second")
 	e.Retryable, e.RetryAfter = true, wait
-	x.fail(m.ID, m.Channel, e)
-	return false
+	return e
+}
+
+// spend takes one message off the rate for what a message asked for besides.
+func (x *Session) spend() {
+	perSecond, _ := x.messageRate()
+	x.rate.spend(x.hub.loop.Now(), perSecond)
 }
 
 // BadMessage answers a message that could not be decoded. m holds its id and
@@ -55,7 +82,7 @@ func (x *Session) BadMessage(m *protocol.Message, err error) {
 	if x.closed || x.ending {
 		return
 	}
-	x.fail(m.ID, m.Channel, err)
+	x.take(m, err)
 	if x.bad++; int(x.bad) > x.hub.server.policy.Load().Limits.BadMessages {
 		x.end(protocol.CloseProtocol)
 	}

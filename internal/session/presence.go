@@ -203,8 +203,10 @@ func (x *Session) members(r *presenceRequest) error {
 	// heard of a leave first would put the member back in.
 	x.holdWatch(r.channel, true)
 	x.await(read, func(err error) {
-		answer(err)
-		x.holdWatch(r.channel, false)
+		x.unblocked(func() {
+			answer(err)
+			x.holdWatch(r.channel, false)
+		})
 	})
 	return nil
 }

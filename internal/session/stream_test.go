@@ -29,6 +29,9 @@ func (l *fakeStream) AppendEvent(dst, line []byte) []byte {
 func (l *fakeStream) Send(m *protocol.Message) {
 	l.Share(l.AppendEvent(nil, protocol.AppendJSON(nil, m)))
 	l.drain(0)
+	l.mu.Lock()
+	l.block = l.block || l.single
+	l.mu.Unlock()
 }
 
 func (l *fakeStream) Attach(x *Session) { l.session = x }

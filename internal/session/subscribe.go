@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -19,32 +20,43 @@ type request struct {
 	rate    float64
 	track   int16 // of a stream: place in its tracks, counted from 1; 0: none
 	waited  int16 // times that it was put off: see placeLater
+	listed  bool  // not the first of a list: one that is refused counts as a message
 	bad     error // the parameters are wrong
 }
 
 // subscribe takes a message for one channel or for many.
 func (x *Session) subscribe(m *protocol.Message) {
 	if len(m.Channels) == 0 {
-		x.subscribeAll([]request{newRequest(m.ID, m.Channel, m.Since, m.Data)})
+		x.subscribeAll([]request{newRequest(bytes.Clone(m.ID), m.Channel, m.Since, m.Data)})
 		return
 	}
 	if m.Channel != "" {
 		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "subscribe takes either channel or channels, not both"))
 		return
 	}
+	// What all have in common is read once and not for each.
+	all := newRequest(bytes.Clone(m.ID), "", nil, m.Data)
 	list := make([]request, 0, len(m.Channels))
-	for _, c := range m.Channels {
-		data := c.Data
-		if data == nil {
-			data = m.Data
+	for i, c := range m.Channels {
+		r := newRequest(all.id, c.Channel, c.Since, c.Data)
+		if r.listed = i > 0; c.Data == nil {
+			r.last, r.rate, r.bad = all.last, all.rate, all.bad
+			if r.since != nil && r.last > 0 {
+				r.bad = errSinceAndLast()
+			}
 		}
-		list = append(list, newRequest(m.ID, c.Channel, c.Since, data))
+		list = append(list, r)
 	}
 	x.subscribeAll(list)
 }
 
+func errSinceAndLast() error {
+	return protocol.Errorf(protocol.CodeBadRequest, "since and last exclude each other")
+}
+
+// newRequest makes a request of its parts. It keeps id.
 func newRequest(id []byte, name string, since *protocol.Position, data []byte) request {
-	r := request{id: append([]byte(nil), id...), channel: string([]byte(name))}
+	r := request{id: id, channel: string([]byte(name))}
 	if since != nil {
 		r.since = &protocol.Position{Epoch: string([]byte(since.Epoch)), Offset: since.Offset}
 	}
@@ -76,7 +88,7 @@ func (r *request) params(data []byte) error {
 			return protocol.Errorf(protocol.CodeBadRequest, "last must be from 1 to %d", maxLast)
 		}
 		if r.since != nil {
-			return protocol.Errorf(protocol.CodeBadRequest, "since and last exclude each other")
+			return errSinceAndLast()
 		}
 		r.last = int(*last)
 	}
@@ -92,11 +104,23 @@ func (r *request) params(data []byte) error {
 // maxLast is the most messages of the past that a subscribe may ask for.
 const maxLast = 1000
 
-// subscribeAll takes one request after the other, until one suspends the session.
+// subscribeTurn is how long a list of subscriptions may keep the loop from others.
+const subscribeTurn = time.Millisecond
+
+// subscribeAll takes one request after the other, until one suspends the session,
+// the peer is to read first what it was answered, or others are to have a turn.
 func (x *Session) subscribeAll(list []request) {
+	begun := time.Now()
 	for i := range list {
-		if x.closed {
+		if x.closed || x.ending {
 			return
+		}
+		switch {
+		case x.suspended != nil:
+		case x.link.Blocked():
+			x.pause()
+		case i > 0 && time.Since(begun) > subscribeTurn:
+			x.yield()
 		}
 		if x.suspended != nil {
 			x.suspended.requests = append(x.suspended.requests, list[i:]...)
@@ -109,6 +133,9 @@ func (x *Session) subscribeAll(list []request) {
 func (x *Session) subscribeOne(r *request) {
 	t, err := x.mayFollow(r)
 	if err != nil {
+		if r.listed {
+			x.spend()
+		}
 		x.fail(r.id, r.channel, err)
 		return
 	}

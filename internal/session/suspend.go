@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
@@ -12,8 +13,15 @@ import (
 // meanwhile, in order.
 type suspension struct {
 	requests []request // subscriptions that come after the one it waits for
-	deferred []*protocol.Message
+	deferred []deferred
 	bytes    int
+}
+
+// deferred is a message that waits for its turn.
+type deferred struct {
+	message *protocol.Message
+	err     error // it was refused already, and only waits to be told so
+	bytes   int
 }
 
 // await runs work on a goroutine while the session is suspended, then calls
@@ -53,32 +61,87 @@ func (x *Session) catchUp(s *suspension) {
 	} else {
 		x.suspended.requests = append(x.suspended.requests, s.requests...)
 	}
-	for i, m := range s.deferred {
-		if x.closed {
+	for i, d := range s.deferred {
+		if x.closed || x.ending {
 			return
+		}
+		if x.suspended == nil && x.link.Blocked() {
+			x.pause()
 		}
 		if x.suspended != nil {
-			x.suspended.deferred = append(x.suspended.deferred, s.deferred[i:]...)
+			for _, d := range s.deferred[i:] {
+				x.suspended.add(d)
+			}
 			return
 		}
-		x.dispatch(m)
+		x.handle(d.message, d.err)
 	}
 }
 
-// deferMessage keeps a message that was already read when the session was suspended.
-func (x *Session) deferMessage(m *protocol.Message) {
-	s := x.suspended
-	// What is already read is at most a read buffer, for reading has paused; but
-	// small messages take more as messages than they did as frames. A page that
-	// subscribes to all it needs in one go must get through.
-	const overhead = 256
-	s.bytes += len(m.Data) + len(m.Channel) + len(m.Token) + overhead
-	if s.bytes > 2*x.MaxMessage() {
-		x.fail(m.ID, m.Channel, &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, RetryAfter: time.Second,
-			Message: "too many messages while an earlier one is still being worked on; wait for its answer"})
+func (s *suspension) add(d deferred) {
+	s.bytes += d.bytes
+	s.deferred = append(s.deferred, d)
+}
+
+// pause makes the session wait until the peer has read what it was sent.
+func (x *Session) pause() { x.unblocked(func() {}) }
+
+// yield lets others on the loop have a turn.
+func (x *Session) yield() {
+	resume := x.suspend()
+	x.hub.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { resume(func() {}) }))
+}
+
+// unblocked runs fn when the peer has taken what it was sent before: answers
+// are large beside their requests, and must not pile up for who does not read.
+func (x *Session) unblocked(fn func()) {
+	if !x.link.Blocked() {
+		fn()
 		return
 	}
-	s.deferred = append(s.deferred, m.Clone())
+	resume := x.suspend()
+	x.drained = func() { resume(fn) }
+}
+
+// What a message takes that waits, besides its parts, and one channel of its list.
+const (
+	deferredBytes = 256
+	listedBytes   = 96
+)
+
+// mostDeferred is how many bytes of messages may wait. What is already read is at
+// most a read buffer, for reading has paused; but small messages take more as
+// messages than they did as frames. A page that subscribes to all it needs in one
+// go must get through.
+func (x *Session) mostDeferred() int {
+	_, burst := x.messageRate()
+	return 2*x.MaxMessage() + deferredBytes*burst
+}
+
+// full says that no more messages can wait.
+func (x *Session) full() error {
+	if x.suspended == nil || x.suspended.bytes <= x.mostDeferred() {
+		return nil
+	}
+	return &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, RetryAfter: time.Second, Reason: "pending",
+		Message: "too many messages while an earlier one is still being worked on; wait for its answer"}
+}
+
+// deferMessage keeps a message that was already read when the session was suspended.
+func (x *Session) deferMessage(m *protocol.Message, err error) {
+	if full := x.full(); full != nil {
+		x.fail(m.ID, m.Channel, full)
+		if x.link.Blocked() {
+			// It sends on and on and does not read the answers.
+			x.end(protocol.CloseRateLimited)
+		}
+		return
+	}
+	n := deferredBytes + len(m.Data) + len(m.Channel) + len(m.Key) + len(m.Token)
+	for i := range m.Channels {
+		n += listedBytes + len(m.Channels[i].Channel) + len(m.Channels[i].Data)
+	}
+	x.suspended.add(deferred{m.Clone(), err, n})
 }
 
 // orClose calls done with err, but for a panic: that costs the connection.

@@ -36,7 +36,7 @@ func (f fields) auth() {
 		}
 	}
 	for _, n := range a.texts("keys") {
-		key, ok := f.secret("this key", n)
+		key, ok := f.secret("this key", n, false)
 		if !ok {
 			continue
 		}
@@ -106,7 +106,7 @@ func (f fields) jwt() auth.JWT {
 	}
 	switch given[0] {
 	case "secret":
-		secret, ok := f.secret("secret", n)
+		secret, ok := f.secret("secret", n, false)
 		if !ok {
 			return j
 		}
@@ -170,15 +170,6 @@ func (l *loader) value(what string, n *node) ([]byte, bool) {
 		return content, true
 	}
 	return []byte(n.text), true
-}
-
-// secret is value for what should not stand in the file itself.
-func (l *loader) secret(what string, n *node) ([]byte, bool) {
-	v, ok := l.value(what, n)
-	if ok && string(v) == n.text {
-		l.warn(n.place, "write env:NAME or file:PATH, and keep it out of the file", "%s stands here in the clear", what)
-	}
-	return v, ok
 }
 
 // maxFile is the largest file that a configuration may name, in bytes.

@@ -82,7 +82,7 @@ func (f fields) secretText(name string) string {
 	if n == nil || !f.isText(name, n) {
 		return ""
 	}
-	v, _ := f.secret(name, n)
+	v, _ := f.secret(name, n, true)
 	return string(v)
 }
 

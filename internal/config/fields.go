@@ -95,6 +95,9 @@ func (f fields) text(name string) string {
 	if n == nil || !f.isText(name, n) {
 		return ""
 	}
+	if k.name != "about" && !f.noPlaceholder(name, n, k.shape == aSecret) {
+		return ""
+	}
 	if k.words != nil && !slices.Contains(k.words, n.text) {
 		mend := ""
 		if near := nearest(n.text, k.words); near != "" {
@@ -223,7 +226,7 @@ func (f fields) texts(name string) []*node {
 	}
 	good := make([]*node, 0, len(items))
 	for _, item := range items {
-		if f.isText("each of "+name, item) {
+		if f.isText("each of "+name, item) && (f.of.key(name).shape == aListOfSecrets || f.noPlaceholder("each of "+name, item, false)) {
 			good = append(good, item)
 		}
 	}

@@ -16,6 +16,10 @@ func testEnv(name string) (string, bool) {
 		"KEY":    "a-key-of-at-least-sixteen-bytes",
 		"SHORT":  "short",
 		"EMPTY":  "",
+		"BREAK":  "a-secret-of-at-least-thirty-two-bytes!\n",
+		"BLANK":  strings.Repeat(" ", 40),
+		"SPACED": "a secret of at least thirty two bytes",
+		"UNSET":  "${SOMEBODY_FORGOT_TO_PUT_A_VALUE_IN}",
 	}[name]
 	return v, ok
 }

@@ -19,7 +19,7 @@ func (f fields) listen() string {
 		f.fail(n.place, fmt.Sprintf("write :%s for every address of the machine, or 127.0.0.1:%s", n.text, n.text), "listen is an address, host:port, not a number")
 		return ""
 	}
-	if !f.isText("listen", n) {
+	if !f.isText("listen", n) || !f.noPlaceholder("listen", n, false) {
 		return ""
 	}
 	if _, rest, ok := strings.Cut(n.text, "://"); ok {

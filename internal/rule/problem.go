@@ -84,7 +84,41 @@ var wrongWords = []struct {
 	{regexp.MustCompile(`(^|[^|])\|([^|]|$)`), "for or, write ||"},
 }
 
+// infix are functions that other languages write between their operands.
+var infix = regexp.MustCompile(`([\w.\]\[]+)\s+(?i:(not\s+)?(contains?|includes?|has|startsWith|endsWith|matches|like))\s+('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\w.]+)`)
+
+// shellVariable is what a shell would put a value in for.
+var shellVariable = regexp.MustCompile(`\$\{?[A-Za-z_]`)
+
+// explainInfix explains claims.roles contains 'x'.
+func explainInfix(src string) (what, mend string, ok bool) {
+	m := infix.FindStringSubmatch(src)
+	if m == nil {
+		return "", "", false
+	}
+	operand, not, function, other := m[1], m[2], m[3], m[4]
+	switch strings.ToLower(function)[0] {
+	case 's', 'e', 'm':
+		mend = fmt.Sprintf("write %s.%s(%s)", operand, function, other)
+	case 'l':
+		mend = fmt.Sprintf("write %s.matches(%s), with a regular expression", operand, other)
+	default:
+		mend = fmt.Sprintf("write %s in %s", other, operand)
+		if not != "" {
+			mend = fmt.Sprintf("write !(%s in %s)", other, operand)
+		}
+		mend += fmt.Sprintf("; of a text, %s.contains(%s)", operand, other)
+	}
+	return fmt.Sprintf("%s does not stand between two values", function), mend, true
+}
+
 func explainSyntax(src, message string) (what, mend string) {
+	if what, mend, ok := explainInfix(src); ok {
+		return what, mend
+	}
+	if shellVariable.MatchString(withoutStrings(src)) {
+		return "a rule knows no variables of the environment", "write the value itself in quotes, or read it from the token, as in claims.plan"
+	}
 	bare := withoutStrings(src)
 	for _, w := range wrongWords {
 		if w.pattern.MatchString(bare) {

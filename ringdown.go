@@ -225,7 +225,7 @@ func (s *Server) routes(conf *config.Config) http.Handler {
 			mux.Handle(path, t.handler)
 		}
 	}
-	return mux
+	return api.Literal(mux)
 }
 
 // Handler serves everything: the WebSocket and its further paths, the REST API

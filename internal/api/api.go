@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ringdown/internal/auth"
-	"ringdown/internal/problem"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
@@ -82,7 +81,7 @@ func New(o Options) (*Handler, error) {
 		h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { h.otherMethod(w, r, methods) })
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.fail(w, r, protocol.Errorf(protocol.CodeNotFound, "there is nothing at this address; the API is described at /v1/openapi.json"))
+		h.fail(w, r, nothingAt(r.URL.EscapedPath()))
 	})
 	return h, nil
 }
@@ -100,6 +99,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 
 func (h *Handler) serve(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(context.WithValue(r.Context(), askedKey{}, new(asked)))
 		if !h.crossOrigin(w, r) {
 			return
 		}
@@ -107,24 +107,6 @@ func (h *Handler) serve(rt route) http.HandlerFunc {
 			h.fail(w, r, err)
 		}
 	}
-}
-
-// otherMethod answers what a path does not do, and the preflights of browsers.
-func (h *Handler) otherMethod(w http.ResponseWriter, r *http.Request, methods []string) {
-	if !h.crossOrigin(w, r) {
-		return
-	}
-	w.Header().Set("Allow", strings.Join(append(methods, "OPTIONS"), ", "))
-	if r.Method != http.MethodOptions {
-		problem.Write(w, http.StatusMethodNotAllowed, protocol.Errorf(protocol.CodeBadRequest, "%s is not done here", r.Method))
-		return
-	}
-	if r.Header.Get("Origin") != "" {
-		w.Header().Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, "+streamHeader)
-		w.Header().Set("Access-Control-Max-Age", "600")
-	}
-	w.WriteHeader(http.StatusNoContent)
 }
 
 // crossOrigin lets pages of the listed origins read the answers, and refuses
@@ -136,7 +118,7 @@ func (h *Handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if !h.opts.Load().Origins.Allow(r) {
-		h.fail(w, r, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not call the API; list the origin under origins in the configuration file"))
+		h.fail(w, r, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not call the API; list the origin under origins in the configuration file").WithReason("origin"))
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
@@ -156,6 +138,11 @@ func (c caller) user() string {
 	return c.identity.User
 }
 
+// asked is what a request turned out to be about, for whoever records its refusal.
+type asked struct{ user string }
+
+type askedKey struct{}
+
 // who judges the credential of a request. A token in the query is not looked
 // at: here a header can always be set, and addresses end up in logs.
 func (h *Handler) who(r *http.Request) (caller, error) {
@@ -166,12 +153,15 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 		if o.Dev {
 			return caller{server: true}, nil
 		}
-		return caller{}, protocol.Errorf(protocol.CodeUnauthorized, "present a server key or a user token: Authorization: Bearer …")
+		return caller{}, protocol.Errorf(protocol.CodeUnauthorized, "present a server key or a user token: Authorization: Bearer …").WithReason("credential")
 	}
 	if o.Sessions.Verifier().Key(credential) {
 		return caller{server: true}, nil
 	}
 	id, err := o.Sessions.Authenticate(r.Context(), credential)
+	if a, ok := r.Context().Value(askedKey{}).(*asked); ok && id != nil {
+		a.user = id.User
+	}
 	return caller{identity: id}, err
 }
 
@@ -179,7 +169,7 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 func (h *Handler) server(r *http.Request) error {
 	c, err := h.who(r)
 	if err == nil && !c.server {
-		err = protocol.Errorf(protocol.CodeForbidden, "this needs a server key (auth.keys) and not a user's token")
+		err = protocol.Errorf(protocol.CodeForbidden, "this needs a server key (auth.keys) and not a user's token").WithReason("server_key")
 	}
 	return err
 }

@@ -63,20 +63,11 @@ func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.answer(w, http.StatusOK, struct {
-		Epoch    string            `json:"epoch"`
-		Messages []json.RawMessage `json:"messages"`
-		More     bool              `json:"more"`
-	}{p.Epoch, messages(p.Entries), p.More})
-}
-
-// messages are entries as they stand in an answer.
-func messages(entries []*channel.Entry) []json.RawMessage {
-	list := make([]json.RawMessage, len(entries))
-	for i, e := range entries {
-		list[i] = session.AppendMessage(nil, e)
-	}
-	return list
+	var d document
+	d.text("epoch", p.Epoch)
+	d.messages("messages", p.Entries)
+	d.raw("more", strconv.AppendBool(nil, p.More))
+	return h.send(w, http.StatusOK, d.end())
 }
 
 // state answers with a page of the latest messages of a channel's keys.
@@ -99,16 +90,14 @@ func (h *Handler) state(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := struct {
-		Epoch  string            `json:"epoch"`
-		Offset uint64            `json:"offset"`
-		Items  []json.RawMessage `json:"items"`
-		Cursor string            `json:"cursor,omitempty"`
-	}{Epoch: p.Epoch, Offset: p.Head, Items: messages(p.Entries)}
+	var d document
+	d.text("epoch", p.Epoch)
+	d.number("offset", p.Head)
+	d.messages("items", p.Entries)
 	if p.More {
-		answer.Cursor = next.String()
+		d.text("cursor", next.String())
 	}
-	return h.answer(w, http.StatusOK, answer)
+	return h.send(w, http.StatusOK, d.end())
 }
 
 // setState publishes the value of a key.
@@ -117,11 +106,11 @@ func (h *Handler) setState(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var it item
-	if err := json.Unmarshal(text, &it); err != nil {
-		return protocol.Errorf(protocol.CodeBadRequest, "the body must be an object with data, and type where the channel has several events: %v", fieldError(err))
+	it, err := parseItem(text, "", valueFields)
+	if err != nil {
+		return err
 	}
-	if it.Data == nil && it.Data64 == nil {
+	if it.Data == nil && !it.Binary {
 		return protocol.Errorf(protocol.CodeBadRequest, "the body has no data; to delete the key, use DELETE")
 	}
 	return h.writeKey(w, r, it, "set")
@@ -133,7 +122,7 @@ func (h *Handler) deleteState(w http.ResponseWriter, r *http.Request) error {
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 1<<10)); err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return protocol.Errorf(protocol.CodeTooLarge, "DELETE takes no body")
+			return protocol.Errorf(protocol.CodeTooLarge, "DELETE takes no body").WithReason("body")
 		}
 		return protocol.Errorf(protocol.CodeBadRequest, "the body did not arrive whole")
 	}

@@ -155,15 +155,15 @@ func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) openAPI(w http.ResponseWriter, _ *http.Request) error {
-	return document(w, openapiJSON, nil)
+	return served(w, openapiJSON, nil)
 }
 
 func (h *Handler) asyncAPI(w http.ResponseWriter, _ *http.Request) error {
 	text, err := h.opts.Load().AsyncAPI()
-	return document(w, text, err)
+	return served(w, text, err)
 }
 
-func document(w http.ResponseWriter, text []byte, err error) error {
+func served(w http.ResponseWriter, text []byte, err error) error {
 	if err != nil {
 		return err
 	}

@@ -51,9 +51,12 @@ func (h *Handler) listMembers(w http.ResponseWriter, r *http.Request) error {
 			page.Members[i].Connection = "" // the operator's alone
 		}
 	}
-	answer := map[string]any{"channel": name, "members": append([]broker.Member{}, page.Members...), "total": page.Total}
+	var d document
+	d.text("channel", name)
+	d.members("members", page.Members)
+	d.number("total", uint64(page.Total))
 	if page.More && len(page.Members) > 0 {
-		answer["cursor"] = page.Members[len(page.Members)-1].ID
+		d.text("cursor", page.Members[len(page.Members)-1].ID)
 	}
-	return h.answer(w, http.StatusOK, answer)
+	return h.send(w, http.StatusOK, d.end())
 }

@@ -1,35 +1,47 @@
 package api
 
 import (
-	"encoding/json"
+	"errors"
 	"net/http"
 
 	"ringdown/internal/problem"
+	"ringdown/internal/refusal"
 	"ringdown/protocol"
 )
 
-func problemOf(status int, e *protocol.Error) problem.Document { return problem.Of(status, e) }
+// httpError is an error for which HTTP has a more exact status than its code.
+type httpError struct {
+	status int
+	err    *protocol.Error
+}
+
+func (e *httpError) Error() string { return e.err.Error() }
+func (e *httpError) Unwrap() error { return e.err }
 
 // fail answers with an error. What is not the protocol's is logged and not told.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := protocol.AsError(err)
-	if e.Code == protocol.CodeInternal && r.Context().Err() == nil {
-		h.opts.Load().Logger.Error("a request failed", "method", r.Method, "pattern", r.Pattern, "error", err)
-	}
-	problem.Write(w, e.Code.HTTPStatus(), e)
-}
-
-// answer writes a JSON document.
-func (h *Handler) answer(w http.ResponseWriter, status int, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	h.write(w, status, v)
-	return nil
-}
-
-func (h *Handler) write(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
+	d := h.refused(r, r.PathValue("channel"), err)
+	problem.Header(w.Header(), d.Status, protocol.AsError(err))
+	w.WriteHeader(d.Status)
 	// An error is the client's having gone: there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(v)
+	_, _ = w.Write(d.JSON())
+}
+
+// refused records that a request, or a message of one, was refused, and returns
+// what is said of it.
+func (h *Handler) refused(r *http.Request, channel string, err error) problem.Document {
+	o, e := h.opts.Load(), protocol.AsError(err)
+	status := e.Code.HTTPStatus()
+	if x, ok := errors.AsType[*httpError](err); ok {
+		status = x.status
+	}
+	if e.Code == protocol.CodeInternal && r.Context().Err() == nil {
+		o.Logger.Error("a request failed", "method", r.Method, "pattern", r.Pattern, "error", err)
+	}
+	x := refusal.Refusal{Door: refusal.REST, Err: err, Action: action(r), Channel: channel, Address: remote(r)}
+	if a, ok := r.Context().Value(askedKey{}).(*asked); ok {
+		x.User = a.user
+	}
+	o.Sessions.Refusals().Note(x)
+	return problem.Of(status, e)
 }

@@ -2,11 +2,7 @@ package api
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 
 	"ringdown/internal/broker"
@@ -22,43 +18,12 @@ const (
 	batchFactor = 16
 )
 
-// item is one publication in a body.
-type item struct {
-	Channel string          `json:"channel"`
-	Type    string          `json:"type"`
-	Data    json.RawMessage `json:"data"`
-	Data64  *string         `json:"data64"`
-	Key     string          `json:"key"`
-	Dedupe  string          `json:"dedupe"`
-}
-
 // accepted is the answer to one publication.
 type accepted struct {
 	Channel   string `json:"channel"`
 	Epoch     string `json:"epoch,omitempty"`
 	Offset    uint64 `json:"offset,omitempty"`
 	Duplicate bool   `json:"duplicate,omitempty"`
-}
-
-// body reads a JSON body of at most limit bytes, checked as messages are: syntax,
-// UTF-8, keys that stand there twice, depth.
-func body(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "the body must be JSON: send Content-Type: application/json")
-	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, protocol.Errorf(protocol.CodeTooLarge, "the body has more than %d bytes", limit)
-	case err != nil:
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "the body did not arrive whole")
-	}
-	if err := protocol.ValidJSON(text); err != nil {
-		return nil, err
-	}
-	return text, nil
 }
 
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request) error {
@@ -70,9 +35,9 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var it item
-	if err := json.Unmarshal(text, &it); err != nil {
-		return protocol.Errorf(protocol.CodeBadRequest, "the body must be an object with type and data: %v", fieldError(err))
+	it, err := parseItem(text, "", publicationFields)
+	if err != nil {
+		return err
 	}
 	it.Channel = r.PathValue("channel")
 	if it.Dedupe, err = dedupeOf(r, it.Dedupe); err != nil {
@@ -94,80 +59,58 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var batch struct {
-		Messages []item `json:"messages"`
+	items, err := parseBatch(text)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(text, &batch); err != nil {
-		return protocol.Errorf(protocol.CodeBadRequest, "the body must be an object with messages, a list: %v", fieldError(err))
+	// All of them are on their way before the first is waited for, so that they
+	// share what is slow, an fsync for instance. The broker takes each at once, so
+	// those of one channel keep their order.
+	waits := make([]outcome, len(items))
+	for i, it := range items {
+		waits[i] = make(outcome, 1)
+		h.begin(who, it, waits[i])
 	}
-	if n := len(batch.Messages); n == 0 || n > maxBatch {
-		return protocol.Errorf(protocol.CodeBadRequest, "a batch has from 1 to %d messages, this one %d", maxBatch, n)
-	}
-	results := make([]any, 0, len(batch.Messages))
-	for _, it := range batch.Messages {
-		got, err := h.one(r.Context(), who, it)
-		if err != nil {
-			e := protocol.AsError(err)
-			results = append(results, map[string]any{"channel": it.Channel, "error": problemOf(e.Code.HTTPStatus(), e)})
-			continue
+	results := make([]any, len(items))
+	for i, it := range items {
+		if got, err := waits[i].wait(r.Context(), it); err != nil {
+			results[i] = map[string]any{"channel": it.Channel, "error": h.refused(r, it.Channel, err)}
+		} else {
+			results[i] = got
 		}
-		results = append(results, got)
 	}
 	return h.answer(w, http.StatusOK, map[string]any{"results": results})
 }
 
-// fieldError names the field that has the wrong type, and nothing of Go.
-func fieldError(err error) string {
-	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) && t.Field != "" {
-		return "field " + t.Field + " may not be a " + t.Value
-	}
-	return "it has another form"
-}
-
 // one publishes one message for somebody.
 func (h *Handler) one(ctx context.Context, who caller, it item) (*accepted, error) {
-	sessions := h.opts.Load().Sessions
-	n := sessions.Node()
+	o := make(outcome, 1)
+	h.begin(who, it, o)
+	return o.wait(ctx, it)
+}
+
+// begin sends one message on its way; what becomes of it comes out of done.
+func (h *Handler) begin(who caller, it item, done outcome) {
+	n := h.opts.Load().Sessions.Node()
 	t, err := n.Resolve(it.Channel)
+	if err == nil && !who.server {
+		err = permit(who, channel.OpPublish, it.Channel, it.Type, t)
+	}
+	if err == nil && it.Dedupe != "" {
+		err = protocol.ValidDedupe(it.Dedupe)
+	}
 	if err != nil {
-		return nil, err
+		done <- result{err: err}
+		return
 	}
-	if !who.server {
-		if err := permit(who, channel.OpPublish, it.Channel, it.Type, t); err != nil {
-			return nil, err
-		}
-	}
-	p := &broker.Publication{Message: protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data}}
-	if it.Data64 != nil {
-		if it.Data != nil {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, "data and data64 exclude each other")
-		}
-		if p.Message.Data, err = base64.StdEncoding.Strict().DecodeString(*it.Data64); err != nil {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, "data64 must be base64")
-		}
-		p.Message.Binary = true
-	}
+	p := &broker.Publication{Message: protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary}}
 	if it.Dedupe != "" {
-		if err := protocol.ValidDedupe(it.Dedupe); err != nil {
-			return nil, err
-		}
 		p.Dedupe = session.DedupeScope(who.user(), it.Dedupe)
 	}
 	if t.Declaration.ShowFrom {
 		p.Message.From = who.user()
 	}
-	wait := make(outcome, 1)
-	n.Publish(t, p, wait)
-	select {
-	case o := <-wait:
-		if o.err != nil {
-			return nil, o.err
-		}
-		return &accepted{it.Channel, o.receipt.Position.Epoch, o.receipt.Position.Offset, o.receipt.Duplicate}, nil
-	case <-ctx.Done():
-		return nil, protocol.Errorf(protocol.CodeTimeout, "whether the message was accepted is not known; repeat it with the same dedupe key")
-	}
+	n.Publish(t, p, done)
 }
 
 func permit(who caller, op channel.Op, name, event string, t node.Target) error {
@@ -185,6 +128,19 @@ type result struct {
 	err     error
 }
 
+// outcome is given what became of a publication.
 type outcome chan result
 
 func (o outcome) Appended(_ *broker.Publication, r broker.Receipt, err error) { o <- result{r, err} }
+
+func (o outcome) wait(ctx context.Context, it item) (*accepted, error) {
+	select {
+	case r := <-o:
+		if r.err != nil {
+			return nil, r.err
+		}
+		return &accepted{it.Channel, r.receipt.Position.Epoch, r.receipt.Position.Offset, r.receipt.Duplicate}, nil
+	case <-ctx.Done():
+		return nil, protocol.Errorf(protocol.CodeTimeout, "whether the message was accepted is not known; repeat it with the same dedupe key")
+	}
+}

@@ -23,7 +23,7 @@ func (h *Handler) postMessage(w http.ResponseWriter, r *http.Request) error {
 	if d.Secret = r.Header.Get(streamHeader); d.Secret == "" {
 		who, err := h.who(r)
 		if err != nil && r.Header.Get("Authorization") == "" {
-			return protocol.Errorf(protocol.CodeUnauthorized, "present the secret of the stream's welcome in the header %s, or its user's token: Authorization: Bearer …", streamHeader)
+			return protocol.Errorf(protocol.CodeUnauthorized, "present the secret of the stream's welcome in the header %s, or its user's token: Authorization: Bearer …", streamHeader).WithReason("credential")
 		}
 		if err != nil {
 			return err
@@ -52,7 +52,10 @@ func (h *Handler) issueTicket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if who.identity == nil {
-		return protocol.Errorf(protocol.CodeForbidden, "a ticket stands for a user: present the user's token, not a server key")
+		return protocol.Errorf(protocol.CodeForbidden, "a ticket stands for a user: present the user's token, not a server key").WithReason("user_token")
+	}
+	if err := h.noFields(w, r); err != nil {
+		return err
 	}
 	text, ends, err := h.opts.Load().Sessions.IssueTicket(who.identity, auth.RequestOrigin(r))
 	if err != nil {

@@ -83,8 +83,9 @@ func put(t testing.TB, r broker.Roster, name string, m broker.Member) (entered b
 }
 
 func testRoster(t *testing.T, b *bench) {
+	said := `{"x" : "<b>&\u2028" , "n":1.0e2}` // no encoder would write it like this
 	for _, id := range []string{"b", "c", "a"} {
-		if !put(t, b.broker, "c", broker.Member{ID: id, User: "ann", Data: []byte(`{"x":1}`)}) {
+		if !put(t, b.broker, "c", broker.Member{ID: id, User: "ann", Data: []byte(said)}) {
 			t.Fatalf("%s was in before", id)
 		}
 	}
@@ -100,6 +101,9 @@ func testRoster(t *testing.T, b *bench) {
 	page, err := b.broker.Members(t.Context(), "c", broker.MemberRange{After: "a", Limit: 1})
 	if err != nil || len(page.Members) != 1 || page.Members[0].User != "eve" || page.Members[0].Data != nil || !page.More {
 		t.Fatalf("after a: %+v, %v", page, err)
+	}
+	if page, err := b.broker.Members(t.Context(), "c", broker.MemberRange{Limit: 1}); err != nil || string(page.Members[0].Data) != said {
+		t.Fatalf("a said %s, and what is told of it is %+v, %v", said, page.Members, err)
 	}
 	if page, err := b.broker.Members(t.Context(), "c", broker.MemberRange{}); err != nil || page.Total != 3 || len(page.Members) != 0 {
 		t.Fatalf("only the total: %+v, %v", page, err)

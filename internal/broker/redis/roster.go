@@ -129,12 +129,11 @@ func (b *Broker) note(ctx context.Context, token string, rooms ...string) error 
 }
 
 func (b *Broker) putCall(token, room string, m broker.Member) call {
-	text, err := json.Marshal(m)
-	if err != nil {
-		text, _ = json.Marshal(broker.Member{ID: m.ID, Connection: m.Connection, User: m.User}) // data that is no JSON, which callers do not give
+	if !json.Valid(m.Data) {
+		m.Data = nil // callers do not give such, and the whole member could not be read with it
 	}
 	base := b.base(room)
-	return call{putScript, []string{base + roomKey, base + idsKey, base + fencedKey, base + heldKey + token}, []string{m.ID, token, string(text)}}
+	return call{putScript, []string{base + roomKey, base + idsKey, base + fencedKey, base + heldKey + token}, []string{m.ID, token, string(m.AppendJSON(nil))}}
 }
 
 // putAll puts everything in that is this node's.

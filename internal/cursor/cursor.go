@@ -26,12 +26,25 @@ const (
 // version begins every cursor. Another form gets another one.
 const version = 1
 
+// Place is where a client stands in one channel.
+type Place struct {
+	protocol.Position
+	// Within says that it was given the state which the channel had at Position
+	// only in part: what was written last up to the offset Given.
+	Within bool
+	Given  uint64
+}
+
 // Key stands for the name of a channel: 48 bits of its hash, so that a hundred
 // long names fit into a header line. Two names with the same key cost their own
 // reader a "recovered":false, since their epochs differ.
 type Key uint64
 
 const keyBytes = 6
+
+// within is a flag in the byte of an epoch's length: the offset up to which the
+// state was given follows the position.
+const within = 0x80
 
 // KeyOf returns the key of a name. It is the same on every node.
 func KeyOf(channel string) Key {
@@ -42,20 +55,31 @@ func KeyOf(channel string) Key {
 
 // Writer builds one cursor after the other in the same memory. The zero value is
 // ready to use, after Begin. It is not safe for concurrent use.
-type Writer struct{ raw []byte }
+type Writer struct {
+	raw    []byte
+	places int
+}
 
 // Begin begins a cursor without positions.
-func (w *Writer) Begin() { w.raw = append(w.raw[:0], version) }
+func (w *Writer) Begin() { w.raw, w.places = append(w.raw[:0], version), 0 }
 
-// Add adds a position. Those past MaxChannels, and epochs that cannot be
-// carried, are left out: their channels begin anew.
-func (w *Writer) Add(k Key, epoch string, offset uint64) {
-	if epoch == "" || len(epoch) > maxEpoch || len(w.raw) > MaxText*3/4-keyBytes-1-maxEpoch-binary.MaxVarintLen64 {
+// Add adds a place. Those past MaxChannels, and epochs that cannot be carried,
+// are left out: their channels begin anew.
+func (w *Writer) Add(k Key, p Place) {
+	if p.Epoch == "" || len(p.Epoch) > maxEpoch || w.places == MaxChannels || len(w.raw) > MaxText*3/4-keyBytes-1-maxEpoch-2*binary.MaxVarintLen64 {
 		return
 	}
-	w.raw = append(w.raw, byte(k>>40), byte(k>>32), byte(k>>24), byte(k>>16), byte(k>>8), byte(k), byte(len(epoch)))
-	w.raw = append(w.raw, epoch...)
-	w.raw = binary.AppendUvarint(w.raw, offset)
+	w.places++
+	n := byte(len(p.Epoch))
+	if p.Within {
+		n |= within
+	}
+	w.raw = append(w.raw, byte(k>>40), byte(k>>32), byte(k>>24), byte(k>>16), byte(k>>8), byte(k), n)
+	w.raw = append(w.raw, p.Epoch...)
+	w.raw = binary.AppendUvarint(w.raw, p.Offset)
+	if p.Within {
+		w.raw = binary.AppendUvarint(w.raw, p.Given)
+	}
 }
 
 // None is the cursor without positions, of who follows only what keeps no messages.
@@ -70,7 +94,7 @@ func (w *Writer) Append(dst []byte) []byte {
 }
 
 // Cursor is a cursor that was read. The nil map is one without positions.
-type Cursor map[Key]protocol.Position
+type Cursor map[Key]Place
 
 // Parse reads the text of a cursor; the empty one has no positions. Errors are
 // bad_request *protocol.Errors.
@@ -88,7 +112,7 @@ func Parse(text string) (Cursor, error) {
 	c := Cursor{}
 	for p := raw[1:]; len(p) > 0; {
 		var k Key
-		var at protocol.Position
+		var at Place
 		if k, at, p = next(p); p == nil {
 			return nil, errForeign
 		}
@@ -101,30 +125,40 @@ func Parse(text string) (Cursor, error) {
 }
 
 // next takes one position off p, and returns a nil rest if there is none.
-func next(p []byte) (k Key, at protocol.Position, rest []byte) {
+func next(p []byte) (k Key, at Place, rest []byte) {
 	if len(p) < keyBytes+1 {
 		return 0, at, nil
 	}
 	var key [8]byte
 	copy(key[8-keyBytes:], p)
-	n := int(p[keyBytes])
+	n := int(p[keyBytes] &^ within)
+	at.Within = p[keyBytes]&within != 0
 	p = p[keyBytes+1:]
 	if n == 0 || n > maxEpoch || n >= len(p) {
 		return 0, at, nil
 	}
 	at.Epoch, p = string(p[:n]), p[n:]
-	offset, size := binary.Uvarint(p)
-	if size <= 0 || offset > protocol.MaxOffset || size > 1 && p[size-1] == 0 {
-		return 0, at, nil
+	if at.Offset, p = offset(p); p != nil && at.Within {
+		if at.Given, p = offset(p); at.Given > at.Offset {
+			return 0, at, nil
+		}
 	}
-	at.Offset = offset
-	return Key(binary.BigEndian.Uint64(key[:])), at, p[size:]
+	return Key(binary.BigEndian.Uint64(key[:])), at, p
+}
+
+// offset takes an offset off p, and returns a nil rest if there is none.
+func offset(p []byte) (uint64, []byte) {
+	n, size := binary.Uvarint(p)
+	if size <= 0 || n > protocol.MaxOffset || size > 1 && p[size-1] == 0 {
+		return 0, nil
+	}
+	return n, p[size:]
 }
 
 var errForeign = protocol.Errorf(protocol.CodeBadRequest, "the cursor is not one that this server gave out; begin anew without it")
 
-// Find returns the position of a channel, nil if the cursor has none.
-func (c Cursor) Find(channel string) *protocol.Position {
+// Find returns the place in a channel, nil if the cursor has none.
+func (c Cursor) Find(channel string) *Place {
 	if at, ok := c[KeyOf(channel)]; ok {
 		return &at
 	}

@@ -2,18 +2,29 @@ package cursor
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
 	"ringdown/protocol"
 )
 
+func at(epoch string, offset uint64) Place {
+	return Place{Position: protocol.Position{Epoch: epoch, Offset: offset}}
+}
+
+func inState(epoch string, offset, given uint64) Place {
+	p := at(epoch, offset)
+	p.Within, p.Given = true, given
+	return p
+}
+
 func TestRoundTrip(t *testing.T) {
 	var w Writer
 	for _, n := range []int{0, 1, 2, 100, MaxChannels} {
 		w.Begin()
 		for i := range n {
-			w.Add(KeyOf(fmt.Sprint("channel:", i)), "RwVTa9JS", uint64(i)*1_000_003)
+			w.Add(KeyOf(fmt.Sprint("channel:", i)), at("RwVTa9JS", uint64(i)*1_000_003))
 		}
 		if w.Empty() != (n == 0) {
 			t.Errorf("%d positions: Empty says %v", n, w.Empty())
@@ -27,13 +38,26 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("%d positions: %d, %v", n, len(c), err)
 		}
 		for i := range n {
-			if at := c.Find(fmt.Sprint("channel:", i)); at == nil || *at != (protocol.Position{Epoch: "RwVTa9JS", Offset: uint64(i) * 1_000_003}) {
-				t.Errorf("position %d: %v", i, at)
+			if p := c.Find(fmt.Sprint("channel:", i)); p == nil || *p != at("RwVTa9JS", uint64(i)*1_000_003) {
+				t.Errorf("position %d: %v", i, p)
 			}
 		}
-		if at := c.Find("another"); at != nil {
-			t.Errorf("a channel that is not in it: %v", at)
+		if p := c.Find("another"); p != nil {
+			t.Errorf("a channel that is not in it: %v", p)
 		}
+	}
+}
+
+// TestWithin: a place within a state stands beside others.
+func TestWithin(t *testing.T) {
+	var w Writer
+	w.Begin()
+	want := Cursor{1: inState("e", 300, 200), 2: at("epoch", 7), 3: inState("f", 0, 0)}
+	for k, p := range want {
+		w.Add(k, p)
+	}
+	if c, err := Parse(string(w.Append(nil))); err != nil || !maps.Equal(c, want) {
+		t.Errorf("%v %v", c, err)
 	}
 }
 
@@ -41,13 +65,13 @@ func TestRoundTrip(t *testing.T) {
 func TestTooMuch(t *testing.T) {
 	var w Writer
 	w.Begin()
-	w.Add(1, "", 1)
-	w.Add(2, strings.Repeat("e", maxEpoch+1), 1)
+	w.Add(1, at("", 1))
+	w.Add(2, at(strings.Repeat("e", maxEpoch+1), 1))
 	if !w.Empty() {
 		t.Error("an epoch that cannot be carried is in it")
 	}
 	for i := range 1000 {
-		w.Add(Key(i), strings.Repeat("e", maxEpoch), protocol.MaxOffset)
+		w.Add(Key(i), at(strings.Repeat("e", maxEpoch), protocol.MaxOffset))
 	}
 	text := string(w.Append(nil))
 	if len(text) > MaxText {
@@ -61,10 +85,16 @@ func TestTooMuch(t *testing.T) {
 func TestForged(t *testing.T) {
 	var w Writer
 	w.Begin()
-	w.Add(KeyOf("a"), "epoch", 300)
+	w.Add(KeyOf("a"), at("epoch", 300))
 	good := string(w.Append(nil))
-	w.Add(KeyOf("a"), "epoch", 300)
+	w.Add(KeyOf("a"), at("epoch", 300))
 	twice := string(w.Append(nil))
+	w.Begin()
+	w.Add(KeyOf("a"), inState("epoch", 300, 301))
+	beyond := string(w.Append(nil))
+	w.Begin()
+	w.Add(KeyOf("a"), inState("epoch", 300, 1))
+	halved := string(w.Append(nil))
 	for name, text := range map[string]string{
 		"cut":             good[:len(good)-3],
 		"longer":          good + "AAAA",
@@ -74,6 +104,8 @@ func TestForged(t *testing.T) {
 		"not base64":      "!!!!",
 		"a line break":    good + "\n",
 		"one twice":       twice,
+		"more than there": beyond,
+		"half of a place": halved[:len(halved)-2],
 		"too long":        strings.Repeat("A", MaxText+1),
 	} {
 		if c, err := Parse(text); err == nil {
@@ -93,10 +125,12 @@ func FuzzParse(f *testing.F) {
 	for n := range 3 {
 		w.Begin()
 		for i := range n {
-			w.Add(KeyOf(fmt.Sprint(i)), "epoch", uint64(i)<<40)
+			w.Add(KeyOf(fmt.Sprint(i)), at("epoch", uint64(i)<<40))
 		}
 		f.Add(string(w.Append(nil)))
 	}
+	w.Add(KeyOf("state"), inState("epoch", 1<<40, 1<<20))
+	f.Add(string(w.Append(nil)))
 	f.Add("AQ")
 	f.Add("AQAAAAAAAAAAAAAA")
 	f.Fuzz(func(t *testing.T, text string) {
@@ -108,19 +142,19 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%d positions", len(c))
 		}
 		w.Begin()
-		for k, at := range c {
-			if at.Offset > protocol.MaxOffset || at.Epoch == "" {
-				t.Fatalf("%v", at)
+		for k, p := range c {
+			if p.Offset > protocol.MaxOffset || p.Epoch == "" || p.Given > p.Offset {
+				t.Fatalf("%v", p)
 			}
-			w.Add(k, at.Epoch, at.Offset)
+			w.Add(k, p)
 		}
 		again, err := Parse(string(w.Append(nil)))
 		if err != nil || len(again) != len(c) {
 			t.Fatalf("%d positions became %d: %v", len(c), len(again), err)
 		}
-		for k, at := range c {
-			if again[k] != at {
-				t.Fatalf("%v became %v", at, again[k])
+		for k, p := range c {
+			if again[k] != p {
+				t.Fatalf("%v became %v", p, again[k])
 			}
 		}
 	})

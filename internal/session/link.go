@@ -5,6 +5,7 @@ import (
 
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
+	"ringdown/internal/cursor"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
@@ -36,6 +37,7 @@ type Open struct {
 	Identity   *auth.Identity // nil: no token came
 	AuthError  error          // a token came and was refused
 	RemoteAddr netip.AddrPort
-	Transport  string   // such as "websocket"
-	Follow     []Follow // of a Stream: what it subscribes to once it is welcome
+	Transport  string        // such as "websocket"
+	Follow     []Follow      // of a Stream: what it subscribes to once it is welcome
+	Places     cursor.Cursor // of a Stream: where it was, also in channels that it may subscribe to later
 }

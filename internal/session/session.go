@@ -59,7 +59,7 @@ func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
 	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, opened: time.Now().UnixMilli()}
 	if st, ok := l.(Stream); ok {
-		x.stream = newStream(st, o.Follow)
+		x.stream = newStream(st, o.Follow, o.Places)
 		st.Attach(x)
 	}
 	h.add(x)

@@ -32,6 +32,10 @@ func (x *Session) placeByState(g *group, r *request, t node.Target) {
 		return
 	}
 	since := r.since.Offset
+	if r.given != nil {
+		x.placeWithin(g, r, t)
+		return
+	}
 	if held {
 		x.begin(g, r, epoch, placement{cursor: c, state: lagging, offset: since, head: head.Mark, recovered: true})
 		return
@@ -57,6 +61,27 @@ func (x *Session) placeAnew(g *group, r *request, t node.Target, answer string) 
 	x.whileMaking(g, r, ask{channel: g.name, state: true, bytes: stateBytes}, t, func(p page) {
 		x.begin(g, r, p.epoch, placement{cursor: channel.Cursor{Mark: p.head}, state: walking, page: &p,
 			task: &task{snapshot: true, begun: true, until: p.head}, offset: p.head, head: p.head, answer: answer})
+	})
+}
+
+// placeWithin goes on with a snapshot that was given in part: the rest of it, and
+// then what was written since it began. That is whole as long as it is known what
+// was deleted since.
+func (x *Session) placeWithin(g *group, r *request, t node.Target) {
+	until, after := r.since.Offset, *r.given
+	x.whileMaking(g, r, ask{channel: g.name, state: true, after: after, bytes: stateBytes}, t, func(p page) {
+		switch {
+		case p.epoch != r.since.Epoch:
+			x.placeAnew(g, r, t, "epoch")
+		case until > p.head:
+			x.hub.server.node.Claimed(g.name, *r.since)
+			x.placeAnew(g, r, t, "unknown")
+		case until < p.floor:
+			x.placeAnew(g, r, t, "trimmed")
+		default:
+			x.begin(g, r, p.epoch, placement{cursor: channel.Cursor{Mark: until}, state: walking, page: &p,
+				task: &task{snapshot: true, begun: true, after: after, until: until}, offset: until, head: p.head, recovered: true})
+		}
 	})
 }
 

@@ -31,9 +31,9 @@ type Stream interface {
 // Follow is a channel that a stream begins with.
 type Follow struct {
 	Channel string
-	Since   *protocol.Position // nil: from now on
-	Last    int                // begin with so many messages of the past; not with Since
-	Rate    float64            // deliveries a second; 0: all
+	Since   *cursor.Place // nil: from now on
+	Last    int           // begin with so many messages of the past; not with Since
+	Rate    float64       // deliveries a second; 0: all
 }
 
 // stream is what a session keeps for a Stream.
@@ -41,26 +41,82 @@ type stream struct {
 	link   Stream
 	begin  []request // at the welcome
 	tracks []track
+	named  int // so many tracks are of channels that it began with
 }
+
+// claimTime is how long the place that a peer came with is kept for a channel
+// that it did not name: it may subscribe to it as its first act.
+const claimTime = 30 * time.Second
 
 // track is a channel whose position is told.
 type track struct {
 	key   cursor.Key
-	epoch string             // of the subscription; empty: the channel keeps nothing
-	since *protocol.Position // where the peer says it is, until the subscription begins
+	epoch string        // of the subscription; empty: the channel keeps nothing
+	since *cursor.Place // where the peer says it is, until the subscription begins
 }
 
 // newStream prepares a session to follow what it was opened with.
-func newStream(l Stream, follow []Follow) *stream {
-	st := &stream{link: l, begin: make([]request, len(follow)), tracks: make([]track, len(follow))}
+func newStream(l Stream, follow []Follow, places cursor.Cursor) *stream {
+	st := &stream{link: l, begin: make([]request, len(follow)), tracks: make([]track, len(follow)), named: len(follow)}
 	for i, f := range follow {
-		st.begin[i] = request{channel: f.Channel, since: f.Since, last: f.Last, rate: f.Rate, track: int16(i + 1)}
-		if f.Since != nil {
-			st.begin[i].last = 0
-		}
+		st.begin[i] = request{channel: f.Channel, last: f.Last, rate: f.Rate, track: int16(i + 1)}
+		st.begin[i].goOn(f.Since)
 		st.tracks[i] = track{key: cursor.KeyOf(f.Channel), since: f.Since}
 	}
+	for k, at := range places {
+		if !slices.ContainsFunc(st.tracks[:st.named], func(t track) bool { return t.key == k }) {
+			st.tracks = append(st.tracks, track{key: k, since: &at})
+		}
+	}
 	return st
+}
+
+// goOn makes a subscription go on from a place, if there is one.
+func (r *request) goOn(at *cursor.Place) {
+	if at == nil {
+		return
+	}
+	r.since, r.last = &at.Position, 0
+	if at.Within {
+		r.given = &at.Given
+	}
+}
+
+// claim lets a subscription of a stream that does not say where it begins go on
+// where the peer's cursor has it.
+func (x *Session) claim(r *request) {
+	if x.stream == nil || r.track != 0 || r.since != nil || r.last > 0 {
+		return
+	}
+	k := cursor.KeyOf(r.channel)
+	for _, t := range x.stream.tracks {
+		if t.key == k && t.since != nil {
+			r.goOn(t.since)
+		}
+	}
+}
+
+// slot returns the place in tracks, counted from 1, for a subscription that was
+// made later. There is one: they are bounded by what a cursor holds.
+func (x *Session) slot(channel string) int16 {
+	st := x.stream
+	k := cursor.KeyOf(channel)
+	if i := slices.IndexFunc(st.tracks, func(t track) bool { return t.key == k }); i >= 0 {
+		return int16(i + 1)
+	}
+	if len(st.tracks) < cursor.MaxChannels {
+		st.tracks = append(st.tracks, track{key: k})
+		return int16(len(st.tracks))
+	}
+	// Of a subscription that has ended, or else a place that nobody came for.
+	spare := -1
+	for i, t := range st.tracks {
+		if followed := slices.ContainsFunc(x.subs, func(s sub) bool { return int(s.track) == i+1 }); !followed && (spare < 0 || t.since == nil) {
+			spare = i
+		}
+	}
+	st.tracks[spare] = track{key: k}
+	return int16(spare + 1)
 }
 
 // start subscribes to what the stream was opened for.
@@ -75,7 +131,7 @@ func (x *Session) start() {
 // AppendPosition appends a cursor that says where the peer of a Stream stands,
 // or nothing if there is nothing to say: what it followed keeps no messages. A
 // channel that was not begun with yet, or could not be, stands where the peer
-// said. A state that was given in part counts as not given.
+// said.
 func (x *Session) AppendPosition(dst []byte) []byte {
 	if x.stream == nil {
 		return dst
@@ -84,14 +140,22 @@ func (x *Session) AppendPosition(dst []byte) []byte {
 	w.Begin()
 	for i := range x.subs {
 		s := &x.subs[i]
-		if s.track > 0 && !s.partial {
-			t := &x.stream.tracks[s.track-1]
-			w.Add(t.key, t.epoch, s.group.members[s.member].cursor.Mark)
+		if s.track == 0 {
+			continue
 		}
+		m := &s.group.members[s.member]
+		at := cursor.Place{Position: protocol.Position{Epoch: x.stream.tracks[s.track-1].epoch, Offset: m.cursor.Mark}}
+		if s.partial {
+			if m.task == nil || m.task.after == 0 {
+				continue // none of the state was given
+			}
+			at.Offset, at.Within, at.Given = m.task.until, true, m.task.after
+		}
+		w.Add(x.stream.tracks[s.track-1].key, at)
 	}
 	for i := range x.stream.tracks {
-		if t := &x.stream.tracks[i]; t.since != nil {
-			w.Add(t.key, t.since.Epoch, t.since.Offset)
+		if t := &x.stream.tracks[i]; t.since != nil && (i < x.stream.named || !x.olderThan(claimTime)) {
+			w.Add(t.key, *t.since)
 		}
 	}
 	if w.Empty() {
@@ -100,12 +164,19 @@ func (x *Session) AppendPosition(dst []byte) []byte {
 	return w.Append(dst)
 }
 
+func (x *Session) olderThan(d time.Duration) bool {
+	return x.hub.loop.Now().UnixMilli()-x.opened > d.Milliseconds()
+}
+
 // track begins to tell the position of the newest subscription.
 func (x *Session) track(r *request, epoch string, partial bool) {
-	if x.stream == nil || r.track == 0 {
+	if x.stream == nil {
 		return
 	}
 	s := &x.subs[len(x.subs)-1]
+	if r.track == 0 {
+		r.track = x.slot(r.channel)
+	}
 	s.track, s.partial = r.track, partial
 	x.stream.tracks[r.track-1].epoch, x.stream.tracks[r.track-1].since = epoch, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func (h *house) follow(at string, room int, channels ...string) (*client, *fakeS
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	o := Open{Transport: "test"}
+	o := Open{Transport: "test", Places: from}
 	for _, c := range channels {
 		o.Follow = append(o.Follow, Follow{Channel: c, Since: from.Find(c), Last: 1000})
 	}
@@ -145,8 +146,8 @@ func TestStreamCut(t *testing.T) {
 	}
 }
 
-// TestStreamState: until a state was given to its end, the position says nothing
-// about its channel, so that who is cut off in the middle is given it again.
+// TestStreamState: the position within a state that was given in part is told
+// with each part, and who comes back with it is given the rest.
 func TestStreamState(t *testing.T) {
 	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true}})
 	wide := `"` + string(bytes.Repeat([]byte{'x'}, 20_000)) + `"`
@@ -161,7 +162,7 @@ func TestStreamState(t *testing.T) {
 	}
 	for i, event := range events {
 		id, line, _ := bytes.Cut(event, []byte{'\t'})
-		if last := i == len(events)-1; last != (len(id) > 0) || last != bytes.HasSuffix(line, []byte(`"more":false}}`)) {
+		if last := i == len(events)-1; (i > 1) != (len(id) > 0) || last != bytes.HasSuffix(line, []byte(`"more":false}}`)) {
 			t.Errorf("event %d of %d has the position %q: %.80s", i+1, len(events), id, line)
 		}
 	}
@@ -171,6 +172,108 @@ func TestStreamState(t *testing.T) {
 	h.settle()
 	if n := bytes.Count(l.stream, []byte{'\n'}); n != 3 || bytes.Contains(l.stream, []byte(`"state"`)) || l.settled == 0 {
 		t.Errorf("coming back: %d events, settled %d times: %.300s", n, l.settled, l.stream)
+	}
+	h.stateFrom(t, events)
+}
+
+// stateFrom comes back after each part of a state, when it has changed meanwhile.
+func (h *house) stateFrom(t *testing.T, events [][]byte) {
+	t.Helper()
+	h.publish("board", "e", "key0", `1`)
+	h.publish("board", "e", "key4", ``)
+	for i, event := range events[:len(events)-1] {
+		id, _, _ := bytes.Cut(event, []byte{'\t'})
+		if len(id) == 0 {
+			continue
+		}
+		_, l := h.follow(string(id), 1<<30, "board")
+		h.settle()
+		text := string(l.stream)
+		if !strings.Contains(text, `"recovered":true`) || strings.Contains(text, `"gap"`) {
+			t.Errorf("after part %d: %.200s", i, text)
+		}
+		// What was given is not given again, but for what has changed.
+		for n := range 5 {
+			key := fmt.Sprintf(`"key":"key%d"`, n)
+			given := bytes.Contains(bytes.Join(events[:i+1], nil), []byte(key))
+			want := 1
+			if given && (n == 2 || n == 3) {
+				want = 0
+			}
+			if got := strings.Count(text, key); got != want {
+				t.Errorf("after part %d: %s comes %d times, want %d", i, key, got, want)
+			}
+		}
+	}
+}
+
+// TestStreamLater: a channel that is subscribed to when the stream is under way
+// joins its position; who comes back with that and subscribes again goes on.
+func TestStreamLater(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true}})
+	h.publish("kept", "e", "", `1`)
+	c, l := h.follow("", 1<<30, "short")
+	h.settle()
+	c.send(`{"type":"subscribe","channel":"kept"}`)
+	h.settle()
+	h.publish("kept", "e", "", `2`)
+	h.settle()
+	id := lastID(l)
+	h.publish("kept", "e", "", `3`)
+
+	for range 2 { // the second one is cut off before it subscribes
+		_, l = h.follow(id, 1<<30, "short")
+		h.settle()
+		if at, err := cursor.Parse(lastID(l)); err != nil || at.Find("kept") == nil || at.Find("kept").Offset != 2 {
+			t.Errorf("%v %v", at, err)
+		}
+		id = lastID(l)
+	}
+	c, l = h.follow(id, 1<<30, "short")
+	c.send(`{"type":"subscribe","channel":"kept"}`)
+	h.settle()
+	text := string(l.stream)
+	if !strings.Contains(text, `"recovered":true,"head":3`) || strings.Count(text, `"type":"e"`) != 1 {
+		t.Error(text)
+	}
+	c.send(`{"type":"unsubscribe","channel":"kept"}`)
+	c.send(`{"type":"ping","id":9}`)
+	h.settle()
+	if at, err := cursor.Parse(lastID(l)); err != nil || at.Find("kept") != nil {
+		t.Errorf("%v %v", at, err)
+	}
+}
+
+// lastID is the position of the last event that had one.
+func lastID(l *fakeStream) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := ""
+	for event := range bytes.SplitSeq(l.stream, []byte{'\n'}) {
+		if id, _, _ := bytes.Cut(event, []byte{'\t'}); len(id) > 0 {
+			at = string(id)
+		}
+	}
+	return at
+}
+
+// TestStreamFull: a stream follows what a cursor holds and no more; channels that
+// it has left make room.
+func TestStreamFull(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Anonymous: true, Limits: Limits{Subscriptions: 1000, MessagesPerSecond: 100_000, MessagesBurst: 100_000}}})
+	c, l := h.follow("", 1<<30, "kept")
+	for i := range cursor.MaxChannels + 1 {
+		c.send(fmt.Sprintf(`{"type":"subscribe","channel":"room:%d"}`, i))
+		h.settle()
+	}
+	if text := string(l.stream); strings.Count(text, `"stream.channels"`) != 2 {
+		t.Errorf("not refused: %s", text[max(0, len(text)-500):])
+	}
+	c.send(`{"type":"unsubscribe","channel":"kept"}`)
+	c.send(`{"type":"subscribe","channel":"short"}`)
+	h.settle()
+	if at, err := cursor.Parse(lastID(l)); err != nil || at.Find("short") == nil {
+		t.Error(at, err)
 	}
 }
 
@@ -182,8 +285,8 @@ func TestStreamRefused(t *testing.T) {
 	epoch := h.publish("kept", "e", "", `2`).Position.Epoch
 	var w cursor.Writer
 	w.Begin()
-	w.Add(cursor.KeyOf("secret"), "epoch", 7)
-	w.Add(cursor.KeyOf("kept"), epoch, 1)
+	w.Add(cursor.KeyOf("secret"), cursor.Place{Position: protocol.Position{Epoch: "epoch", Offset: 7}})
+	w.Add(cursor.KeyOf("kept"), cursor.Place{Position: protocol.Position{Epoch: epoch, Offset: 1}})
 	c, l := h.follow(string(w.Append(nil)), 1<<30, "secret", "kept")
 	h.settle()
 	var at cursor.Cursor

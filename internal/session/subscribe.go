@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ringdown/internal/channel"
+	"ringdown/internal/cursor"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
@@ -16,6 +17,7 @@ type request struct {
 	id      []byte
 	channel string
 	since   *protocol.Position
+	given   *uint64 // with since: of the state that the channel had then, what was written up to here was given
 	last    int
 	rate    float64
 	track   int16 // of a stream: place in its tracks, counted from 1; 0: none
@@ -139,6 +141,7 @@ func (x *Session) subscribeOne(r *request) {
 		x.fail(r.id, r.channel, err)
 		return
 	}
+	x.claim(r)
 	hook := x.hub.server.hooks.Load().Subscribe
 	if hook == nil {
 		x.follow(r, t)
@@ -170,6 +173,9 @@ func (x *Session) mayFollow(r *request) (node.Target, error) {
 	}
 	if limit := x.hub.server.Limits().Subscriptions; x.subscriptions() >= limit {
 		return t, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has its limit of %d subscriptions (limits.connection.subscriptions)", limit)
+	}
+	if x.stream != nil && x.subscriptions() >= cursor.MaxChannels {
+		return t, protocol.Errorf(protocol.CodeLimitExceeded, "a stream follows at most %d channels, which is what its cursor can hold; open another one", cursor.MaxChannels).WithLimit("stream.channels")
 	}
 	return t, x.permit(channel.OpSubscribe, r.channel, "", t)
 }
@@ -243,7 +249,9 @@ func (x *Session) place(g *group, r *request) {
 	t := g.channel.Target()
 	p := placement{cursor: head, state: live, offset: head.Mark, head: head.Mark}
 	switch {
-	case t.Declaration.State != nil && (r.since == nil || t.Declaration.History == nil):
+	case r.given != nil && t.Declaration.State == nil:
+		p.answer = "epoch" // it had begun with a state that the channel has no more
+	case t.Declaration.State != nil && (r.since == nil || r.given != nil || t.Declaration.History == nil):
 		x.placeByState(g, r, t)
 		return
 	case r.since != nil && t.Declaration.History == nil:

@@ -28,6 +28,7 @@ const maxLast = 1000
 // Asked is a request for channels.
 type Asked struct {
 	Follow  []session.Follow
+	Places  cursor.Cursor
 	Resumed bool // it carried a cursor
 	Query   url.Values
 }
@@ -81,7 +82,7 @@ func Read(r *http.Request) (*Asked, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Asked{Resumed: at != "", Query: q}
+	a := &Asked{Resumed: at != "", Query: q, Places: from}
 	f := session.Follow{}
 	if s := q.Get("last"); s != "" {
 		if f.Last, err = strconv.Atoi(s); err != nil || f.Last < 1 || f.Last > maxLast {

@@ -50,6 +50,7 @@ func newHouse(t *testing.T) *house {
 	table, err := channel.NewTable([]*channel.Declaration{
 		{Name: "c", History: &channel.History{Messages: 10_000}, Allow: anyone, Buffer: channel.Buffer{Messages: 64, Bytes: 1 << 20}},
 		{Name: "live", Allow: anyone}, {Name: "closed"},
+		{Name: "board", State: &channel.State{}, Allow: anyone},
 	})
 	check(err)
 	engine, err := reactor.New(reactor.Options{Logger: log})
@@ -77,9 +78,9 @@ func newHouse(t *testing.T) *house {
 
 type page struct {
 	Messages []struct {
-		Type, Channel string
-		Offset        int
-		Data          json.RawMessage
+		Type, Channel, Key string
+		Offset             int
+		Data               json.RawMessage
 	}
 	Cursor string
 }
@@ -105,12 +106,17 @@ func (h *house) poll(query string) page {
 
 func (h *house) publish(name, data string) {
 	h.t.Helper()
-	t, err := h.node.Resolve(name)
+	h.put(protocol.Message{Type: "e", Channel: name, Data: []byte(data)})
+}
+
+func (h *house) put(m protocol.Message) {
+	h.t.Helper()
+	t, err := h.node.Resolve(m.Channel)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	done := make(accepted, 1)
-	h.node.Publish(t, &broker.Publication{Message: protocol.Message{Type: "e", Channel: name, Data: []byte(data)}}, done)
+	h.node.Publish(t, &broker.Publication{Message: m}, done)
 	if err := <-done; err != nil {
 		h.t.Fatal(err)
 	}
@@ -226,6 +232,79 @@ func TestBounds(t *testing.T) {
 	if answers < 3 {
 		t.Errorf("%d answers", answers)
 	}
+}
+
+// TestLargeState: a state that is larger than an answer comes in several, each
+// going on where the one before it ended, also when it is written to meanwhile;
+// and then a request waits.
+func TestLargeState(t *testing.T) {
+	h := newHouse(t)
+	const keys = 1500
+	wide := strings.Repeat("x", 1000)
+	for n := range keys {
+		h.set(n, `"`+wide+`"`)
+	}
+	seen, at, answers := map[string]string{}, "", 0
+	for more := true; more; answers++ {
+		if answers > 10 {
+			t.Fatalf("%d answers, and %d keys of %d", answers, len(seen), keys)
+		}
+		p := h.poll("channel=board&wait=25&cursor=" + at)
+		at = p.Cursor
+		for _, m := range p.Messages {
+			switch m.Type {
+			case "state":
+				var d struct {
+					Items []struct{ Key, Data string }
+					More  bool
+				}
+				if err := json.Unmarshal(m.Data, &d); err != nil {
+					t.Fatal(err)
+				}
+				for _, item := range d.Items {
+					if _, twice := seen[item.Key]; twice {
+						t.Errorf("%s comes twice", item.Key)
+					}
+					seen[item.Key] = item.Data
+				}
+				more = d.More
+			case "e": // not before the state has ended
+				if seen[m.Key] = string(m.Data); more {
+					t.Error("a change before the state was whole")
+				}
+			case "subscribed":
+				if answers > 0 {
+					t.Errorf("%+v", m)
+				}
+			default:
+				t.Errorf("%+v", m)
+			}
+		}
+		if answers == 0 {
+			h.set(3, `"new"`)         // given already
+			h.set(keys-3, `"newest"`) // to come
+		}
+	}
+	for len(seen) == keys && seen["k3"] != `"new"` { // behind the state, perhaps with it
+		p := h.poll("channel=board&wait=25&cursor=" + at)
+		at = p.Cursor
+		for _, m := range p.Messages {
+			seen[m.Key] = string(m.Data)
+		}
+	}
+	if len(seen) != keys || seen[fmt.Sprint("k", keys-3)] != `"newest"` {
+		t.Errorf("%d keys, %q", len(seen), seen[fmt.Sprint("k", keys-3)])
+	}
+	begun := time.Now()
+	if p := h.poll("channel=board&wait=0.2&cursor=" + at); len(p.Messages) != 0 || time.Since(begun) < 200*time.Millisecond {
+		t.Errorf("%d messages after %v", len(p.Messages), time.Since(begun))
+	}
+}
+
+// set writes a key of the board.
+func (h *house) set(n int, data string) {
+	h.t.Helper()
+	h.put(protocol.Message{Type: "e", Channel: "board", Key: fmt.Sprint("k", n), Data: []byte(data)})
 }
 
 // TestWaits: without anything to say a request waits as long as it says, on a

@@ -31,12 +31,14 @@ type Request struct {
 	Channel    string
 	Event      string // only for OpPublish
 	Connection string
+	Budget     *Budget // of the message that the request is part of; nil: without end
 }
 
 // Rule decides about a Request. Implementations are safe for concurrent use.
 type Rule interface {
 	// Allow says whether the request may go on. An error means that the rule
-	// could not be decided, which refuses; its text is for the client.
+	// could not be decided, which refuses; its text is for the client. ErrBudget
+	// means that the request's budget is spent.
 	Allow(r *Request) (bool, error)
 	// String returns the rule as written, for refusals and documents.
 	String() string

@@ -55,7 +55,7 @@ func TestFull(t *testing.T) {
 	}
 	if want := (Limits{Session: session.Limits{
 		MaxMessage: 128 << 10, MaxMessageUnauthenticated: 8192, MessagesPerSecond: 60, MessagesBurst: 120, UnauthenticatedPerSecond: 6,
-		Presences: 7, PresenceData: 2 << 10, SchemaSteps: 500_000,
+		Presences: 7, PresenceData: 2 << 10, RuleSteps: 600_000, SchemaSteps: 500_000,
 		Subscriptions: 1000, PendingRequests: 33, BadMessages: 11, Connections: 50_000, ChannelsPerNode: 2000, Recoveries: 65, HandshakesPerSecond: 700, AuthTimeout: 7500 * time.Millisecond,
 	},
 		User:    UserLimits{Connections: 20, MessagesPerSecond: 80, MessagesBurst: 160, RequestsPerSecond: 30, RequestsBurst: 60},

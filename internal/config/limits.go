@@ -84,6 +84,7 @@ var connectionLimitKeys = &object{"limits.connection", []key{
 	{name: "pending_calls", shape: aNumber, min: 1, max: 10_000, preset: "32", about: "calls that the application has not answered"},
 	{name: "bad_messages", shape: aNumber, min: 1, max: 1_000, preset: "10", about: "messages that cannot be read before the connection is closed"},
 	{name: "auth_timeout", shape: aDuration, min: int64(100 * time.Millisecond), max: int64(time.Minute), preset: "5s", about: "time from the opening to a token"},
+	{name: "rule_steps", shape: aNumber, min: 10_000, max: 1_000_000_000, preset: "400000", about: "work that deciding by rules may take for one message, whatever it names; 20,000 are about a millisecond"},
 	{name: "schema_steps", shape: aNumber, min: 1_000, max: 1_000_000_000, preset: "400000", about: "work that judging one message by its schema may take; 20,000 are about a millisecond"},
 }}
 
@@ -191,6 +192,7 @@ func (f fields) connectionLimits(l *session.Limits) {
 	l.PendingRequests = int(f.number("pending_calls"))
 	l.BadMessages = int(f.number("bad_messages"))
 	l.AuthTimeout = f.duration("auth_timeout")
+	l.RuleSteps = int(f.number("rule_steps"))
 	l.SchemaSteps = int(f.number("schema_steps"))
 	full := l.WithDefaults()
 	if n := f.node.child("max_message_unauthenticated"); n != nil && l.MaxMessageUnauthenticated > full.MaxMessage {

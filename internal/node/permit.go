@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+
 	"ringdown/internal/auth"
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -51,6 +53,9 @@ func (v verdict) refusal(d *channel.Declaration, name string, op channel.Op) err
 		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is denied by the capabilities of the token", op, name).WithReason("capability")
 	}
 	rule := d.RuleName(op)
+	if errors.Is(v.failed, channel.ErrBudget) {
+		return protocol.Errorf(protocol.CodeRateLimited, "%s on %q: deciding by the rules takes more work than one message may ask for (limits.connection.rule_steps); name fewer channels in one", op, name).WithLimit("limits.connection.rule_steps")
+	}
 	if v.failed != nil {
 		return &undecided{protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused: the rule %s could not be decided", op, name, rule).WithRule(rule), v.failed}
 	}

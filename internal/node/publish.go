@@ -74,7 +74,7 @@ func check(t Target, p *broker.Publication) error {
 	err := event.Schema.Validate(data, &budget)
 	switch {
 	case errors.Is(err, channel.ErrBudget):
-		return protocol.Errorf(protocol.CodeInvalidData, "data of %q takes more work to judge by its schema than one message may (limits.connection.schema_steps); send less at once", m.Type).WithLimit("connection.schema_steps")
+		return protocol.Errorf(protocol.CodeInvalidData, "data of %q takes more work to judge by its schema than one message may (limits.connection.schema_steps); send less at once", m.Type).WithLimit("limits.connection.schema_steps")
 	case err != nil:
 		return protocol.Errorf(protocol.CodeInvalidData, "data of %q does not fit its schema: %v", m.Type, err).WithReason("schema")
 	}

@@ -32,6 +32,7 @@ var variables = []variable{
 // environment is built once: it is dear to make, immutable and shared.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
 	options := []cel.EnvOption{
+		cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
 		cel.ParserExpressionSizeLimit(MaxSource),
 		cel.ParserRecursionLimit(50),
 		cel.ExpressionNodeLimit(5_000),

@@ -54,7 +54,11 @@ func Compile(src string) (channel.Rule, error) {
 	if err := patterns(src, tree); err != nil {
 		return nil, err
 	}
-	program, err := env.Program(tree,
+	quick, err := optimize(env, tree)
+	if err != nil {
+		return nil, &Error{Source: src, What: err.Error()}
+	}
+	program, err := env.Program(quick,
 		cel.EvalOptions(cel.OptOptimize),
 		cel.CostTracking(work{}),
 		cel.CostLimit(costLimit))
@@ -64,6 +68,15 @@ func Compile(src string) (channel.Rule, error) {
 		return nil, &Error{Source: src, What: err.Error()}
 	}
 	return &expression{source: text, program: program, params: paramsOf(tree), reads: readsIn(tree)}, nil
+}
+
+func optimize(env *cel.Env, tree *cel.Ast) (*cel.Ast, error) {
+	optimizer, err := cel.NewStaticOptimizer(membership{})
+	if err != nil {
+		return nil, err
+	}
+	quick, issues := optimizer.Optimize(env, tree)
+	return quick, issues.Err()
 }
 
 // decides checks that the expression can come out as true or false. Claims are
@@ -188,7 +201,13 @@ func (e *expression) String() string { return e.source }
 
 // Allow implements channel.Rule.
 func (e *expression) Allow(r *channel.Request) (bool, error) {
-	out, _, err := e.program.Eval(activation{r})
+	if !r.Budget.Take(1) {
+		return false, channel.ErrBudget
+	}
+	out, details, err := e.program.Eval(activation{r})
+	if units := details.ActualCost(); units != nil {
+		r.Budget.Take(1 + int(min(*units, costLimit))*stepsPerUnit)
+	}
 	if err != nil {
 		return false, reason(err)
 	}

@@ -9,10 +9,13 @@ import (
 )
 
 // costLimit is the work one decision may take, in units of about a quarter of a
-// microsecond. claims.rooms.exists(r, r == params.room) takes some five units
-// per room, so that the fullest token (8 KiB, some two thousand rooms) stays
+// microsecond. claims.rooms.exists(r, r.id == params.room) takes some seven units
+// per room, so that the fullest token (8 KiB, some five hundred of them) stays
 // below it; what is above belongs to nobody honest.
 const costLimit = 20_000
+
+// stepsPerUnit is how many steps of a channel.Budget a unit is.
+const stepsPerUnit = 5
 
 // work says what a call costs. CEL's own figures are not used: they charge one
 // unit for functions that it does not know, and for operators whose operands
@@ -25,12 +28,12 @@ type work struct{}
 func (work) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	units := uint64(1)
 	for _, arg := range args {
-		units += weight(arg, function)
+		units += weight(arg, function, args)
 	}
 	return &units
 }
 
-func weight(v ref.Val, function string) uint64 {
+func weight(v ref.Val, function string, args []ref.Val) uint64 {
 	switch v := v.(type) {
 	case types.String:
 		switch function {
@@ -40,6 +43,15 @@ func weight(v ref.Val, function string) uint64 {
 			return uint64(len(v)) / 2
 		}
 		return uint64(len(v)) / 32
+	case claimList:
+		if function == operators.In || function == operators.OldIn {
+			if _, text := args[0].(types.String); text {
+				return uint64(len(v.items)) / 16
+			}
+		}
+		if looksInside(function) {
+			return deep(v)
+		}
 	case traits.Lister:
 		// Only these look into their operands; [ ] and size do not.
 		if looksInside(function) {

@@ -25,6 +25,7 @@ type Limits struct {
 	AuthTimeout               time.Duration // from open to a token. Default 5 s
 	Presences                 int           // channels that one connection is a member of. Default 32
 	PresenceData              int           // bytes that a member may say of itself. Default 4,096
+	RuleSteps                 int           // work of deciding by the rules for one message. Default 400,000
 	SchemaSteps               int           // work of judging one message by its schema. Default channel.DefaultSchemaSteps
 }
 
@@ -48,6 +49,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.HandshakesPerSecond, 2_500)
 	def(&l.Presences, 32)
 	def(&l.PresenceData, 4_096)
+	def(&l.RuleSteps, 400_000)
 	def(&l.SchemaSteps, channel.DefaultSchemaSteps)
 	if l.AuthTimeout <= 0 {
 		l.AuthTimeout = 5 * time.Second
@@ -93,8 +95,8 @@ func (m *meter) take(now time.Time, perSecond, burst int) (wait time.Duration, o
 	return 0, true
 }
 
-// spend takes one of perSecond, also if there is none left: then what comes next
+// spend takes n of perSecond, also if there are none left: then what comes next
 // has to wait so much longer.
-func (m *meter) spend(now time.Time, perSecond int) {
-	m.due = max(m.due, now.UnixNano()) + int64(time.Second)/int64(perSecond)
+func (m *meter) spend(now time.Time, perSecond, n int) {
+	m.due = max(m.due, now.UnixNano()) + int64(n)*int64(time.Second)/int64(perSecond)
 }

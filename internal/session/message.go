@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/channel"
 	"ringdown/protocol"
 )
 
@@ -73,7 +74,7 @@ func (x *Session) allowed() error {
 // spend takes one message off the rate for what a message asked for besides.
 func (x *Session) spend() {
 	perSecond, _ := x.messageRate()
-	x.rate.spend(x.hub.loop.Now(), perSecond)
+	x.rate.spend(x.hub.loop.Now(), perSecond, 1)
 }
 
 // BadMessage answers a message that could not be decoded. m holds its id and
@@ -88,7 +89,22 @@ func (x *Session) BadMessage(m *protocol.Message, err error) {
 	}
 }
 
+// stepsPerMessage is how much work of judging counts as one more message: about
+// half a millisecond.
+const stepsPerMessage = 10_000
+
+// judgeAnew gives the next message a budget of its own, and lets what was spent
+// on the one before count against the connection's rate.
+func (x *Session) judgeAnew() {
+	l := &x.hub.server.policy.Load().Limits
+	if extra := x.judging.Spent() / stepsPerMessage; extra > 0 {
+		x.rate.spend(x.hub.loop.Now(), l.MessagesPerSecond, extra)
+	}
+	x.judging = channel.NewBudget(l.RuleSteps)
+}
+
 func (x *Session) dispatch(m *protocol.Message) {
+	x.judgeAnew()
 	if !x.welcomed && m.Type != protocol.TypeAuth {
 		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeUnauthorized, "send {\"type\":\"auth\",\"token\":…} before anything else"))
 		return

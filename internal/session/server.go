@@ -231,7 +231,7 @@ func (s *Server) guard(work func(ctx context.Context) error) (err error) {
 func (x *Session) permit(op channel.Op, name, event string, t node.Target) error {
 	h := x.hub
 	h.asking = x
-	h.request = channel.Request{Op: op, User: x.user(), Claims: h.claims, Event: event, Connection: ""}
+	h.request = channel.Request{Op: op, User: x.user(), Claims: h.claims, Event: event, Connection: "", Budget: &x.judging}
 	if op != channel.OpPublish || t.Declaration.Allow.Publish != channel.SignedIn && t.Declaration.Allow.Publish != channel.Anyone {
 		h.request.Connection = x.ID()
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
 	"ringdown/internal/refusal"
 	"ringdown/protocol"
@@ -31,11 +32,12 @@ type Session struct {
 	timer     reactor.Timer
 
 	rate     meter
-	pending  int32 // calls under way
-	turn     int32 // subscription that is pulled for first
-	owed     int32 // publications that the broker has not answered
-	bad      int32 // messages that could not be decoded
-	refused  int32 // messages over the rate since one was let through
+	judging  channel.Budget // of the message that is under way
+	pending  int32          // calls under way
+	turn     int32          // subscription that is pulled for first
+	owed     int32          // publications that the broker has not answered
+	bad      int32          // messages that could not be decoded
+	refused  int32          // messages over the rate since one was let through
 	welcomed bool
 	pulling  bool // in line with hub.pulls
 	closed   bool
@@ -62,6 +64,7 @@ func (s *Server) Open(l Link, o Open) *Session {
 		x.stream = newStream(st, o.Follow, o.Places)
 		st.Attach(x)
 	}
+	x.judging = channel.NewBudget(s.policy.Load().Limits.RuleSteps)
 	h.add(x)
 	x.transport.open.Add(1)
 	x.transport.opened.Add(1)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"time"
 
@@ -453,6 +454,9 @@ func (x *Session) unsubscribe(m *protocol.Message) {
 
 // recheck ends the subscriptions that the rules no longer allow.
 func (x *Session) recheck() {
+	// Nobody asked for this, so it is not theirs to pay.
+	defer func(own channel.Budget) { x.judging = own }(x.judging)
+	x.judging = channel.NewBudget(math.MaxInt)
 	for i := len(x.subs) - 1; i >= 0 && !x.closed; i-- {
 		if i >= len(x.subs) || x.subs[i].group.watch() {
 			continue // it went with its channel, or does

@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -48,5 +49,55 @@ func TestSchemaCost(t *testing.T) {
 		if took := time.Since(start); took > 3*time.Second {
 			t.Errorf("%s: four messages of %d bytes took %v", c.event, len(c.data), took)
 		}
+	}
+}
+
+// TestRuleCost: one message that names a thousand channels cannot keep the
+// server deciding: there is only so much work for a message, and it counts
+// against the rate of who sends it.
+func TestRuleCost(t *testing.T) {
+	s := serve(t, "epoll", true, "")
+	rooms := make([]string, 300)
+	for i := range rooms {
+		rooms[i] = fmt.Sprintf("n%dx", i)
+	}
+	tok := tokenWith(t, map[string]any{"sub": "mallory", "exp": time.Now().Add(time.Hour).Unix(), "rooms": rooms})
+	names := func(prefix string) string {
+		list := make([]string, 1000)
+		for i := range list {
+			list[i] = fmt.Sprintf("%q", fmt.Sprint(prefix, ":n", i))
+		}
+		return `{"type":"subscribe","channels":[` + strings.Join(list, ",") + `],"id":1}`
+	}
+	// refusals sends a message and counts its answers by what refused.
+	refusals := func(w *wire, text string, answers int) map[string]int {
+		count := make(map[string]int)
+		w.send(text)
+		for range answers {
+			m := w.message()
+			var data struct{ Code, Rule, Limit string }
+			if err := json.Unmarshal(m.Data, &data); err != nil || m.Type != "error" {
+				t.Fatalf("%s %s", m.Type, m.Data)
+			}
+			count[data.Code+" "+data.Rule+data.Limit]++
+		}
+		return count
+	}
+	w := s.dial(t, "?token="+tok, false)
+	w.message()
+	// The usual rule is cheap enough for all of them.
+	if got := refusals(w, names("mine"), 1000); got["forbidden mine:{room}.allow.subscribe"] != 1000 {
+		t.Errorf("the usual rule: %v", got)
+	}
+	w = s.dial(t, "?token="+tok, false)
+	w.message()
+	first := refusals(w, names("heavy"), 1000)
+	if n := first["rate_limited limits.connection.rule_steps"]; n < 500 || n+first["forbidden heavy:{room}.allow.subscribe"] != 1000 {
+		t.Errorf("a rule that takes much: %v", first)
+	}
+	// Whoever spent all of it has to wait before the next message.
+	w.send(names("heavy"))
+	if m := w.message(); !strings.Contains(string(m.Data), "messages a second on this connection") {
+		t.Errorf("after a message that took all it may: %s %s", m.Type, m.Data)
 	}
 }

@@ -58,6 +58,10 @@ channels:
     allow: {subscribe: anyone, publish: anyone}
   - name: room:{room}
     allow: {subscribe: anyone, publish: anyone}
+  - name: mine:{room}
+    allow: {subscribe: 'claims.rooms.exists(r, r == params.room)'}
+  - name: heavy:{room}
+    allow: {subscribe: 'claims.rooms.exists(r, r.startsWith(params.room) && r.endsWith("z"))'}
   - name: judged
     events:
       edit:
@@ -205,8 +209,12 @@ func until(t *testing.T, what string, limit time.Duration, ok func() bool) {
 }
 
 func token(t *testing.T, user string, life time.Duration) string {
+	return tokenWith(t, map[string]any{"sub": user, "exp": time.Now().Add(life).Unix()})
+}
+
+func tokenWith(t *testing.T, claims map[string]any) string {
 	t.Helper()
-	tok, err := auth.Sign(auth.JWT{Secret: []byte(jwtSecret), Algorithm: "HS256"}, map[string]any{"sub": user, "exp": time.Now().Add(life).Unix()})
+	tok, err := auth.Sign(auth.JWT{Secret: []byte(jwtSecret), Algorithm: "HS256"}, claims)
 	if err != nil {
 		t.Fatal(err)
 	}

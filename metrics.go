@@ -30,6 +30,11 @@ var (
 	garbledDesc       = desc("redis_garbled_total", "Messages and entries in Redis that could not be read.")
 	reconnectsDesc    = desc("redis_reconnects_total", "Times that the connection of the subscriptions was made anew.")
 	refusalsDesc      = desc("refusals_total", "What was refused or cut off, by the door it came to, the code of the protocol, and what refused: a limit, a reason, or rule.", "door", "code", "reason")
+	socketsDesc       = desc("sockets", "Open sockets of clients, by what they speak: http, while they make requests or wait for the next; stream, once they are WebSockets or streams.", "kind")
+	socketRoomDesc    = desc("sockets_limit", "Sockets that there may be.")
+	acceptedDesc      = desc("sockets_accepted_total", "Sockets accepted since the start.")
+	madeRoomDesc      = desc("sockets_closed_for_room_total", "Connections that waited for their next request, or for their client, and were closed to make room for others.")
+	stalledDesc       = desc("sockets_stalled_total", "Connections closed because the client took nothing of its answer, or did not send its request to the end.")
 	errorsDesc        = desc("errors_total", "Error answers to clients, by code.", "code")
 )
 
@@ -41,6 +46,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	prometheus.DescribeByCollect(c, ch)
 	ch <- errorsDesc
+	ch <- socketsDesc
 	ch <- refusalsDesc
 	ch <- transportDesc
 	ch <- transportedDesc
@@ -65,6 +71,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(garbledDesc, r.Garbled.Load())
 		count(reconnectsDesc, r.Reconnect.Load())
 	}
+	sockets, speakHTTP := m.front.Open()
+	for kind, n := range map[string]int{"http": speakHTTP, "stream": sockets - speakHTTP} {
+		ch <- prometheus.MustNewConstMetric(socketsDesc, prometheus.GaugeValue, float64(n), kind)
+	}
+	gauge(socketRoomDesc, float64(m.front.Limit()))
+	f := m.front.Metrics()
+	count(acceptedDesc, f.Accepted.Load())
+	count(madeRoomDesc, f.MadeRoom.Load())
+	count(stalledDesc, f.Stalled.Load())
 	gauge(connectionsDesc, float64(m.sessions.Sessions()))
 	s.Transports(func(name string, open int64, opened uint64) {
 		ch <- prometheus.MustNewConstMetric(transportDesc, prometheus.GaugeValue, float64(open), name)

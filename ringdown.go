@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ import (
 	"ringdown/internal/broker/embedded"
 	"ringdown/internal/broker/redis"
 	"ringdown/internal/config"
+	"ringdown/internal/front"
 	"ringdown/internal/lifecycle"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
@@ -91,6 +93,7 @@ type Server struct {
 	opts Options
 	log  *slog.Logger
 
+	front    *front.Front
 	engine   *reactor.Engine
 	verifier *auth.Verifier
 	node     *node.Node
@@ -111,8 +114,7 @@ type Server struct {
 	hooks   session.Hooks // guarded by hooksMu
 	hooksMu sync.Mutex
 
-	running  lifecycle.Stack
-	listener net.Listener
+	running lifecycle.Stack
 }
 
 // New reads the configuration and builds a server that is not started. The
@@ -135,7 +137,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.conf.Store(conf)
 	if err := s.build(conf); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.running.Stop(context.Background()))
 	}
 	return s, nil
 }
@@ -165,6 +167,8 @@ func (s *Server) build(conf *config.Config) (err error) {
 	if s.engine, err = reactor.New(ro); err != nil {
 		return err
 	}
+	// It holds descriptors already, whether it is started or not.
+	s.running.Push("event loops", s.engine.Stop)
 	ao := conf.Auth
 	ao.Logger = s.log
 	if s.verifier, err = auth.New(ao); err != nil {
@@ -175,6 +179,7 @@ func (s *Server) build(conf *config.Config) (err error) {
 		s.log.Warn("the limit of open files could not be raised", "error", err)
 	}
 	limits := conf.Limits.Session.WithDefaults()
+	s.front = front.New(front.Options{Policy: frontPolicy(conf), Descriptors: int(min(descriptors, 1<<30)), Refusals: s.refusals})
 	logs, err := s.newBroker(conf)
 	if err != nil {
 		return err
@@ -187,7 +192,7 @@ func (s *Server) build(conf *config.Config) (err error) {
 	})
 	s.sessions = session.New(session.Options{
 		Engine: s.engine, Node: s.node, Verifier: s.verifier, Policy: s.policy(conf),
-		Descriptors: int(min(descriptors, 1<<30)), Name: "ringdown " + Version, Refusals: s.refusals, Logger: s.log,
+		Front: s.front, Name: "ringdown " + Version, Refusals: s.refusals, Logger: s.log,
 	})
 	s.sockets = websocket.New(s.engine, s.sessions, s.socketOptions(conf))
 	s.events = sse.New(s.engine, s.sessions, s.eventOptions(conf))
@@ -225,7 +230,7 @@ func (s *Server) routes(conf *config.Config) http.Handler {
 			mux.Handle(path, t.handler)
 		}
 	}
-	return api.Literal(mux)
+	return s.front.Handler(api.Literal(mux))
 }
 
 // Handler serves everything: the WebSocket and its further paths, the REST API
@@ -251,7 +256,14 @@ func (s *Server) Start(ctx context.Context) (err error) {
 			err = fmt.Errorf("starting the %s: %w", name, err)
 			return
 		}
-		s.running.Push(name, svc.Stop)
+		if svc != s.engine {
+			s.running.Push(name, svc.Stop)
+		}
+	}
+	// First of all: if another process has the address, its store shall not be
+	// waited for, nor anything be begun.
+	if err := s.listen(ctx); err != nil {
+		return err
 	}
 	start("token verifier", s.verifier)
 	start("event loops", s.engine)
@@ -266,15 +278,34 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	for _, w := range conf.Warnings {
 		s.log.Warn("configuration", "warning", w)
 	}
-	if s.ListenAddr() != "" {
-		if err := s.listen(ctx); err != nil {
-			return err
-		}
-	}
+	s.front.Serve(s.handler, s.log)
+	s.running.Push("listener", s.stopListening)
 	// Before the listener is closed: who comes meanwhile is told to come back, by
 	// a server that answers, and /readyz says why.
 	s.running.Push("connections", s.drain)
 	return nil
+}
+
+// listen takes the addresses.
+func (s *Server) listen(ctx context.Context) error {
+	s.running.Push("addresses", func(context.Context) error { return s.front.Close() })
+	for _, addr := range s.listenAddrs() {
+		if err := s.loopbackOnly(addr); err != nil {
+			return err
+		}
+		if err := s.front.Listen(ctx, addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) stopListening(ctx context.Context) error {
+	cut, err := s.front.Stop(ctx)
+	if cut > 0 {
+		s.log.Warn("requests that did not end were cut off", "requests", cut)
+	}
+	return err
 }
 
 // drain sends everybody away.
@@ -286,58 +317,34 @@ func (s *Server) drain(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	s.front.SendAway()
 	return s.sessions.Drain(ctx, s.opts.DrainWindow)
 }
 
-// ListenAddr returns the address that Start listens on, "" for none.
+// ListenAddr returns the first address that Start listens on, "" for none.
 func (s *Server) ListenAddr() string {
-	if s.opts.Listen != "" {
-		return s.opts.Listen
+	if addrs := s.listenAddrs(); len(addrs) > 0 {
+		return addrs[0]
 	}
-	if l := s.conf.Load().Listen; l != "" {
-		return l
-	}
-	return s.opts.ListenDefault
+	return ""
 }
 
-func (s *Server) listen(ctx context.Context) error {
-	addr := s.ListenAddr()
-	if err := s.loopbackOnly(addr); err != nil {
-		return err
+func (s *Server) listenAddrs() []string {
+	if s.opts.Listen != "" {
+		return []string{s.opts.Listen}
 	}
-	// Our own heartbeat finds dead peers; the kernel's would wake every idle one too.
-	lc := net.ListenConfig{KeepAlive: -1}
-	l, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("listening on %s: %w", addr, err)
+	if l := s.conf.Load().Listen; len(l) > 0 {
+		return l
 	}
-	s.listener = l
-	srv := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       20 * time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	if s.opts.ListenDefault != "" {
+		return []string{s.opts.ListenDefault}
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	s.running.Push("listener", func(ctx context.Context) error {
-		err := srv.Shutdown(ctx)
-		if err != nil {
-			err = errors.Join(err, srv.Close())
-		}
-		if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
-			err = errors.Join(err, serveErr)
-		}
-		return err
-	})
 	return nil
 }
 
 // loopbackOnly keeps a server that lets everybody in away from the network.
 func (s *Server) loopbackOnly(addr string) error {
-	if !s.opts.Dev {
+	if !s.opts.Dev || strings.HasPrefix(addr, "unix:") {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(addr)
@@ -350,12 +357,13 @@ func (s *Server) loopbackOnly(addr string) error {
 	return fmt.Errorf("dev mode lets everybody do everything, so it listens on loopback only and not on %q; use 127.0.0.1 or leave --dev out", addr)
 }
 
-// Addr returns the address that is listened on, nil before Start or without one.
+// Addr returns the first address that is listened on, nil before Start or without
+// one.
 func (s *Server) Addr() net.Addr {
-	if s.listener == nil {
-		return nil
+	if addrs := s.front.Addrs(); len(addrs) > 0 {
+		return addrs[0]
 	}
-	return s.listener.Addr()
+	return nil
 }
 
 // Stop lets nobody in any more, tells every client to come back, closes the
@@ -384,12 +392,13 @@ func (s *Server) Reload() error {
 	old := s.conf.Swap(conf)
 	s.node.SetTable(conf.Table())
 	s.sessions.SetPolicy(s.policy(conf))
+	s.front.SetPolicy(frontPolicy(conf))
 	s.sockets.Reload(s.socketOptions(conf))
 	s.events.Reload(s.eventOptions(conf))
 	s.polls.Reload(poll.Options{Origins: s.origins(conf)})
 	s.rest.Reload(s.apiOptions(conf))
 	s.sessions.Recheck()
-	if old.Listen != conf.Listen || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
+	if !slices.Equal(old.Listen, conf.Listen) || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
 		!slices.Equal(old.SSE.Paths, conf.SSE.Paths) || !slices.Equal(old.Poll.Paths, conf.Poll.Paths) ||
 		!reflect.DeepEqual(old.Redis, conf.Redis) || !reflect.DeepEqual(old.Store, conf.Store) {
 		s.log.Warn("listen, paths, engine, broker or store changed in the configuration; they take effect at the next start")

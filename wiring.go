@@ -13,6 +13,7 @@ import (
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/broker/redis"
 	"ringdown/internal/config"
+	"ringdown/internal/front"
 	"ringdown/internal/store"
 	"ringdown/internal/transport/sse"
 	"ringdown/internal/transport/websocket"
@@ -47,6 +48,13 @@ func (s *Server) Backup(ctx context.Context, dir string) error {
 		return errors.New("ringdown: there is no store to copy; the configuration names none, or the server was not started")
 	}
 	return s.kept.Store().Backup(ctx, dir)
+}
+
+// frontPolicy is what the server towards the network takes from the configuration.
+func frontPolicy(conf *config.Config) front.Policy {
+	p, a := conf.Front, conf.Limits.Address
+	p.PerAddress, p.HandshakesPerAddress, p.HandshakesBurst = a.Connections, a.HandshakesPerSecond, a.HandshakesBurst
+	return p
 }
 
 // origins are checked by the configuration; in dev mode every page may connect.

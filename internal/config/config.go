@@ -16,6 +16,7 @@ import (
 	"ringdown/internal/auth"
 	"ringdown/internal/broker/redis"
 	"ringdown/internal/channel"
+	"ringdown/internal/front"
 	"ringdown/internal/reactor"
 	"ringdown/internal/store"
 	"ringdown/internal/transport/poll"
@@ -26,7 +27,7 @@ import (
 // Config is a configuration that was read and is good. It is not changed
 // afterwards.
 type Config struct {
-	Listen    string // host:port; "": not said
+	Listen    []string // host:port or unix:PATH; empty: not said
 	Dev       bool
 	Paths     []string // of the WebSocket, besides /v1/ws
 	Origins   []string
@@ -34,6 +35,7 @@ type Config struct {
 	Anonymous bool // clients without a token are let in
 	Channels  []*channel.Declaration
 	Limits    Limits
+	Front     front.Policy // zero fields are the defaults; what counts addresses is among Limits
 	// PresenceGrace is as session.Policy has it.
 	PresenceGrace time.Duration
 	Redis         *redis.Options // nil: this is the only node
@@ -185,6 +187,7 @@ func (l *loader) file(f fields) {
 	if limits, ok := f.mapping("limits"); ok {
 		c.Limits = limits.limits()
 	}
+	f.requests(&c.Front)
 	c.Redis = f.broker()
 	f.auth()
 	f.channels()

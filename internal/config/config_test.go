@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -37,7 +38,7 @@ func mustLoad(t *testing.T, file string, o LoadOptions) *Config {
 // TestFull: every key of the grammar stands in full.yaml and arrives.
 func TestFull(t *testing.T) {
 	c := mustLoad(t, "testdata/good/full.yaml", LoadOptions{})
-	if c.Listen != "127.0.0.1:9000" || !slices.Equal(c.Paths, []string{"/socket", "/v1/ws/chat"}) || len(c.Origins) != 3 ||
+	if !slices.Equal(c.Listen, []string{"127.0.0.1:9000"}) || !slices.Equal(c.Paths, []string{"/socket", "/v1/ws/chat"}) || len(c.Origins) != 3 ||
 		!c.Anonymous || c.Dev || c.Engine.Engine != "std" {
 		t.Errorf("%+v", c)
 	}
@@ -64,6 +65,9 @@ func TestFull(t *testing.T) {
 		Channel: ChannelLimits{Subscribers: 100_000, Members: 900, MessagesPerSecond: 70, MessagesBurst: 71},
 	}); c.Limits != want {
 		t.Errorf("%+v, want %+v", c.Limits, want)
+	}
+	if f := c.Front; f.Sockets != 60_000 || f.HTTP != 3000 || f.Idle != 90*time.Second || !f.Trusted.Contains(netip.MustParseAddr("10.1.1.1")) {
+		t.Errorf("%+v", f)
 	}
 	if c.PresenceGrace != 20*time.Second {
 		t.Errorf("a grace of %v", c.PresenceGrace)
@@ -217,7 +221,8 @@ var elsewhere = map[string]string{
 }
 
 // TestLimitsAreThoseOfTheSession: every limit has a key with the session's
-// default, and every key of a connection and of the node a limit.
+// default, and every key of a connection and of the node is a limit, of the
+// sessions or of the sockets.
 func TestLimitsAreThoseOfTheSession(t *testing.T) {
 	keys := make(map[string]*key)
 	eachKey(limitKeys, "", func(path string, k *key) { keys[path] = k })
@@ -240,7 +245,8 @@ func TestLimitsAreThoseOfTheSession(t *testing.T) {
 			t.Errorf("limits.%s is told to be %s by default, and is %d", path, k.preset, want)
 		}
 	}
-	if n := len(nodeLimitKeys.keys) + len(connectionLimitKeys.keys); n != defaults.NumField() {
+	const ofSockets = 2 // sockets, http_connections
+	if n := len(nodeLimitKeys.keys) + len(connectionLimitKeys.keys); n != defaults.NumField()+ofSockets {
 		t.Errorf("%d keys for %d limits", n, defaults.NumField())
 	}
 }
@@ -329,7 +335,7 @@ func TestDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.Dev || !c.Anonymous || c.Listen != "" || len(c.Warnings) != 0 || len(c.Files) != 0 {
+	if !c.Dev || !c.Anonymous || len(c.Listen) != 0 || len(c.Warnings) != 0 || len(c.Files) != 0 {
 		t.Errorf("%+v", c)
 	}
 	d, ok := c.Table().Match("any:thing/at:all")

@@ -59,7 +59,8 @@ const (
 )
 
 var fileKeys = &object{"the configuration", []key{
-	{name: "listen", shape: aText, about: "address to listen on, host:port; an empty host is every address of the machine"},
+	{name: "listen", shape: aListOfTexts, about: "addresses to listen on: host:port, where an empty host is every address of the machine, or unix:PATH"},
+	{name: "trusted_proxies", shape: aListOfTexts, about: "proxies that may say for whom they speak, in X-Forwarded-For or Forwarded: networks such as 10.0.0.0/8, addresses, or unix for whoever comes over a Unix socket"},
 	{name: "origins", shape: aListOfTexts, about: "web pages that may connect: scheme://host[:port], self, or * for all"},
 	{name: "paths", shape: aListOfTexts, about: "further paths of the WebSocket, besides /v1/ws"},
 	{name: "auth", shape: aMapping, of: authKeys, about: "who may connect and call the REST API"},
@@ -67,6 +68,7 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "store", shape: aMapping, of: storeKeys, about: "where messages are kept; without it, in ringdown-data beside the file if any channel keeps some"},
 	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
 	{name: "limits", shape: aMapping, of: limitKeys, about: "what a connection, a user, an address, a key, a channel and this node may cost"},
+	{name: "http", shape: aMapping, of: httpKeys, about: "requests"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
 	{name: "presence", shape: aMapping, of: presenceKeys, about: "how it is told who is there"},
 	{name: "sse", shape: aMapping, of: sseKeys, about: "Server-Sent Events"},
@@ -120,6 +122,10 @@ var jwtKeys = &object{"a jwt entry", []key{
 	{name: "user_claim", shape: aText, preset: "sub", about: "the claim that names the user"},
 	{name: "leeway", shape: aDuration, min: int64(time.Second), max: int64(30 * time.Second), preset: "30s", about: "how far clocks may differ"},
 	{name: "key_id", shape: aText, about: "what kid must be"},
+}}
+
+var httpKeys = &object{"http", []key{
+	{name: "idle", shape: aDuration, min: int64(time.Second), max: int64(time.Hour), preset: "2m", about: "how long a connection waits for its next request; longer than the proxy in front keeps one, or requests of the proxy fail now and then"},
 }}
 
 var heartbeatKeys = &object{"heartbeat", []key{
@@ -191,7 +197,7 @@ var absent = map[string]string{
 // home finds the object that has a key of that name, for those who put it at
 // the wrong level.
 func home(name string) *object {
-	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, nodeLimitKeys, connectionLimitKeys, heartbeatKeys, presenceKeys, sseKeys, channelKeys, allowKeys, eventKeys} {
+	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, nodeLimitKeys, connectionLimitKeys, httpKeys, heartbeatKeys, presenceKeys, sseKeys, channelKeys, allowKeys, eventKeys} {
 		if o.key(name) != nil {
 			return o
 		}

@@ -28,7 +28,7 @@ type UserLimits struct {
 }
 
 // AddressLimits bound what one address may cost on this node, an IPv6 one by
-// its /64. 0: no limit of its own.
+// its /64. 0: see the key.
 type AddressLimits struct {
 	Connections         int
 	HandshakesPerSecond int
@@ -66,7 +66,9 @@ var limitKeys = &object{"limits", []key{
 }}
 
 var nodeLimitKeys = &object{"limits.node", []key{
-	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections that are open; 0 is what the file descriptors allow"},
+	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections that are open; 0 is what the sockets allow"},
+	{name: "sockets", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "sockets that are open, whatever for; 0 is what the file descriptors allow, and it cannot be more"},
+	{name: "http_connections", shape: aNumber, min: 1, max: 10_000_000, preset: "20000", about: "those of them that are no WebSockets and no streams: requests, long-polls, handshakes, and what waits for its next request"},
 	{name: "handshakes_per_second", shape: aNumber, min: 1, max: 1_000_000, preset: "2500", about: "connections let in, at even distances; four seconds' worth wait their turn, and others are told when to come back (503)"},
 	{name: "channels", shape: aNumber, min: 1, max: 100_000_000, preset: "1000000", about: "channels that are followed or kept"},
 	{name: "recoveries", shape: aNumber, min: 1, max: 10_000, preset: "64", about: "pages read at a time, for who comes back, from a store that is not in memory"},
@@ -97,9 +99,9 @@ var userLimitKeys = &object{"limits.user", []key{
 }}
 
 var addressLimitKeys = &object{"limits.address", []key{
-	{name: "connections", shape: aNumber, min: 0, max: 1_000_000, preset: "0", later: true, about: "connections that are open; 0 is no limit"},
-	{name: "handshakes_per_second", shape: aNumber, min: 0, max: 1_000_000, preset: "0", later: true, about: "connections let in, in the long run; 0 is no limit"},
-	{name: "handshakes_burst", shape: aNumber, min: 0, max: 1_000_000, preset: "0", later: true, about: "connections let in at once; 0 is two seconds' worth"},
+	{name: "connections", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "sockets that are open, and requests that a proxy makes for it; 0 is half of the sockets there may be, and no limit for loopback and private networks"},
+	{name: "handshakes_per_second", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "WebSockets, streams and first polls let in, in the long run; 0 is 250, and no limit for loopback and private networks"},
+	{name: "handshakes_burst", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "the same at once; 0 is two seconds' worth"},
 	{name: "requests_per_second", shape: aNumber, min: 0, max: 1_000_000, preset: "0", later: true, about: "requests over HTTP without a server key, in the long run; 0 is no limit"},
 	{name: "requests_burst", shape: aNumber, min: 0, max: 1_000_000, preset: "0", later: true, about: "requests at once; 0 is two seconds' worth"},
 }}
@@ -147,6 +149,7 @@ func (f fields) limits() (l Limits) {
 		l.Session.HandshakesPerSecond = int(n.number("handshakes_per_second"))
 		l.Session.ChannelsPerNode = int(n.number("channels"))
 		l.Session.Recoveries = int(n.number("recoveries"))
+		f.conf.Front.Sockets, f.conf.Front.HTTP = int(n.number("sockets")), int(n.number("http_connections"))
 	}
 	if c, ok := f.mapping("connection"); ok {
 		c.connectionLimits(&l.Session)

@@ -8,38 +8,66 @@ import (
 	"strings"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/front"
 )
 
-func (f fields) listen() string {
-	_, n := f.get("listen")
-	if n == nil {
-		return ""
-	}
-	if n.kind == number {
+func (f fields) listen() (out []string) {
+	if _, n := f.get("listen"); n != nil && n.kind == number {
 		f.fail(n.place, fmt.Sprintf("write :%s for every address of the machine, or 127.0.0.1:%s", n.text, n.text), "listen is an address, host:port, not a number")
-		return ""
+		return nil
 	}
-	if !f.isText("listen", n) || !f.noPlaceholder("listen", n, false) {
-		return ""
+	for _, n := range f.texts("listen") {
+		if f.noPlaceholder("listen", n, false) && f.listenAddress(n) {
+			out = append(out, n.text)
+		}
+	}
+	return out
+}
+
+func (f fields) listenAddress(n *node) bool {
+	if path, ok := strings.CutPrefix(n.text, "unix:"); ok {
+		if path == "" || strings.HasPrefix(path, "//") {
+			f.fail(n.place, "write unix: and the path, as in unix:/run/ringdown.sock", "there is no path of a socket in %q", clip(n.text))
+		}
+		return true
 	}
 	if _, rest, ok := strings.Cut(n.text, "://"); ok {
 		f.fail(n.place, fmt.Sprintf("write %s", strings.TrimSuffix(rest, "/")), "listen is an address, host:port, not a URL")
-		return ""
+		return false
 	}
 	host, port, err := net.SplitHostPort(n.text)
 	if err != nil {
-		f.fail(n.place, "write host:port, as in :8000, 127.0.0.1:8000 or '[::1]:8000'", "listen is an address, host:port, not %q", clip(n.text))
-		return ""
+		f.fail(n.place, "write host:port, as in :8000, 127.0.0.1:8000 or '[::1]:8000', or unix:PATH", "listen is an address, host:port, not %q", clip(n.text))
+		return false
 	}
 	if p, err := strconv.Atoi(port); err != nil || p < 0 || p > 65535 {
 		f.fail(n.place, "", "the port is a number from 0 to 65535, not %q", clip(port))
-		return ""
+		return false
 	}
 	if f.opts.Dev && !loopback(host) {
 		f.fail(n.place, fmt.Sprintf("write 127.0.0.1:%s, or start without --dev", port), "--dev lets everybody do everything, so it listens on this machine only, not on %q", clip(n.text))
-		return ""
+		return false
 	}
-	return n.text
+	return true
+}
+
+// requests reads what concerns requests and who is behind them.
+func (f fields) requests(p *front.Policy) {
+	if http, ok := f.mapping("http"); ok {
+		p.Idle = http.duration("idle")
+	}
+	var list []string
+	for _, n := range f.texts("trusted_proxies") {
+		if _, err := front.ParseTrusted([]string{n.text}); err != nil {
+			f.fail(n.place, "write a network, as in 10.0.0.0/8, an address, or unix", "%v", err)
+			continue
+		}
+		if strings.HasSuffix(n.text, "/0") {
+			f.warn(n.place, "list the proxies that are meant", "trusted_proxies has every address in it, so that every client may say that it is another")
+		}
+		list = append(list, n.text)
+	}
+	p.Trusted, _ = front.ParseTrusted(list) // each was read above
 }
 
 func loopback(host string) bool {

@@ -118,6 +118,9 @@ func (l *Loop) release(c *Conn) {
 	} else {
 		closeFD(c.fd)
 	}
+	if c.held != nil {
+		c.held.Release()
+	}
 	l.table.give(c)
 	l.conns.Add(-1)
 }

@@ -27,6 +27,7 @@ type Conn struct {
 	handler Handler
 	peer    *peer    // drives it with goroutines; nil: fd does
 	backlog *backlog // nil: not blocked
+	held    Held     // told when the socket is closed; nil: nobody is
 	cause   error    // for Closed
 	linger  *linger  // the wait of CloseAfterFlush
 	next    *Conn    // in the list of free slots

@@ -128,6 +128,18 @@ func (e *Engine) await() {
 	close(e.stopped)
 }
 
+// Accepted is a connection that somebody counts from when it was accepted to when
+// its socket is closed.
+type Accepted interface {
+	net.Conn
+	// Take returns what is to be driven in its place, and what is to be told when
+	// that is closed; nil: nobody is.
+	Take() (net.Conn, Held)
+}
+
+// Held is told once that a socket was closed, from any goroutine.
+type Held interface{ Release() }
+
 // Add takes nc over, and with it leftover, the bytes that came behind the
 // upgrade. On a loop (the one with the fewest connections) it calls open, then
 // Data with leftover, even if open has paused reading. A *net.TCPConn is polled
@@ -141,10 +153,17 @@ func (e *Engine) Add(nc net.Conn, leftover []byte, open func(c *Conn) Handler) e
 		nc.Close()
 		return ErrStopped
 	}
-	n := &newcomer{nc: nc, fd: noFD, leftover: leftover, open: open}
+	n := &newcomer{fd: noFD, leftover: leftover, open: open}
+	if a, ok := nc.(Accepted); ok {
+		nc, n.held = a.Take()
+	}
+	n.nc = nc
 	if t, ok := nc.(*net.TCPConn); ok && e.opts.Engine != "std" {
 		fd, err := detach(t, e.opts)
 		if err != nil {
+			if n.held != nil {
+				n.held.Release()
+			}
 			return err
 		}
 		n.nc, n.fd = nil, fd
@@ -176,6 +195,7 @@ func (e *Engine) quietest() *Loop {
 type newcomer struct {
 	nc       net.Conn
 	fd       int32
+	held     Held
 	leftover []byte
 	open     func(c *Conn) Handler
 }
@@ -183,7 +203,7 @@ type newcomer struct {
 // Run gives it a slot, on the loop.
 func (n *newcomer) Run(l *Loop) {
 	c := l.table.take(l)
-	c.fd = n.fd
+	c.fd, c.held = n.fd, n.held
 	if n.nc != nil {
 		c.peer = newPeer(c, n.nc)
 	}

@@ -221,12 +221,26 @@ func TestAdmit(t *testing.T) {
 		h.welcomed("ann")
 	}
 	h.server.SetPolicy(Policy{})
-	h.server.opts.Descriptors = 10
+	front := &front{streams: 4}
+	h.server.opts.Front = front
 	if err := h.server.Admit(t.Context()); err != nil {
-		t.Errorf("3 of 10 descriptors: %v", err)
+		t.Errorf("3 of 4: %v", err)
 	}
-	h.server.opts.Descriptors = 3
-	if err := h.server.Admit(t.Context()); err == nil {
-		t.Error("admitted with no descriptor left")
+	front.streams = 3
+	if err := protocol.AsError(h.server.Admit(t.Context())); err == nil || err.Limit != "limits.node.sockets" {
+		t.Errorf("admitted with no room left: %v", err)
+	}
+	front.streams, front.refuse = 10, protocol.Errorf(protocol.CodeRateLimited, "too often")
+	if err := h.server.Admit(t.Context()); err != front.refuse {
+		t.Errorf("the address had no handshakes left: %v", err)
 	}
 }
+
+// front is a Front.
+type front struct {
+	streams int
+	refuse  error
+}
+
+func (f *front) Streams() int                    { return f.streams }
+func (f *front) Handshake(context.Context) error { return f.refuse }

@@ -23,12 +23,20 @@ type Options struct {
 	Node     *node.Node
 	Verifier *auth.Verifier
 	Policy   Policy
-	// Descriptors is how many file descriptors the process may have open; past
-	// nine tenths of them no connection is let in. 0: no such limit.
-	Descriptors int
-	Name        string // what welcome calls the server, such as "ringdown 0.1.0"
-	Refusals    *refusal.Recorder
-	Logger      *slog.Logger
+	// Front has the sockets that the connections come over; nil: they are not
+	// limited.
+	Front    Front
+	Name     string // what welcome calls the server, such as "ringdown 0.1.0"
+	Refusals *refusal.Recorder
+	Logger   *slog.Logger
+}
+
+// Front is what the sessions ask of the server towards the network.
+type Front interface {
+	// Streams is how many connections that last there is room for.
+	Streams() int
+	// Handshake spends one handshake of the address whose request ctx is of.
+	Handshake(ctx context.Context) error
 }
 
 // Policy is what a reload may change.
@@ -139,12 +147,18 @@ func (s *Server) Admit(ctx context.Context) error {
 	if err := s.Accepting(); err != nil {
 		return err
 	}
+	if s.opts.Front != nil {
+		if err := s.opts.Front.Handshake(ctx); err != nil {
+			s.metrics.Refused.Add(1)
+			return err
+		}
+	}
 	perSecond := s.policy.Load().Limits.HandshakesPerSecond
 	wait, ok := s.handshakes.take(time.Now(), perSecond, turnWait)
 	if !ok {
 		// Those who are refused together shall not come back together.
 		wait += mathrand.N(5 * time.Second)
-		return s.unavailable(wait, "too many clients connect at once (limits.node.handshakes_per_second is %d); come back in a moment", perSecond)
+		return s.unavailable(wait, "too many clients connect at once (limits.node.handshakes_per_second is %d); come back in a moment", perSecond).WithLimit("limits.node.handshakes_per_second")
 	}
 	if wait < turnSlack {
 		return nil
@@ -165,17 +179,18 @@ func (s *Server) Accepting() error {
 	}
 	open := int(s.sessions.Load())
 	if limit := s.policy.Load().Limits.Connections; limit > 0 && open >= limit {
-		return s.unavailable(5*time.Second, "this server holds its limit of %d connections (limits.node.connections)", limit)
+		return s.unavailable(5*time.Second, "this server holds its limit of %d connections (limits.node.connections)", limit).WithLimit("limits.node.connections")
 	}
-	// The tenth that is left is for the listener, the store, and for the second
-	// descriptor that a connection needs for the moment of its hand-over.
-	if d := s.opts.Descriptors; d > 0 && open >= d-d/10 {
-		return s.unavailable(5*time.Second, "this server is out of file descriptors: %d connections are open and the limit is %d (raise it with ulimit -n)", open, d)
+	if s.opts.Front == nil {
+		return nil
+	}
+	if room := s.opts.Front.Streams(); open >= room {
+		return s.unavailable(5*time.Second, "this server holds %d connections and has no room for more (limits.node.sockets, or raise ulimit -n)", open).WithLimit("limits.node.sockets")
 	}
 	return nil
 }
 
-func (s *Server) unavailable(wait time.Duration, format string, args ...any) error {
+func (s *Server) unavailable(wait time.Duration, format string, args ...any) *protocol.Error {
 	s.metrics.Refused.Add(1)
 	e := protocol.Errorf(protocol.CodeUnavailable, format, args...)
 	e.Retryable, e.RetryAfter = true, wait

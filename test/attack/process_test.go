@@ -91,15 +91,31 @@ var listening = regexp.MustCompile(`url=ws://([0-9.:]+)/v1/ws`)
 // serve starts a process on the configuration above and more.
 func serve(t *testing.T, engine string, anonymous bool, more string) *server {
 	t.Helper()
+	return serveWithin(t, 0, engine, anonymous, more)
+}
+
+// serveWithin does so with at most so many open files; 0: as many as this process
+// may have.
+func serveWithin(t *testing.T, files int, engine string, anonymous bool, more string) *server {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "ringdown.yaml")
-	if err := os.WriteFile(file, []byte(fmt.Sprintf(channels, anonymous)+more), 0o600); err != nil {
+	base := fmt.Sprintf(channels, anonymous)
+	if strings.Contains(more, "\nstore:") {
+		base = strings.Replace(base, "store: {memory: true}\n", "", 1)
+	}
+	if err := os.WriteFile(file, []byte(base+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := &server{t: t}
 	// GOGC, so that garbage is not taken for memory that is held: by default the
 	// server lets some megabytes of it gather.
-	p, err := program.Start(&s.log, []string{"JWT_SECRET=" + jwtSecret, "API_KEY=" + apiKey, "GOGC=100"},
-		"serve", "--config", file, "--listen", "127.0.0.1:0", "--engine", engine, "--log-level", "debug")
+	env := []string{"JWT_SECRET=" + jwtSecret, "API_KEY=" + apiKey, "GOGC=100"}
+	args := []string{"serve", "--config", file, "--listen", "127.0.0.1:0", "--engine", engine, "--log-level", "debug"}
+	start := func() (*program.Process, error) { return program.Start(&s.log, env, args...) }
+	if files > 0 {
+		start = func() (*program.Process, error) { return program.StartWithin(files, &s.log, env, args...) }
+	}
+	p, err := start()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,17 @@ type Process struct {
 // Start runs the program. What it says goes to said; env is added to the
 // environment of the test.
 func Start(said *Output, env []string, args ...string) (*Process, error) {
-	p := &Process{cmd: exec.Command(path, args...), exited: make(chan struct{})}
+	return start(said, env, exec.Command(path, args...))
+}
+
+// StartWithin is Start with at most so many open files.
+func StartWithin(files int, said *Output, env []string, args ...string) (*Process, error) {
+	line := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files)
+	return start(said, env, exec.Command("sh", append([]string{"-c", line, path}, args...)...))
+}
+
+func start(said *Output, env []string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{cmd: cmd, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = said, said
 	if err := p.cmd.Start(); err != nil {

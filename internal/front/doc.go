@@ -1,0 +1,249 @@
+// Package front is the server towards the network: it accepts sockets, says how
+// many there may be, closes those that wait for nothing when room is short, gives
+// up on those that take or send nothing, and knows from whom a request really
+// comes when a proxy stands in between.
+//
+// Every accepted socket has a place from the moment it is accepted to the moment
+// its descriptor is closed, whoever drives it by then: net/http while it speaks
+// HTTP, an event loop once it was upgraded.
+package front
+
+import (
+	"cmp"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringdown/internal/refusal"
+	"ringdown/protocol"
+)
+
+// Policy is what a reload may change. Zero fields mean the defaults.
+type Policy struct {
+	// Sockets is how many may be open, whatever they are used for. Default: what
+	// the descriptors allow.
+	Sockets int
+	// HTTP is how many of them may speak HTTP: requests, long-polls, handshakes,
+	// and connections that are kept for the next request. Each has a goroutine and
+	// its buffers. Default 20,000.
+	HTTP int
+	// PerAddress is how many may come from one address, or one /64 of IPv6.
+	// Default half of Sockets; then it does not count for loopback and private
+	// networks, where a proxy may stand that nobody has declared.
+	PerAddress int
+	// HandshakesPerAddress is how many may come from one address in a second.
+	// Default 250, with the same exception.
+	HandshakesPerAddress int
+	// HandshakesBurst is how many of them may come at once. Default two seconds'
+	// worth.
+	HandshakesBurst int
+	// Idle is how long a connection waits for its next request. Default 2 min,
+	// which is longer than nginx and the usual load balancers keep theirs: who
+	// closes first must be the one who would send.
+	Idle time.Duration
+	// Trusted are the proxies whose word is taken for whom they speak for.
+	Trusted Trusted
+}
+
+// Options make a Front.
+type Options struct {
+	Policy      Policy
+	Descriptors int // that the process may have; 0: not known
+	Refusals    *refusal.Recorder
+}
+
+// Front holds the accepted sockets. Its methods are safe for concurrent use.
+type Front struct {
+	refusals *refusal.Recorder
+	files    int // descriptors for sockets
+	began    time.Time
+	policy   atomic.Pointer[Policy]
+	limits   timeouts
+	metrics  Metrics
+	polite   chan struct{} // a place for each refusal that is being explained
+
+	server    *http.Server
+	listeners []net.Listener
+	serving   sync.WaitGroup
+	failed    atomic.Pointer[error] // what ended a listener
+
+	mu       sync.Mutex
+	stopping bool
+	sockets  int
+	speaking map[*Conn]struct{} // those that speak HTTP
+	hosts    map[host]*place
+	sweepAt  int
+	barren   time.Duration // until then nothing is looked for that could be closed
+}
+
+// Metrics count what the sockets did. Fields may be read at any time.
+type Metrics struct {
+	Accepted atomic.Uint64
+	MadeRoom atomic.Uint64 // closed to make room for others
+	Stalled  atomic.Uint64 // closed because the client took or sent nothing
+}
+
+// New returns a front that listens nowhere.
+func New(o Options) *Front {
+	f := &Front{
+		refusals: o.Refusals,
+		files:    max(o.Descriptors-Reserve(o.Descriptors), 1),
+		began:    time.Now(),
+		limits:   defaultTimeouts,
+		polite:   make(chan struct{}, mostPolite),
+		speaking: make(map[*Conn]struct{}),
+		hosts:    make(map[host]*place),
+	}
+	if o.Descriptors <= 0 {
+		f.files = mostSockets
+	}
+	f.SetPolicy(o.Policy)
+	return f
+}
+
+const mostSockets = 1 << 24
+
+// Reserve is how many of so many descriptors are no sockets of clients: they are
+// for the store, for Redis, and for the moment in which a socket that is handed to
+// an event loop has two.
+func Reserve(descriptors int) int {
+	return min(max(descriptors/10, 128), 4096, (descriptors+1)/2)
+}
+
+// SetPolicy changes the limits, for sockets and requests from now on.
+func (f *Front) SetPolicy(p Policy) {
+	p.Sockets = min(cmp.Or(p.Sockets, f.files), f.files)
+	p.HTTP = cmp.Or(p.HTTP, 20_000)
+	p.Idle = cmp.Or(p.Idle, 2*time.Minute)
+	f.policy.Store(&p)
+}
+
+// Streams is how many sockets may be taken by connections that last: the rest is
+// kept for requests, so that a server full of clients still answers them.
+func (f *Front) Streams() int {
+	n := f.policy.Load().Sockets
+	return n - max(n/16, 1)
+}
+
+// Limit returns how many sockets there may be.
+func (f *Front) Limit() int { return f.policy.Load().Sockets }
+
+// Metrics returns the counters.
+func (f *Front) Metrics() *Metrics { return &f.metrics }
+
+// Open returns how many sockets are open, and how many of them speak HTTP.
+func (f *Front) Open() (sockets, speakHTTP int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sockets, len(f.speaking)
+}
+
+// now is the time since the front was made. It does not jump when the clock of
+// the machine is set.
+func (f *Front) now() time.Duration { return time.Since(f.began) }
+
+// enter gives an accepted socket its place, or says why there is none.
+func (f *Front) enter(nc net.Conn) (*Conn, *protocol.Error) {
+	p := f.policy.Load()
+	h := p.hostOf(nc.RemoteAddr())
+	f.mu.Lock()
+	if f.sockets >= p.Sockets || len(f.speaking) >= p.HTTP {
+		f.makeRoom(max(p.Sockets/64, 1)) // gives the lock back for a moment
+	}
+	defer f.mu.Unlock()
+	switch {
+	case f.stopping:
+		return nil, full("", "this server is going down; connect again, to another one if there is one")
+	case f.sockets >= p.Sockets:
+		return nil, full("limits.node.sockets", "this server holds as many connections as it can (limits.node.sockets, and ulimit -n); come back in a moment")
+	case len(f.speaking) >= p.HTTP:
+		return nil, full("limits.node.http_connections", "this server answers as many requests as it can (limits.node.http_connections is %d); come back in a moment", p.HTTP)
+	}
+	at, err := f.take(h, p)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{Conn: nc, front: f, place: at}
+	c.since.Store(int64(f.now()))
+	f.sockets++
+	f.speaking[c] = struct{}{}
+	f.metrics.Accepted.Add(1)
+	return c, nil
+}
+
+func full(limit, format string, args ...any) *protocol.Error {
+	e := protocol.Errorf(protocol.CodeUnavailable, format, args...).WithLimit(limit)
+	e.RetryAfter = 5 * time.Second
+	return e
+}
+
+// leave takes back what a socket had. The lock is held.
+func (f *Front) leave(c *Conn) {
+	delete(f.speaking, c)
+	f.sockets--
+	f.give(c.place)
+	if c.speaksFor != nil {
+		f.give(c.speaksFor)
+		c.speaksFor = nil
+	}
+}
+
+// barrenFor is how long nothing is looked for after nothing was found: looking at
+// every connection for each newcomer would be an attack of its own.
+const barrenFor = 100 * time.Millisecond
+
+// makeRoom closes up to n connections that can be spared: those of the address
+// that holds the most come first, and of one address those that have waited the
+// longest. The lock is held, and given back while they are closed.
+func (f *Front) makeRoom(n int) {
+	type spare struct {
+		conn *Conn
+		held int // by its address
+		wait time.Duration
+	}
+	now := f.now()
+	if now < f.barren {
+		return
+	}
+	var list []spare
+	trusted := f.policy.Load().Trusted
+	for c := range f.speaking {
+		if wait, ok := c.spare(now); ok {
+			s := spare{c, c.place.open, wait}
+			if trusted.Contains(c.place.addr()) {
+				s.held = 0 // it speaks for many
+			}
+			list = append(list, s)
+		}
+	}
+	if len(list) == 0 {
+		f.barren = now + barrenFor
+		return
+	}
+	slices.SortFunc(list, func(a, b spare) int {
+		return cmp.Or(cmp.Compare(b.held, a.held), cmp.Compare(b.wait, a.wait))
+	})
+	list = list[:min(n, len(list))]
+	closing := list[:0]
+	for _, s := range list {
+		if s.conn.gone.CompareAndSwap(false, true) {
+			f.leave(s.conn)
+			closing = append(closing, s)
+		}
+	}
+	f.mu.Unlock()
+	for _, s := range closing {
+		_ = s.conn.Conn.Close()
+		f.metrics.MadeRoom.Add(1)
+		f.note(s.conn.place, protocol.Errorf(protocol.CodeUnavailable, "a connection that waited was closed to make room for others").WithReason("room"))
+	}
+	f.mu.Lock()
+}
+
+// note records that something was refused or cut off.
+func (f *Front) note(at *place, e *protocol.Error) {
+	f.refusals.Note(refusal.Refusal{Door: refusal.Listener, Action: "connect", Err: e, Address: at.addr()})
+}

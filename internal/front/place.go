@@ -1,0 +1,144 @@
+package front
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"time"
+
+	"ringdown/protocol"
+)
+
+// host is what clients are told apart by: an IPv4 address, or the 64 bits of an
+// IPv6 address that a subscriber's line has. The zero host is of a Unix socket.
+type host struct{ netip.Addr }
+
+// lineBits is how much of an IPv6 address belongs to the network. The rest is the
+// client's to choose, anew for every connection if it likes.
+const lineBits = 64
+
+// host returns what an address counts as. A proxy counts alone.
+func (p *Policy) host(a netip.Addr) host {
+	a = a.Unmap().WithZone("")
+	if a.Is6() && !p.Trusted.Contains(a) {
+		line, _ := a.Prefix(lineBits) // an IPv6 address has more bits than that
+		a = line.Addr()
+	}
+	return host{a}
+}
+
+func (p *Policy) hostOf(a net.Addr) host {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return p.host(t.AddrPort().Addr())
+	}
+	return host{}
+}
+
+// near reports that a proxy may stand at h of which nobody has told us.
+func (h host) near() bool {
+	return !h.IsValid() || h.IsLoopback() || h.IsPrivate() || h.IsLinkLocalUnicast()
+}
+
+// place is what one host holds. Its fields belong to the front's lock.
+type place struct {
+	front *Front
+	host  host
+	open  int           // sockets, and requests that a proxy makes for it
+	due   time.Duration // when its handshakes are within their rate again
+}
+
+func (p *place) addr() netip.Addr { return p.host.Addr }
+
+// atAll returns the place of a host, made if need be. The lock is held.
+func (f *Front) atAll(h host) *place {
+	at := f.hosts[h]
+	if at == nil {
+		f.sweep()
+		at = &place{front: f, host: h}
+		f.hosts[h] = at
+	}
+	return at
+}
+
+// take counts one more for a host, unless it holds as many as one may. The lock is
+// held.
+func (f *Front) take(h host, p *Policy) (*place, *protocol.Error) {
+	at := f.atAll(h)
+	if limit := p.perAddress(h); limit > 0 && at.open >= limit {
+		e := protocol.Errorf(protocol.CodeRateLimited, "%d connections from this address are open, and there may be no more (limits.address.connections); if it is that of a proxy, name it under trusted_proxies", limit)
+		e.RetryAfter = 5 * time.Second
+		return nil, e.WithLimit("limits.address.connections")
+	}
+	at.open++
+	return at, nil
+}
+
+// give counts one less. The lock is held.
+func (f *Front) give(at *place) {
+	at.open--
+	if at.open == 0 && at.due <= f.now() {
+		delete(f.hosts, at.host)
+	}
+}
+
+// sweep forgets the hosts that hold nothing any more, whenever there are twice as
+// many as it left the last time. The lock is held.
+func (f *Front) sweep() {
+	const few = 1024
+	if len(f.hosts) < max(f.sweepAt, few) {
+		return
+	}
+	now := f.now()
+	for h, at := range f.hosts {
+		if at.open == 0 && at.due <= now {
+			delete(f.hosts, h)
+		}
+	}
+	f.sweepAt = 2 * len(f.hosts)
+}
+
+func (p *Policy) perAddress(h host) int {
+	switch {
+	case p.Trusted.Contains(h.Addr):
+		return 0
+	case p.PerAddress > 0:
+		return p.PerAddress
+	case h.near():
+		return 0
+	}
+	return max(p.Sockets/2, 1)
+}
+
+func (p *Policy) handshakes(h host) int {
+	switch {
+	case p.Trusted.Contains(h.Addr):
+		return 0
+	case p.HandshakesPerAddress > 0:
+		return p.HandshakesPerAddress
+	case h.near():
+		return 0
+	}
+	return 250
+}
+
+// handshake spends one handshake of a host, by GCRA.
+func (f *Front) handshake(h host) *protocol.Error {
+	p := f.policy.Load()
+	rate := p.handshakes(h)
+	if rate == 0 {
+		return nil
+	}
+	every := time.Second / time.Duration(rate)
+	burst := every * time.Duration(cmp.Or(p.HandshakesBurst, 2*rate))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, now := f.atAll(h), f.now()
+	due := max(at.due, now) + every
+	if wait := due - now - burst; wait > 0 {
+		e := protocol.Errorf(protocol.CodeRateLimited, "more than %d connections a second come from this address (limits.address.handshakes_per_second); if it is that of a proxy, name it under trusted_proxies", rate)
+		e.RetryAfter = max(wait, time.Second)
+		return e.WithLimit("limits.address.handshakes_per_second")
+	}
+	at.due = due
+	return nil
+}

@@ -44,6 +44,17 @@ func (b *Broker) Send(ctx context.Context, to string, payload []byte) error {
 	return nil
 }
 
+// mayPublish has an error where this node may not publish to topics. Nobody
+// listens to this one. A script would find out when it has written already.
+func (b *Broker) mayPublish(ctx context.Context) error {
+	c := b.client()
+	if c == nil {
+		return errDown
+	}
+	topic := b.shared() + " " // no node has such a name
+	return c.Do(ctx, c.B().Publish().Channel(topic).Message("").Build().SetSlot(topic)).Error()
+}
+
 // control reports whether a topic is one between nodes.
 func (b *Broker) control(topic string) bool { return strings.HasPrefix(topic, b.shared()) }
 

@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -19,24 +21,72 @@ func (b *Broker) catchUps() {
 		case <-b.ctx.Done():
 			return
 		case f := <-b.follows.catch:
-			for !b.catchUp(f) {
-				if !b.doze(200 * time.Millisecond) {
-					return
-				}
+			server := b.follows.server(f)
+			if !b.suspects.begin(server) {
+				b.giveUp(f)
+				continue
+			}
+			err := b.catchUp(f)
+			b.suspects.end(server, err)
+			if err != nil {
+				b.giveUp(f)
 			}
 		}
 	}
 }
 
-// catchUp gives the feed of f what it lacks, from the log, and reports whether
-// that was possible.
-func (b *Broker) catchUp(f *follow) bool {
+// giveUp leaves a follow that could not be caught up to the next message, or
+// check: others wait for a catcher, too.
+func (b *Broker) giveUp(f *follow) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.queued = false
+	if f.state == catching {
+		f.state = live
+	}
+}
+
+// suspects are the servers that did not answer a catcher the last time, by who
+// listens to them. One catcher at a time asks each of them, so that the others
+// are there for the rest. The value says whether one does now.
+type suspects struct {
+	mu    sync.Mutex
+	asked map[*listener]bool
+}
+
+// begin reports whether a catcher may ask.
+func (s *suspects) begin(l *listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked, suspect := s.asked[l]
+	if suspect {
+		s.asked[l] = true
+	}
+	return !asked
+}
+
+// end notes how that went. An answer that is an error is an answer.
+func (s *suspects) end(l *listener, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, answered := rueidis.IsRedisErr(err); err == nil || answered || errors.Is(err, errGarbled) {
+		delete(s.asked, l)
+		return
+	}
+	if s.asked == nil {
+		s.asked = map[*listener]bool{}
+	}
+	s.asked[l] = false
+}
+
+// catchUp gives the feed of f what it lacks, from the log.
+func (b *Broker) catchUp(f *follow) error {
 	b.metrics.Holes.Add(1)
 	for {
 		f.mu.Lock()
 		if f.state == gone {
 			f.mu.Unlock()
-			return true
+			return nil
 		}
 		f.state, f.hint = catching, 0
 		at := f.at
@@ -44,17 +94,17 @@ func (b *Broker) catchUp(f *follow) bool {
 		page, err := b.page(b.ctx, f.name, f.declared, broker.Range{After: at.offset}, []point{at}, true)
 		if err != nil {
 			b.opts.Logger.Debug("reading a followed log failed", "channel", f.name, "error", err)
-			return b.ctx.Err() != nil
+			return err
 		}
 		if page.Epoch == "" {
 			// There is no log: Redis was emptied. It gets one, and with it an epoch.
 			if err := b.make(f); err != nil {
-				return b.ctx.Err() != nil
+				return err
 			}
 			continue
 		}
 		if b.advance(f, at, page) {
-			return true
+			return nil
 		}
 	}
 }

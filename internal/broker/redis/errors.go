@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +36,8 @@ func (b *Broker) reason(err error) error {
 		words = "it does not take this username and password"
 	case kind == "NOAUTH":
 		words = "it wants a password, and none is configured"
+	case kind == "NOPERM":
+		words = "its user lacks a right: docs/clustering.md says which commands, keys and channels it has to be let use"
 	case errors.As(err, &untrusted):
 		words = "its certificate is not trusted; ca names who signed it"
 	case b.opts.TLS == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
@@ -56,6 +59,9 @@ func (b *Broker) failure(err error) *protocol.Error {
 	retry := func(code protocol.Code, format string, args ...any) *protocol.Error {
 		return &protocol.Error{Code: code, Message: fmt.Sprintf(format, args...), Retryable: true, RetryAfter: time.Second}
 	}
+	if r, ok := rueidis.IsRedisErr(err); ok && halfway(r.Error()) {
+		return retry(protocol.CodeUnavailable, "the message broker broke off (%s); it is not known whether it did as asked, so try again with the same dedupe key", word(r.Error()))
+	}
 	if r, ok := rueidis.IsRedisErr(err); ok {
 		// Redis' own words may tell of addresses and passwords: the log has them.
 		return retry(protocol.CodeUnavailable, "the message broker refused (%s); nothing was done, try again", word(r.Error()))
@@ -69,4 +75,14 @@ func (b *Broker) failure(err error) *protocol.Error {
 		return retry(protocol.CodeTimeout, "the message broker did not answer within %v; it is not known whether it did as asked, so try again with the same dedupe key", b.opts.Timeout)
 	}
 	return retry(protocol.CodeUnavailable, "the connection to the message broker broke; it is not known whether it did as asked, so try again with the same dedupe key")
+}
+
+// halfway reports whether an error is one of a command in a script, which leaves
+// what the script wrote before. A server that takes no writes refuses the first.
+func halfway(text string) bool {
+	switch word(text) {
+	case "OOM", "READONLY", "MISCONF", "NOREPLICAS":
+		return false
+	}
+	return strings.Contains(text, "user_script")
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringdown/internal/broker"
@@ -13,6 +14,7 @@ import (
 type follows struct {
 	sharded bool // logs are heard from the primaries of their slots; set at the start
 	first   *listener
+	refusal atomic.Pointer[error] // why the first could not listen the last time
 
 	mu      sync.RWMutex
 	byTopic map[string]*follow

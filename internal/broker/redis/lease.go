@@ -132,6 +132,9 @@ func (b *Broker) release(ctx context.Context) {
 		stay = b.opts.Lease.Milliseconds()
 	}
 	r.mu.Unlock()
+	if token == "" {
+		return // the start failed before there was one
+	}
 	reply := b.run(ctx, call{leaveScript, []string{b.shared() + nodesKey}, []string{b.lease(token), " " + token, number(stay)}})[0]
 	if reply.err != nil {
 		b.opts.Logger.Info("the lease of this node could not be ended; it runs out", "error", reply.err)

@@ -31,6 +31,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -108,6 +109,7 @@ type Broker struct {
 	bytes    atomic.Int64
 	evidence evidence
 	follows  follows
+	suspects suspects
 	roster   roster
 
 	ctx     context.Context // ends when the broker stops
@@ -157,13 +159,26 @@ func (b *Broker) Start(ctx context.Context, node string, feed broker.Feed) error
 	b.node, b.feed = node, feed
 	ctx, cancel := context.WithTimeout(ctx, 2*b.opts.Timeout)
 	defer cancel()
+	err := b.enter(ctx)
+	if err != nil {
+		// Nobody stops what did not start.
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.opts.Timeout)
+		defer cancel()
+		_ = b.Stop(ending) // it never fails
+	}
+	return err
+}
+
+func (b *Broker) enter(ctx context.Context) error {
 	if err := b.connect(ctx); err != nil {
 		return err
 	}
 	b.started.Store(true)
 	if err := b.renew(ctx); err != nil {
-		b.server.close()
-		return err
+		return fmt.Errorf("redis: taking a lease: %w", b.reason(err))
+	}
+	if err := b.mayPublish(ctx); err != nil {
+		return fmt.Errorf("redis: publishing: %w", b.reason(err))
 	}
 	for _, fn := range []func(){b.watch, func() { b.subscriptions(b.follows.first) }, b.checks, b.leases} {
 		b.work.Go(fn)
@@ -182,12 +197,10 @@ func (b *Broker) Start(ctx context.Context, node string, feed broker.Feed) error
 func (b *Broker) Stop(ctx context.Context) error {
 	b.stopped.Do(func() {
 		b.closing.Store(true)
-		if !b.started.Load() {
-			b.cancel()
-			return
+		if b.started.Load() {
+			b.drain(ctx)
+			b.release(ctx)
 		}
-		b.drain(ctx)
-		b.release(ctx)
 		b.cancel()
 		_ = b.work.Wait(context.WithoutCancel(ctx)) // all are under b.ctx, which has ended
 		b.abandon()

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,13 @@ func (s *follows) listener(f *follow) *listener {
 		return nil
 	}
 	return s.owners[f.slot]
+}
+
+// server returns who listens to the server that has f's log.
+func (s *follows) server(f *follow) *listener {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.listener(f)
 }
 
 // turn has f subscribed or unsubscribed, whichever is right when that is done.
@@ -122,7 +130,11 @@ func (b *Broker) listen(l *listener) {
 		}
 	}
 	s.mu.Unlock()
-	if !b.attend(l, c) || !b.turn(l, c, topics, nil) {
+	if err := b.attend(l, c); err != nil {
+		b.follows.refusal.Store(&err)
+		return
+	}
+	if !b.turn(l, c, topics, nil) {
 		return
 	}
 	l.up.Store(true)
@@ -187,13 +199,13 @@ func (b *Broker) dedicate(l *listener) (rueidis.DedicatedClient, func()) {
 }
 
 // attend subscribes the first listener to what is between nodes.
-func (b *Broker) attend(l *listener, c rueidis.DedicatedClient) bool {
+func (b *Broker) attend(l *listener, c rueidis.DedicatedClient) error {
 	if l.address != "" {
-		return true
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, b.opts.Timeout)
 	defer cancel()
-	return c.Do(ctx, c.B().Subscribe().Channel(b.shared(), b.shared()+b.node).Build()).Error() == nil
+	return c.Do(ctx, c.B().Subscribe().Channel(b.shared(), b.shared()+b.node).Build()).Error()
 }
 
 // hearing reports whether the connection is one to the primary still.
@@ -256,7 +268,11 @@ func (b *Broker) turn(l *listener, c rueidis.DedicatedClient, on, off []string) 
 			switch err := r.Error(); {
 			case err == nil:
 				b.subscribed(part[i])
-			case b.follows.sharded && r.NonRedisError() == nil:
+			case r.NonRedisError() != nil:
+				return false
+			case isRefusal(err):
+				b.refuse(part[i], err)
+			case b.follows.sharded:
 				b.opts.Logger.Debug("topics were not subscribed", "error", err)
 				b.stray(l, part[i]...)
 			default:
@@ -265,6 +281,28 @@ func (b *Broker) turn(l *listener, c rueidis.DedicatedClient, on, off []string) 
 		}
 	}
 	return true
+}
+
+// isRefusal reports whether Redis lacks not the means, but the will.
+func isRefusal(err error) bool {
+	r, ok := rueidis.IsRedisErr(err)
+	return ok && word(r.Error()) == "NOPERM"
+}
+
+// refuse answers those who wait to follow topics that this node may not hear.
+func (b *Broker) refuse(topics []string, err error) {
+	b.opts.Logger.Warn("Redis does not let this node hear channels", "error", b.reason(err))
+	b.follows.mu.RLock()
+	var waiting []*follow
+	for _, topic := range topics {
+		if f := b.follows.byTopic[topic]; f != nil {
+			waiting = append(waiting, f)
+		}
+	}
+	b.follows.mu.RUnlock()
+	for _, f := range waiting {
+		b.fail(f, err)
+	}
 }
 
 // parts groups topics: those of an inner list are for one command, and where
@@ -320,9 +358,16 @@ func (b *Broker) listening(ctx context.Context) error {
 	t := time.NewTicker(5 * time.Millisecond)
 	defer t.Stop()
 	for !b.follows.connected() {
+		err := errDown
+		if refusal := b.follows.refusal.Load(); refusal != nil {
+			err = *refusal
+		}
+		if isRefusal(err) {
+			return fmt.Errorf("redis: subscribing: %w", b.reason(err))
+		}
 		select {
 		case <-ctx.Done():
-			return b.failure(errDown)
+			return fmt.Errorf("redis: subscribing: %w", b.reason(err))
 		case <-t.C:
 		}
 	}

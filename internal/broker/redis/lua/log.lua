@@ -45,6 +45,13 @@ local function contradicts(m, at, print, strict)
   return strict == '1'
 end
 
+-- Has the log go on in a new epoch.
+local function renew(m)
+  m[1], m[4], m[5] = ARGV[1], m[2], m[3]
+  redis.call('HSET', META, 'e', m[1], 'b', m[4], 'g', m[5])
+  redis.call(ARGV[3], ARGV[2], 'R1n ' .. m[1])
+end
+
 -- meta is the epoch, the head's offset and fingerprint, and those of the place
 -- where the epoch began. What the caller has seen is held against it: where that
 -- is not the same history, the log goes on in a new epoch.
@@ -59,9 +66,7 @@ local function open(create)
   end
   for i = 7, 6 + SEEN * 4, 4 do
     if ARGV[i] == m[1] and contradicts(m, tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3]) then
-      m[1], m[4], m[5] = ARGV[1], m[2], m[3]
-      redis.call('HSET', META, 'e', m[1], 'b', m[4], 'g', m[5])
-      redis.call(ARGV[3], ARGV[2], 'R1n ' .. m[1])
+      renew(m)
       break
     end
   end
@@ -69,11 +74,14 @@ local function open(create)
 end
 
 -- Lets the keys live on. Of a channel that nobody ever published to, nothing is
--- left a day after it was last looked at.
-local function touch(m)
+-- left a day after it was last looked at. Who only looks may know an older
+-- declaration of the channel, and takes no time away.
+local function touch(m, looks)
   local ttl = tonumber(ARGV[5])
   if tonumber(m[2]) == 0 and (ttl == 0 or ttl > DAY) then ttl = DAY end
-  if ttl == 0 and redis.call('PTTL', META) == -1 then return end
+  local left = redis.call('PTTL', META)
+  if ttl == 0 and left == -1 then return end
+  if looks and tonumber(m[2]) > 0 and (left == -1 or ttl > 0 and left > ttl) then return end
   for i = 1, OWN do
     local key = KEYS[i]
     if ttl > 0 then redis.call('PEXPIRE', key, whole(ttl)) else redis.call('PERSIST', key) end

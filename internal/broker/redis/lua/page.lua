@@ -9,7 +9,8 @@
 -- message, one after the other}.
 local m = open(false)
 if not m then return {} end
-trim(clock(), tonumber(own(5)), tonumber(own(6)), tonumber(own(7)), 0)
+-- A follower knows the channel as it was declared when it began, and drops nothing.
+if own(8) ~= '1' then trim(clock(), tonumber(own(5)), tonumber(own(6)), tonumber(own(7)), 0) end
 local head = tonumber(m[2])
 local oldest = head
 local first = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)

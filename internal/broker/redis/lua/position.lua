@@ -2,5 +2,5 @@
 -- make it if need be and let it live on; otherwise the answer may be {}.
 local m = open(own(1) == '1')
 if not m then return {} end
-if own(1) == '1' then touch(m) end
+if own(1) == '1' then touch(m, true) end
 return {m[1], m[2], m[3]}

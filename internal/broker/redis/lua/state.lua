@@ -5,13 +5,19 @@
 local m = open(false)
 if not m then return {} end
 expire(clock(), tonumber(own(4)))
+if redis.call('HLEN', STATE) ~= redis.call('ZCARD', ORDER) then
+  -- Redis has thrown one of the two away. What is left is no state: whoever
+  -- follows is told to begin anew.
+  redis.call('DEL', STATE, ORDER, GRAVES)
+  renew(m)
+end
 local limit, room = tonumber(own(2)), tonumber(own(3))
 local list, size, more = {}, 0, '0'
 local from = '(' .. own(1)
 while more == '0' do
-  local keys = redis.call('ZRANGEBYSCORE', ORDER, from, '+inf', 'LIMIT', 0, 32)
-  for _, key in ipairs(keys) do
-    local v = redis.call('HGET', STATE, key)
+  local keys = redis.call('ZRANGEBYSCORE', ORDER, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 32)
+  for i = 1, #keys, 2 do
+    local v = redis.call('HGET', STATE, keys[i])
     if v then
       size = size + #v + 128
       if #list == limit or size > room and #list > 0 then
@@ -19,9 +25,9 @@ while more == '0' do
         break
       end
       list[#list + 1] = v
-      from = '(' .. string.match(v, '^%d+')
     end
+    from = '(' .. keys[i + 1]
   end
-  if #keys < 32 then break end
+  if #keys < 64 then break end
 end
 return {m[1], m[2], redis.call('HGET', META, 'x') or '0', more, list}

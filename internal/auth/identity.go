@@ -11,6 +11,7 @@ type Identity struct {
 	User    string          // valid by protocol.ValidUser
 	Claims  json.RawMessage // the payload of the token, a JSON object
 	Expires time.Time       // exp, without the leeway; zero for never
+	Leeway  time.Duration   // how much longer a token is good that was let in after it expired
 	Caps    Capabilities    // from the claim "ringdown", nil without it
 }
 

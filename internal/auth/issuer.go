@@ -21,6 +21,7 @@ type issuer struct {
 	validator *jwt.Validator
 	issuer    string // "" for any
 	userClaim string
+	leeway    time.Duration
 }
 
 // newIssuer checks an entry. source returns the key set for a URL.
@@ -33,6 +34,7 @@ func newIssuer(path string, o JWT, now func() time.Time, source func(url string)
 	if o.Leeway == 0 {
 		leeway = MaxLeeway
 	}
+	i.leeway = leeway
 	if leeway > MaxLeeway {
 		p.add(path+".leeway", fmt.Sprintf("the leeway may be %v at most", MaxLeeway), "set the clocks instead")
 	}
@@ -171,7 +173,7 @@ func (i *issuer) judge(t *token) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	who.Expires = exp.Time
+	who.Expires, who.Leeway = exp.Time, i.leeway
 	return who, nil
 }
 

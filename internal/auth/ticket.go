@@ -158,17 +158,18 @@ type Passport struct {
 	User    string          `json:"user"`
 	Claims  json.RawMessage `json:"claims,omitempty"`
 	Expires time.Time       `json:"expires,omitzero"`
+	Leeway  time.Duration   `json:"leeway,omitzero"`
 }
 
 // Passport returns what another node needs to know of i.
 func (i *Identity) Passport() Passport {
-	return Passport{User: i.User, Claims: i.Claims, Expires: i.Expires}
+	return Passport{User: i.User, Claims: i.Claims, Expires: i.Expires, Leeway: i.Leeway}
 }
 
 // Identity returns who the passport is of. The capabilities are read from the
 // claims again.
 func (p Passport) Identity() (*Identity, error) {
-	i := &Identity{User: p.User, Claims: p.Claims, Expires: p.Expires}
+	i := &Identity{User: p.User, Claims: p.Claims, Expires: p.Expires, Leeway: p.Leeway}
 	if len(p.Claims) == 0 {
 		return i, nil
 	}

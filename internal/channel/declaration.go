@@ -117,6 +117,9 @@ const (
 	DefaultBufferBytes    = 1 << 20
 )
 
+// DefaultResume is longer than what takes a phone to find another network.
+const DefaultResume = 2 * time.Minute
+
 // Allow names a rule for each operation.
 type Allow struct {
 	Subscribe, Publish, Presence, History Rule
@@ -135,7 +138,10 @@ type Declaration struct {
 	Events   map[string]*Event // nil: any event is accepted
 	Allow    Allow             // missing rules are None; a missing History is Subscribe's
 	Buffer   Buffer
-	Line     int // in the configuration file; 0: unknown
+	// Resume is how far back recovery reaches for who may subscribe and not read
+	// history: so much older messages are not given. Default 2 min.
+	Resume time.Duration
+	Line   int // in the configuration file; 0: unknown
 
 	pattern pattern
 	// asSubscribe: no rule is written for history, so that of subscribe holds.
@@ -186,6 +192,10 @@ func (d *Declaration) ruled(op Op) Op {
 	return op
 }
 
+// HistoryAsSubscribe reports that no rule is written for history, so that who may
+// not subscribe may not read it either.
+func (d *Declaration) HistoryAsSubscribe() bool { return d.asSubscribe }
+
 // Event returns the declared event of that name. A channel that declares no
 // events accepts any name, and then returns nil and true.
 func (d *Declaration) Event(name string) (*Event, bool) {
@@ -208,6 +218,9 @@ func (d *Declaration) fillDefaults() {
 	// A table may be made of the same declaration again.
 	d.asSubscribe = d.asSubscribe || d.Allow.History == nil
 	def(&d.Allow.History, d.Allow.Subscribe)
+	if d.Resume == 0 {
+		d.Resume = DefaultResume
+	}
 	if d.Buffer.Messages <= 0 {
 		d.Buffer.Messages = DefaultBufferMessages
 	}

@@ -54,6 +54,7 @@ func (f fields) declare(c fields) {
 		About:    c.text("about"),
 		Presence: c.boolean("presence"),
 		ShowFrom: c.boolean("show_from"),
+		Resume:   c.duration("resume"),
 		Line:     n.line,
 	}
 	d.History = c.history()

@@ -39,6 +39,24 @@ func (n *Node) MemberID(connection string) string {
 	return base64.RawURLEncoding.EncodeToString(id)
 }
 
+// Rename tells that a member of this node is of another user now. done is called
+// as Enter's is; there is no error when there is no such member.
+func (n *Node) Rename(name, id, user string, done func(err error)) {
+	r := n.present.find(name)
+	if r == nil {
+		done(nil)
+		return
+	}
+	m, here := r.Here(id)
+	n.present.release(r)
+	if !here {
+		done(nil)
+		return
+	}
+	m.User = user
+	n.present.put(name, m, done)
+}
+
 // ownMember reports whether this node has made the id.
 func (n *Node) ownMember(id string) bool {
 	b, err := base64.RawURLEncoding.DecodeString(id)

@@ -32,6 +32,11 @@ func decide(t Target, name string, caps auth.Capabilities, r *channel.Request) v
 		if denied || granted && rule != channel.None {
 			return verdict{allowed: !denied, token: true}
 		}
+		if r.Op == channel.OpHistory && t.Declaration.HistoryAsSubscribe() {
+			if _, denied = caps.Decide(channel.OpSubscribe.String(), name); denied {
+				return verdict{token: true}
+			}
+		}
 	}
 	ok, err := rule.Allow(r)
 	return verdict{allowed: ok && err == nil, failed: err}

@@ -28,6 +28,9 @@ func (r *Room) Put(m Member) (fresh bool) {
 		if fresh = !at.until.IsZero(); fresh {
 			r.back(at)
 			r.count(m.User, 1)
+		} else if at.User != m.User {
+			r.count(at.User, -1)
+			r.count(m.User, 1)
 		}
 		at.Member = m
 		return fresh

@@ -40,4 +40,6 @@ type Open struct {
 	Transport  string        // such as "websocket"
 	Follow     []Follow      // of a Stream: what it subscribes to once it is welcome
 	Places     cursor.Cursor // of a Stream: where it was, also in channels that it may subscribe to later
+	ExpectUser bool          // the client means to be somebody: it is not welcome without a name
+	Client     string        // by what an anonymous client is known again; "" is by nothing
 }

@@ -163,22 +163,20 @@ func (x *Session) auth(m *protocol.Message) {
 			x.fail(m.ID, "", err)
 		case err != nil:
 			x.refuse(err)
-		case !x.welcomed:
-			x.arrive(who)
 		case x.identity == nil:
-			x.arrive(who)
+			x.arrive(who, m.ID)
 		case x.identity.User != who.User:
-			x.fail(m.ID, "", protocol.Errorf(protocol.CodeForbidden, "this connection is %q and cannot become somebody else; open another", x.identity.User))
+			x.fail(m.ID, "", protocol.Errorf(protocol.CodeConflict, "this connection is %q and cannot become somebody else; open another", x.identity.User))
 		default:
 			x.become(who)
-			x.ackAuth(m.ID)
 			x.recheck()
+			x.ackAuth(m.ID)
 		}
 	})
 }
 
 func (x *Session) ackAuth(id []byte) {
-	if id == nil {
+	if id == nil || x.closed {
 		return
 	}
 	h := x.hub

@@ -73,14 +73,19 @@ func (x *Session) append(m *protocol.Message, t node.Target) {
 	h.server.node.Publish(t, &p.pub, p)
 }
 
-// dedupe returns the idempotency key, scoped to the user, or to the connection
-// of somebody who is not signed in: nobody can take another's key.
+// dedupe returns the idempotency key, scoped to the user. Of somebody who is not
+// signed in it is scoped to the random text that the client gave at the opening,
+// and gives again when it comes back, or else to the connection: nobody can take
+// another's key.
 func (x *Session) dedupe(m *protocol.Message) (string, error) {
 	if m.Dedupe == "" {
 		return "", nil
 	}
 	if err := protocol.ValidDedupe(m.Dedupe); err != nil {
 		return "", err
+	}
+	if x.identity == nil && x.called != "" {
+		return "a " + x.called + " " + m.Dedupe, nil
 	}
 	if x.identity == nil {
 		return "c " + x.ID() + " " + m.Dedupe, nil

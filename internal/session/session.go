@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/broker"
 	"ringdown/internal/channel"
 	"ringdown/internal/reactor"
 	"ringdown/internal/refusal"
@@ -21,7 +22,8 @@ type Session struct {
 	id        id
 	transport *carrier
 	remote    netip.AddrPort
-	opened    int64 // Unix milliseconds
+	opened    int64  // Unix milliseconds
+	called    string // by an anonymous client, itself; "": by nothing
 
 	identity  *auth.Identity // nil: nobody signed in
 	claimed   map[string]any // identity's claims, decoded at the first need
@@ -59,7 +61,7 @@ type sub struct {
 // says why there is none.
 func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
-	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, opened: time.Now().UnixMilli()}
+	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, opened: time.Now().UnixMilli(), called: o.Client}
 	if st, ok := l.(Stream); ok {
 		x.stream = newStream(st, o.Follow, o.Places)
 		st.Attach(x)
@@ -72,8 +74,8 @@ func (s *Server) Open(l Link, o Open) *Session {
 	switch {
 	case o.AuthError != nil:
 		x.refuse(o.AuthError)
-	case o.Identity != nil || p.Anonymous:
-		x.arrive(o.Identity)
+	case o.Identity != nil || p.Anonymous && !o.ExpectUser:
+		x.arrive(o.Identity, nil)
 	default:
 		h.loop.Arm(&x.timer, p.Limits.AuthTimeout, x)
 	}
@@ -154,12 +156,13 @@ func (x *Session) client() *Client {
 	return c
 }
 
-// arrive lets somebody in, after the application's own listener had its say.
-func (x *Session) arrive(who *auth.Identity) {
+// arrive lets somebody in, after the application's own listener had its say. id is
+// that of the message auth, if one brought the token.
+func (x *Session) arrive(who *auth.Identity, id []byte) {
 	s := x.hub.server
 	hook := s.hooks.Load().Connect
 	if hook == nil {
-		x.welcome(who)
+		x.signIn(who, id)
 		return
 	}
 	x.identity = who
@@ -177,16 +180,33 @@ func (x *Session) arrive(who *auth.Identity) {
 			return
 		}
 		x.told = true
-		x.welcome(who)
+		x.signIn(who, id)
 	})
+}
+
+// signIn makes x the connection of who. What an anonymous one has is judged anew
+// before it is answered.
+func (x *Session) signIn(who *auth.Identity, id []byte) {
+	anonymous := x.welcomed
+	x.welcomed = true
+	x.hub.loop.Disarm(&x.timer)
+	x.become(who)
+	if anonymous {
+		x.recheck()
+		x.rename()
+	}
+	if x.closed {
+		return
+	}
+	x.welcome(who)
+	x.ackAuth(id)
+	x.start()
+	x.settled()
 }
 
 func (x *Session) welcome(who *auth.Identity) {
 	h := x.hub
 	p := h.server.policy.Load()
-	x.welcomed = true
-	h.loop.Disarm(&x.timer)
-	x.become(who)
 	d := append(h.data[:0], `{"connection":"`...)
 	d = append(d, x.ID()...)
 	d = append(d, '"')
@@ -207,6 +227,8 @@ func (x *Session) welcome(who *auth.Identity) {
 		d = append(d, `,"expires":`...)
 		d = strconv.AppendInt(d, who.Expires.UnixMilli(), 10)
 	}
+	d = append(d, `,"dedupe_window":`...)
+	d = strconv.AppendInt(d, broker.DedupeWindow.Milliseconds(), 10)
 	d = append(d, `,"max_message":`...)
 	d = strconv.AppendInt(d, int64(p.Limits.MaxMessage), 10)
 	d = append(d, `,"server":`...)
@@ -215,8 +237,6 @@ func (x *Session) welcome(who *auth.Identity) {
 	m := h.reply(protocol.TypeWelcome, "", nil)
 	m.Data = h.data
 	x.link.Send(m)
-	x.start()
-	x.settled()
 }
 
 // become takes over an identity and its expiry.
@@ -232,7 +252,7 @@ func (x *Session) become(who *auth.Identity) {
 	// A token that was let in within the leeway has that much longer.
 	left := time.Until(who.Expires)
 	if left <= 0 {
-		left += auth.MaxLeeway
+		left += who.Leeway
 	}
 	x.hub.loop.Arm(&x.timer, max(left, 0), x)
 }

@@ -63,7 +63,10 @@ func TestAnonymous(t *testing.T) {
 	}
 	// Who signs in later is welcome again, by name.
 	c.sendf(`{"type":"auth","id":2,"token":%q}`, token(t, "ann", time.Now().Add(time.Hour)))
-	if m := c.one(); m.Type != "welcome" || !bytes.Contains(m.Data, []byte(`"user":"ann"`)) {
+	if m := c.next(); m.Type != "welcome" || !bytes.Contains(m.Data, []byte(`"user":"ann"`)) {
+		t.Fatal(show([]protocol.Message{m}))
+	}
+	if m := c.one(); m.Type != "ack" || string(m.ID) != "2" {
 		t.Fatal(show([]protocol.Message{m}))
 	}
 	c.send(`{"type":"subscribe","channel":"secret","id":3}`)
@@ -129,7 +132,7 @@ func TestRefresh(t *testing.T) {
 	c := h.open(Open{Identity: &auth.Identity{User: "ann", Expires: time.Now().Add(300 * time.Millisecond)}})
 	c.one()
 	c.sendf(`{"type":"auth","id":1,"token":%q}`, token(t, "bob", time.Now().Add(time.Hour)))
-	if got := code(t, c.one()); got != protocol.CodeForbidden {
+	if got := code(t, c.one()); got != protocol.CodeConflict {
 		t.Errorf("becoming somebody else: %s", got)
 	}
 	c.send(`{"type":"auth","id":2,"token":"nonsense"}`)

@@ -23,6 +23,7 @@ type request struct {
 	rate    float64
 	track   int16 // of a stream: place in its tracks, counted from 1; 0: none
 	waited  int16 // times that it was put off: see placeLater
+	barred  bool  // the past that was asked for is not given: see reach
 	listed  bool  // not the first of a list: one that is refused counts as a message
 	bad     error // the parameters are wrong
 }
@@ -248,6 +249,8 @@ func (x *Session) place(g *group, r *request) {
 	at, held := g.find(r.since)
 	epoch, head := g.channel.Position()
 	t := g.channel.Target()
+	x.barLast(r, t)
+	held = held && !x.tooOld(g, r, t, at)
 	p := placement{cursor: head, state: live, offset: head.Mark, head: head.Mark}
 	switch {
 	case r.given != nil && t.Declaration.State == nil:
@@ -276,7 +279,7 @@ func (x *Session) place(g *group, r *request) {
 		// Before what the ring holds, or not come here yet.
 		x.placeByStore(g, r, t, ask{channel: g.name, after: r.since.Offset, bytes: pullBytes})
 		return
-	case r.last > 0 && t.Declaration.History != nil:
+	case r.last > 0 && t.Declaration.History != nil && !r.barred:
 		x.placeByStore(g, r, t, ask{channel: g.name, last: r.last, limit: r.last, bytes: pullBytes})
 		return
 	}
@@ -320,6 +323,8 @@ func (x *Session) placeByStore(g *group, r *request, t node.Target, a ask) {
 			p.answer = "unknown"
 		case a.after < read.floor:
 			p.answer = "trimmed"
+		case len(read.entries) > 0 && read.entries[0].Time < x.reach(r, t):
+			p.answer = "forbidden"
 		default:
 			p.offset, p.recovered = a.after, true
 		}
@@ -426,6 +431,9 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 		}
 		h.data = append(d, '}')
 		m.Data = h.data
+	} else if r.barred {
+		m.Data = append(h.data[:0], `{"history":"forbidden"}`...)
+		h.data = m.Data
 	}
 	x.link.Send(m)
 	switch {

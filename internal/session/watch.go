@@ -121,6 +121,15 @@ func (x *Session) depart(i int, grace time.Duration) {
 	}
 }
 
+// rename tells those who watch which user the members are that this connection is.
+func (x *Session) rename() {
+	for i := range x.subs {
+		if x.subs[i].present {
+			x.hub.server.node.Rename(x.subs[i].group.name, x.member(), x.user(), func(error) {})
+		}
+	}
+}
+
 // departAll takes the connection out of everything that it is a member of.
 func (x *Session) departAll(grace time.Duration) {
 	for i := range x.subs {

@@ -136,13 +136,16 @@ func Identify(s *session.Server, r *http.Request, transport string, a *Asked) (s
 	o := session.Open{Transport: transport, Follow: a.Follow}
 	// Asking the socket would cost a system call. What does not parse stays empty.
 	o.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr)
+	if err := o.ReadQuery(a.Query); err != nil {
+		return o, err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Limits().AuthTimeout)
 	defer cancel()
 	who, found, err := s.Identify(ctx, r)
 	switch {
 	case err != nil:
 		return o, err
-	case !found && !s.Anonymous():
+	case !found && (o.ExpectUser || !s.Anonymous()):
 		return o, protocol.Errorf(protocol.CodeUnauthorized, "present a token: ?token=…, ?ticket=… or Authorization: Bearer …")
 	}
 	o.Identity = who

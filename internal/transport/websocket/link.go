@@ -29,6 +29,11 @@ type doorway struct {
 // upgrade: a browser cannot read a refusal.
 func (d *doorway) enter(r *http.Request) (func() App, error) {
 	l := &link{doorway: d, opening: &session.Open{Transport: "websocket"}}
+	if r.URL.RawQuery != "" {
+		if err := l.opening.ReadQuery(r.URL.Query()); err != nil {
+			return nil, err
+		}
+	}
 	// Asking the socket would cost a system call. What does not parse stays empty.
 	l.opening.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr)
 	ctx, cancel := context.WithTimeout(r.Context(), d.server.Limits().AuthTimeout)

@@ -43,6 +43,8 @@ type attendance struct {
 	}
 	lanes [rosterLanes]lane
 
+	overheard overheard
+
 	members   atomic.Int64 // in all rooms
 	lingering atomic.Int64
 

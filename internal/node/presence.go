@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -129,43 +128,10 @@ func (a *attendance) overhear(name string, e *channel.Entry) {
 	}
 	left := bytes.Contains(e.JSON(), []byte(`"action":"leave"`))
 	came := a.lingering.Load() > 0 && bytes.Contains(e.JSON(), []byte(`"action":"enter"`))
-	if !left && !came || !a.begin() {
+	if !left && !came {
 		return
 	}
-	// The driver may deliver what we are telling just now, with the room locked.
-	go func() {
-		defer a.work.Done()
-		var told struct {
-			Data struct {
-				Action string
-				Member struct{ ID, User string }
-			}
-		}
-		r := a.find(name)
-		if r == nil {
-			return
-		}
-		if json.Unmarshal(e.JSON(), &told) != nil {
-			a.release(r)
-			return
-		}
-		own, here := r.Here(told.Data.Member.ID)
-		switch {
-		case here && told.Data.Action == presence.Leave.String():
-			a.release(r)
-			a.put(r.name, own, ignore)
-			return
-		case told.Data.Action == presence.Enter.String() && !a.node.ownMember(told.Data.Member.ID):
-			// Not one of our own, of whom the driver may tell us late.
-			if old, ok := r.Return(told.Data.Member.User); ok {
-				r.busy++
-				a.release(r)
-				a.remove(r, old, ignore)
-				return
-			}
-		}
-		a.release(r)
-	}()
+	a.overheard.add(a, name, e)
 }
 
 func ignore(error) {}

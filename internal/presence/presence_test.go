@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,37 @@ func TestGrace(t *testing.T) {
 	}
 	if _, ok := r.Drop("c"); ok {
 		t.Error("dropped twice")
+	}
+}
+
+// TestMassExpiry: a hundred thousand who lost their connections in one moment take
+// no time that grows with their square, and are not taken out all at once.
+func TestMassExpiry(t *testing.T) {
+	const n = 100_000
+	var r Room
+	for i := range n {
+		id := fmt.Sprint(i)
+		r.Put(Member{ID: id, User: id})
+		r.Linger(id, noon)
+	}
+	begun, longest, last := time.Now(), time.Duration(0), -1
+	for r.Lingering() > 0 {
+		at := time.Now()
+		out := r.Expired(noon)
+		longest = max(longest, time.Since(at))
+		if len(out) == 0 || len(out) > MostExpired {
+			t.Fatalf("%d expired at a time", len(out))
+		}
+		for _, m := range out {
+			if i, err := strconv.Atoi(m.ID); err != nil || i != last+1 {
+				t.Fatalf("%s expired after %d", m.ID, last)
+			}
+			last++
+		}
+	}
+	t.Logf("%d in %v, at most %v at a time", n, time.Since(begun), longest)
+	if last != n-1 || !r.Empty() {
+		t.Errorf("%d are left", r.Size())
 	}
 }
 

@@ -1,8 +1,8 @@
 package presence
 
 import (
+	"container/heap"
 	"slices"
-	"sort"
 	"time"
 )
 
@@ -11,7 +11,8 @@ import (
 type Room struct {
 	Changes
 	members map[string]*member
-	queue   []*member            // lingering, by the ends of their grace
+	queue   queue                // lingering, by the ends of their grace
+	turn    uint64               // of who lingered last
 	away    map[string][]*member // lingering, by user; the longest gone first
 	here    map[string]int       // how many are here, by user
 }
@@ -19,6 +20,38 @@ type Room struct {
 type member struct {
 	Member
 	until time.Time // the end of its grace; zero: it is here
+	turn  uint64    // of several that end at one moment, who lingered first
+	place int       // in the queue
+}
+
+// queue is a heap of members.
+type queue []*member
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	if !q[i].until.Equal(q[j].until) {
+		return q[i].until.Before(q[j].until)
+	}
+	return q[i].turn < q[j].turn
+}
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+func (q *queue) Push(m any) {
+	at := m.(*member) //nolint:forcetypeassert // there is nothing else in it
+	at.place = len(*q)
+	*q = append(*q, at)
+}
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	at := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return at
 }
 
 // Put makes m a member that is here, or changes the one of that ID. If it was
@@ -79,9 +112,9 @@ func (r *Room) Linger(id string, until time.Time) bool {
 		r.count(at.User, -1)
 	}
 	r.back(at)
-	at.until = until
-	i := sort.Search(len(r.queue), func(i int) bool { return r.queue[i].until.After(until) })
-	r.queue = slices.Insert(r.queue, i, at)
+	r.turn++
+	at.until, at.turn = until, r.turn
+	heap.Push(&r.queue, at)
 	if at.User != "" {
 		if r.away == nil {
 			r.away = make(map[string][]*member)
@@ -96,11 +129,7 @@ func (r *Room) back(at *member) {
 	if at.until.IsZero() {
 		return
 	}
-	i := sort.Search(len(r.queue), func(i int) bool { return !r.queue[i].until.Before(at.until) })
-	for r.queue[i] != at { // others may end at the same moment
-		i++
-	}
-	r.queue = slices.Delete(r.queue, i, i+1)
+	heap.Remove(&r.queue, at.place)
 	if at.User != "" {
 		left := slices.DeleteFunc(r.away[at.User], func(m *member) bool { return m == at })
 		if r.away[at.User] = left; len(left) == 0 {
@@ -134,10 +163,14 @@ func (r *Room) Return(user string) (Member, bool) {
 	return Member{}, false
 }
 
-// Expired takes out the members whose grace has ended by now and returns them,
-// the first to end first.
+// MostExpired is how many members expire at a time, so that a room is not held for
+// long when thousands lost their connections at once.
+const MostExpired = 1024
+
+// Expired takes out members whose grace has ended by now and returns them, the
+// first to end first. There may be more, which Next tells of.
 func (r *Room) Expired(now time.Time) (out []Member) {
-	for len(r.queue) > 0 && !r.queue[0].until.After(now) {
+	for len(out) < MostExpired && len(r.queue) > 0 && !r.queue[0].until.After(now) {
 		m, _ := r.Drop(r.queue[0].ID)
 		out = append(out, m)
 	}

@@ -256,7 +256,11 @@ func (s *Server) Start(ctx context.Context) (err error) {
 			err = fmt.Errorf("starting the %s: %w", name, err)
 			return
 		}
-		if svc != s.engine {
+		switch svc {
+		case s.engine: // see build
+		case s.node: // it has to write down what it was given
+			s.running.PushShare(name, 4, svc.Stop)
+		default:
 			s.running.Push(name, svc.Stop)
 		}
 	}
@@ -367,9 +371,12 @@ func (s *Server) Addr() net.Addr {
 }
 
 // Stop lets nobody in any more, tells every client to come back, closes the
-// connections over the drain window, stops listening and ends the rooms, in the reverse order of Start. ctx bounds it all; what is
-// not done by then is cut off and said in the error. Stopping a server that was
-// not started does nothing.
+// connections over the drain window, stops listening and ends the rooms, in the
+// reverse order of Start. ctx bounds it all: each of these has its part of the time,
+// so that a client that does not leave costs the store none of it. Clients that are
+// cut off are told in the log; a room that cannot be ended in order is an error.
+// When ctx is cancelled, all that waits for somebody is cut off at once, and each
+// room has a second to end. Stopping a server that was not started does nothing.
 func (s *Server) Stop(ctx context.Context) error { return s.running.Stop(ctx) }
 
 // Reload reads the configuration again and swaps channels, rules, schemas,

@@ -23,7 +23,7 @@ func serveCommand(g *global) *cobra.Command {
 		Long: `Serve the channels that a configuration file declares. SIGHUP reads the file
 again and swaps it whole; a bad file keeps the old one and says why. SIGTERM and
 Ctrl-C make /readyz fail, tell the clients to come back, and end the server
-inside the grace period.`,
+inside the grace period; a second one cuts off whoever is still there.`,
 		Example: `  ringdown serve                  what ./ringdown.yaml declares
   ringdown serve --config ringdown.yaml
   ringdown serve --config ringdown.yaml --listen 127.0.0.1:9000
@@ -92,8 +92,30 @@ func serve(ctx context.Context, o ringdown.Options, grace time.Duration) error {
 			// Its own deadline: the one that ended is what asked for the stop.
 			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 			defer cancel()
+			defer onSecondSignal(func() {
+				o.Logger.Warn("told to stop again: whoever is still there is cut off")
+				cancel()
+			})()
 			return srv.Stop(stopping)
 		}
+	}
+}
+
+// onSecondSignal calls fn when the process is told to end once more. What it
+// returns ends the watch.
+func onSecondSignal(fn func()) (stop func()) {
+	again, done := make(chan os.Signal, 1), make(chan struct{})
+	notifyStop(again)
+	go func() {
+		select {
+		case <-again:
+			fn()
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(again)
+		close(done)
 	}
 }
 

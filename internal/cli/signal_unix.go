@@ -9,3 +9,5 @@ import (
 )
 
 func notifyReload(c chan<- os.Signal) { signal.Notify(c, syscall.SIGHUP) }
+
+func notifyStop(c chan<- os.Signal) { signal.Notify(c, syscall.SIGTERM, os.Interrupt) }

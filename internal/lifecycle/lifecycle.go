@@ -26,8 +26,8 @@ type Service interface {
 	Stop(ctx context.Context) error
 }
 
-// grace is how long a step may go on when the context is done already, to cut
-// off what it would have waited for.
+// grace is how long a step may go on when its context is done, to cut off what it
+// would have waited for.
 const grace = time.Second
 
 // Stack is what has to be undone, newest first. Setting up and taking down share
@@ -39,33 +39,61 @@ type Stack struct {
 }
 
 type step struct {
-	name string
-	undo func(ctx context.Context) error
+	name  string
+	share int
+	undo  func(ctx context.Context) error
 }
+
+// share is the part of the time that Stop has which is kept for a step, as one of
+// wholeTime parts.
+const wholeTime = 32
 
 // Push adds a step, named for errors. One that is added after Stop has begun is
 // undone by the next Stop.
-func (s *Stack) Push(name string, undo func(ctx context.Context) error) {
+func (s *Stack) Push(name string, undo func(ctx context.Context) error) { s.PushShare(name, 1, undo) }
+
+// PushShare is Push for a step that needs more time than others: so many parts of
+// 32 are kept for it, however long those before it take.
+func (s *Stack) PushShare(name string, share int, undo func(ctx context.Context) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.steps = append(s.steps, step{name, undo})
+	s.steps = append(s.steps, step{name, share, undo})
 }
 
 // Stop undoes every step, newest first, also when one fails or panics, and joins
-// the errors, each with its step's name. A step that does not return within a
-// second after ctx is done is left behind and said in the error; the steps after
-// it are still undone. A second Stop has nothing to do, and does not wait for the
-// first.
+// the errors, each with its step's name.
+//
+// A step may take all the time that ctx has, but for what is kept for those after
+// it. When that is over, or ctx is done, its context is done; if it does not return
+// within a second then, it is left behind and said in the error. A step that is
+// only begun when ctx is done has a second to do what must be done: what came
+// before it shall not cost it that. A second Stop has nothing to do, and does not
+// wait for the first.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	steps := s.steps
 	s.steps = nil
 	s.mu.Unlock()
+	kept := 0
+	for _, step := range steps {
+		kept += step.share
+	}
+	end, bounded := ctx.Deadline()
+	part := time.Until(end) / time.Duration(max(wholeTime, kept))
 	var errs []error
 	for _, step := range slices.Backward(steps) {
-		if err := step.run(ctx); err != nil {
+		kept -= step.share
+		own, cancel := ctx, context.CancelFunc(func() {})
+		switch {
+		case ctx.Err() != nil:
+			own, cancel = context.WithTimeout(context.WithoutCancel(ctx), grace)
+		case bounded:
+			own, cancel = context.WithDeadline(ctx, end.Add(-time.Duration(kept)*part))
+		}
+		if err := step.run(own); err != nil {
 			errs = append(errs, fmt.Errorf("stopping the %s: %w", step.name, err))
 		}
+		cancel()
 	}
 	return errors.Join(errs...)
 }

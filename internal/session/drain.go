@@ -18,7 +18,9 @@ func (s *Server) Refuse() { s.draining.Store(true) }
 // own choice, and goes on serving all of them meanwhile. Those who have not left
 // by then are closed one by one over the same window, so that clients that know
 // nothing of the request do not all come back at once either. Drain returns when
-// the last one has gone or ctx has ended. No connection is let in meanwhile.
+// the last one has gone. When ctx ends, those who are still there are closed all
+// at once, which is no error: nobody can be made to leave. No connection is let in
+// meanwhile.
 func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 	s.Refuse()
 	window = s.spread(ctx, window)
@@ -32,11 +34,22 @@ func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 	for s.sessions.Load() > 0 {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			s.cutOff()
+			return nil
 		case <-t.C:
 		}
 	}
 	return nil
+}
+
+// cutOff closes everybody now, whatever they still wait for.
+func (s *Server) cutOff() {
+	s.log.Warn("connections that did not leave in time are closed", "connections", s.Sessions())
+	for _, h := range s.hubs {
+		h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) {
+			h.loop.AddJob(&walk{hub: h, visit: func(x *Session) { x.end(protocol.CloseDraining) }})
+		}))
+	}
 }
 
 // comeback is how many connections a second another node takes with ease. A

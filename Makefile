@@ -7,7 +7,7 @@ GOLANGCI_VERSION := v2.15.0
 PACKAGES := ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check-fast vet lint unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store cross deps tools clean
+.PHONY: help build demo test check-fast vet lint unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store mutate cross deps tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -60,6 +60,10 @@ browser: ## the pages in a real Chromium
 
 test-long: ## the attacks and the faults in their minute-long forms
 	RINGDOWN_LONG=1 go test -v -count=1 -timeout 90m ./test/attack ./internal/broker/redis ./test/faults ./test/history/... ./test/sim ./internal/store ./internal/broker/embedded
+
+MUTATE ?= $(wildcard ./internal/delivery) ./internal/node ./internal/session ./internal/channel ./internal/broker/memory ./internal/broker/embedded ./internal/broker/redis
+mutate: ## 300 small changes in each of the rooms that deliver, one at a time: do the tests notice? (an hour)
+	nice go run ./scripts/mutate $(MUTATE)
 
 bench: ## compare with rival servers (about 40 minutes)
 	cd bench && go run ./cmd/compare -rounds 5

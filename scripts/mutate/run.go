@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// listed is what go list says of a package.
+type listed struct {
+	Dir, Name, ImportPath string
+	GoFiles               []string
+}
+
+// subject is a package with its changes.
+type subject struct {
+	options
+	pkg    listed
+	dir    string // for what is made
+	src    map[string][]byte
+	all    []*point       // in the order in which they are chosen
+	chosen map[int]*point // by number, from 1
+	binary string
+}
+
+func (o options) mutate(pkg string) (*report, error) {
+	begun := time.Now()
+	reasons, err := readReasons(o.survivors)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "mutate-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	s := &subject{options: o, dir: dir, src: make(map[string][]byte), chosen: make(map[int]*point)}
+	if err := s.load(pkg); err != nil {
+		return nil, err
+	}
+	if err := s.build(); err != nil {
+		return nil, err
+	}
+	reached, took, err := s.baseline()
+	if err != nil {
+		return nil, err
+	}
+	r := &report{pkg: s.pkg.ImportPath, reasons: reasons, how: make(map[*point]outcome)}
+	s.runAll(r, reached, min(5*took+10*time.Second, s.slowest))
+	r.took = time.Since(begun)
+	return r, nil
+}
+
+// load reads the package, and puts its points in an order that the seed gives.
+func (s *subject) load(pkg string) error {
+	out, err := exec.Command("go", "list", "-json=Dir,Name,ImportPath,GoFiles", pkg).Output()
+	if err != nil {
+		return fmt.Errorf("go list %s: %w", pkg, err)
+	}
+	if err := json.Unmarshal(out, &s.pkg); err != nil {
+		return err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	for _, name := range s.pkg.GoFiles {
+		path := filepath.Join(s.pkg.Dir, name)
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		s.src[path] = src
+		points, err := pointsOf(path, src)
+		if err != nil {
+			return err
+		}
+		for _, p := range points {
+			if rel, err := filepath.Rel(here, path); err == nil {
+				p.file = rel
+			}
+			if strings.Contains(name, s.only) {
+				s.all = append(s.all, p)
+			}
+		}
+	}
+	choice := rand.New(rand.NewPCG(s.seed, 0))
+	choice.Shuffle(len(s.all), func(i, j int) { s.all[i], s.all[j] = s.all[j], s.all[i] })
+	return nil
+}
+
+var badLine = regexp.MustCompile(`(?m)^([^\s:]+\.go):(\d+):`)
+
+// build compiles the first n points that do compile into one test binary.
+func (s *subject) build() error {
+	next := 0
+	for attempt := 0; attempt < 40; attempt++ {
+		for ; len(s.chosen) < s.n && next < len(s.all); next++ {
+			s.chosen[next+1] = s.all[next]
+		}
+		output, err := s.compile()
+		if err == nil {
+			return nil
+		}
+		bad := make(map[string]bool)
+		for _, m := range badLine.FindAllStringSubmatch(output, -1) {
+			bad[filepath.Base(m[1])+":"+m[2]] = true
+		}
+		dropped := false
+		for n, p := range s.chosen {
+			for line := p.line; line <= p.line+bytes.Count(s.src[s.path(p)][p.start:p.end], []byte("\n")); line++ {
+				if bad[filepath.Base(p.file)+":"+strconv.Itoa(line)] {
+					delete(s.chosen, n)
+					dropped = true
+				}
+			}
+		}
+		if !dropped {
+			return fmt.Errorf("%s does not compile:\n%s", s.pkg.ImportPath, output)
+		}
+	}
+	return fmt.Errorf("%s does not compile with any choice", s.pkg.ImportPath)
+}
+
+func (s *subject) path(p *point) string { return filepath.Join(s.pkg.Dir, filepath.Base(p.file)) }
+
+// compile makes the test binary, through an overlay of the files that are changed.
+func (s *subject) compile() (output string, err error) {
+	replace := make(map[string]string)
+	byFile := make(map[string]map[int]*point)
+	for n, p := range s.chosen {
+		if byFile[s.path(p)] == nil {
+			byFile[s.path(p)] = make(map[int]*point)
+		}
+		byFile[s.path(p)][n] = p
+	}
+	write := func(path string, text []byte) error {
+		replace[path] = filepath.Join(s.dir, filepath.Base(path))
+		return os.WriteFile(replace[path], text, 0o600)
+	}
+	for path, points := range byFile {
+		if err := write(path, weave(s.src[path], points)); err != nil {
+			return "", err
+		}
+	}
+	if err := write(filepath.Join(s.pkg.Dir, "mutant_helper.go"), fmt.Appendf(nil, helper, s.pkg.Name)); err != nil {
+		return "", err
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(s.dir, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		return "", err
+	}
+	s.binary = filepath.Join(s.dir, "tests")
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-gcflags=-e", "-overlay", file, "-o", s.binary, s.pkg.ImportPath)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// baseline runs the tests with all changes asleep, and returns which of them
+// were come by, and how long it took.
+func (s *subject) baseline() (reached map[int]bool, took time.Duration, err error) {
+	notes := filepath.Join(s.dir, "notes")
+	begun := time.Now()
+	if how, output := s.test(10*time.Minute, "MUTANT_NOTES="+notes); how != survived {
+		return nil, 0, fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output)
+	}
+	took = time.Since(begun)
+	text, err := os.ReadFile(notes)
+	if err != nil && !os.IsNotExist(err) {
+		return nil, 0, err
+	}
+	reached = make(map[int]bool)
+	for _, word := range strings.Fields(string(text)) {
+		if n, err := strconv.Atoi(word); err == nil {
+			reached[n] = true
+		}
+	}
+	return reached, took, nil
+}
+
+// test runs the tests once. A change that makes them fail is killed.
+func (s *subject) test(limit time.Duration, environment string) (outcome, string) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.binary, "-test.short", "-test.failfast", "-test.run="+s.run)
+	cmd.Dir = s.pkg.Dir
+	cmd.Env = append(os.Environ(), environment)
+	// What the tests started ends with them.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 2 * time.Second
+	output, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return timedOut, ""
+	case err == nil:
+		return survived, ""
+	case errors.As(err, &failed) || errors.Is(err, exec.ErrWaitDelay):
+		if n := len(output); n > 4000 {
+			output = output[n-4000:]
+		}
+		return killed, string(output)
+	}
+	return killed, err.Error()
+}
+
+// runAll wakes one change after the other.
+func (s *subject) runAll(r *report, reached map[int]bool, limit time.Duration) {
+	numbers := make(chan int)
+	var (
+		mu   sync.Mutex
+		work sync.WaitGroup
+		done int
+	)
+	for range max(1, s.parallel) {
+		work.Go(func() {
+			for n := range numbers {
+				how := unreached
+				if reached[n] {
+					how, _ = s.test(limit, "MUTANT="+strconv.Itoa(n))
+				}
+				mu.Lock()
+				r.count[how]++
+				r.how[s.chosen[n]] = how
+				if how == survived || how == unreached {
+					r.alive = append(r.alive, s.chosen[n])
+				}
+				done++
+				fmt.Fprintf(s.progress, "\r%s %s %d of %d, %d alive ", s.pkg.ImportPath, bar(done, len(s.chosen)), done, len(s.chosen), len(r.alive))
+				mu.Unlock()
+			}
+		})
+	}
+	for n := range s.chosen {
+		numbers <- n
+	}
+	close(numbers)
+	work.Wait()
+	fmt.Fprintln(s.progress)
+	slices.SortFunc(r.alive, func(a, b *point) int {
+		return strings.Compare(a.file+fmt.Sprintf("%6d", a.line), b.file+fmt.Sprintf("%6d", b.line))
+	})
+}
+
+func bar(done, all int) string {
+	const width = 30
+	full := width * done / max(1, all)
+	return "[" + strings.Repeat("=", full) + strings.Repeat(" ", width-full) + "]"
+}

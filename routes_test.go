@@ -215,6 +215,16 @@ func TestREST(t *testing.T) {
 			t.Errorf("PUT %s: %d", path, code)
 		}
 	}
+	for _, accept := range []string{"", "application/json"} {
+		for _, path := range []string{"/", "/v1/errors", "/v1/errors/{code}"} {
+			if code, _ := r.call("GET", path, "", "", "{code}", "conflict", "Accept", accept); code != 200 {
+				t.Errorf("GET %s: %d", path, code)
+			}
+		}
+	}
+	if code, got := r.call("GET", "/v1/errors/{code}", "", "", "{code}", "nothing"); code != 404 || !strings.Contains(got["detail"].(string), "backend_failed") {
+		t.Errorf("the page of a code that is none: %d %v", code, got)
+	}
 	for _, path := range []string{"/v1/openapi.json", "/v1/asyncapi.json", "/livez", "/readyz", "/metrics"} {
 		if code, _ := r.call("GET", path, "", ""); code != 200 {
 			t.Errorf("GET %s: %d", path, code)

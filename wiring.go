@@ -94,6 +94,7 @@ func (s *Server) apiOptions(conf *config.Config) api.Options {
 		Metrics:  s.registry,
 		Origins:  s.origins(conf),
 		Dev:      conf.Dev && s.verifier.Empty(),
+		Name:     "ringdown " + Version,
 		AsyncAPI: func() ([]byte, error) {
 			return asyncapi.Document(conf.Table(), asyncapi.Info{Title: "Ringdown", Version: Version})
 		},

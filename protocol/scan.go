@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -28,6 +29,9 @@ func (s *scanner) fail(at int, fault string) int {
 
 // err returns the fault as it is told to the client.
 func (s *scanner) err() *Error {
+	if bytes.HasPrefix(s.src, []byte("\uFEFF")) {
+		return Errorf(CodeBadRequest, "the text begins with a byte order mark (BOM); send UTF-8 without one")
+	}
 	return Errorf(CodeBadRequest, "%s at byte %d", s.fault, s.at)
 }
 

@@ -230,3 +230,15 @@ func TestKeyset(t *testing.T) {
 		}
 	}
 }
+
+// TestByteOrderMark: what some editors and shells put before a text is named,
+// since nobody sees it.
+func TestByteOrderMark(t *testing.T) {
+	const text = "\uFEFF" + `{"type":"ping"}`
+	var m Message
+	for _, err := range []error{ValidJSON([]byte(text)), DecodeJSON([]byte(text), &m)} {
+		if err == nil || !strings.Contains(err.Error(), "byte order mark") {
+			t.Error(err)
+		}
+	}
+}

@@ -27,6 +27,7 @@ type Options struct {
 	Metrics  prometheus.Gatherer
 	Origins  auth.Origins
 	Dev      bool                            // callers without a key may do everything
+	Name     string                          // of the server, such as "ringdown 0.1.0"
 	AsyncAPI func() ([]byte, error)          // the document of the declared channels
 	Ready    func(ctx context.Context) error // nil: requests can be served
 	Logger   *slog.Logger
@@ -63,6 +64,9 @@ var routes = []route{
 	{"DELETE", "/v1/users/{user}/connections", false, (*Handler).deleteUser},
 	{"GET", "/v1/openapi.json", true, (*Handler).openAPI},
 	{"GET", "/v1/asyncapi.json", true, (*Handler).asyncAPI},
+	{"GET", "/v1/errors", true, (*Handler).errorPages},
+	{"GET", "/v1/errors/{code}", true, (*Handler).errorPage},
+	{"GET", "/", true, (*Handler).root},
 	{"GET", "/livez", true, (*Handler).live},
 	{"GET", "/readyz", true, (*Handler).ready},
 	{"GET", "/metrics", true, (*Handler).metrics},
@@ -74,8 +78,12 @@ func New(o Options) (*Handler, error) {
 	h.Reload(o)
 	allowed := map[string][]string{}
 	for _, rt := range h.routes {
-		allowed[rt.path] = append(allowed[rt.path], rt.method)
-		h.mux.HandleFunc(rt.method+" "+rt.path, h.serve(rt))
+		path := rt.path
+		if path == "/" {
+			path = "/{$}" // and not everything under it
+		}
+		allowed[path] = append(allowed[path], rt.method)
+		h.mux.HandleFunc(rt.method+" "+path, h.serve(rt))
 	}
 	for path, methods := range allowed {
 		h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { h.otherMethod(w, r, methods) })

@@ -10,6 +10,9 @@ func noObject(frame []byte, at int) *Error {
 	if socketIO(frame) {
 		return foreign("Socket.IO")
 	}
+	if marked(frame) {
+		return errMarked()
+	}
 	return Errorf(CodeBadRequest, "expected a message, which is a JSON object such as %s, at byte %d", example, at)
 }
 

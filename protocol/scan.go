@@ -29,10 +29,17 @@ func (s *scanner) fail(at int, fault string) int {
 
 // err returns the fault as it is told to the client.
 func (s *scanner) err() *Error {
-	if bytes.HasPrefix(s.src, []byte("\uFEFF")) {
-		return Errorf(CodeBadRequest, "the text begins with a byte order mark (BOM); send UTF-8 without one")
+	if marked(s.src) {
+		return errMarked()
 	}
 	return Errorf(CodeBadRequest, "%s at byte %d", s.fault, s.at)
+}
+
+// marked reports whether a text begins with a byte order mark, which nobody sees.
+func marked(text []byte) bool { return bytes.HasPrefix(text, []byte("\uFEFF")) }
+
+func errMarked() *Error {
+	return Errorf(CodeBadRequest, "the text begins with a byte order mark (BOM); send UTF-8 without one")
 }
 
 func (s *scanner) space(i int) int {

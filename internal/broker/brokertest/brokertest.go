@@ -67,6 +67,7 @@ func Exercise(t *testing.T, make New) {
 		"State":            testState,
 		"StateExpires":     testStateExpires,
 		"StatePages":       testStatePages,
+		"Rewritten":        testRewritten,
 		"Roster":           testRoster,
 		"Bus":              testBus,
 		"FollowPosition":   testFollowPosition,

@@ -1,0 +1,61 @@
+package node
+
+import (
+	"testing"
+
+	"ringdown/internal/broker"
+	"ringdown/internal/broker/memory"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// hasty is a broker that delivers before it says where following begins.
+type hasty struct {
+	*memory.Broker
+	feed broker.Feed
+	kept []uint64 // offsets that it delivers early
+}
+
+func (h *hasty) Follow(name string, _ *channel.Declaration, ready func(protocol.Position, error)) {
+	for _, offset := range h.kept {
+		h.entry(name, offset)
+	}
+	ready(protocol.Position{Epoch: "e", Offset: 3}, nil)
+}
+
+func (h *hasty) entry(name string, offset uint64) {
+	m := protocol.Message{Type: "e", Channel: name, Data: []byte("1"), Kept: true, Offset: offset, Prev: offset - 1}
+	h.feed.Entry(name, "e", channel.NewEntry(&m, false))
+}
+
+type none struct{}
+
+func (none) Nudge() {}
+
+// TestEarlyEntries: what a broker delivers that lies before the position it then
+// gives is not taken again; what comes after it is.
+func TestEarlyEntries(t *testing.T) {
+	d := &channel.Declaration{Name: "c", History: &channel.History{Messages: 10}, Buffer: channel.Buffer{Messages: 10, Bytes: 1 << 20}}
+	h := &hasty{Broker: memory.New(memory.Options{}), kept: []uint64{2, 3, 4}}
+	n := newNode(t, h)
+	h.feed = (*feed)(n)
+	var c *Channel
+	n.Follow("c", Target{Declaration: d}, none{}, func(got *Channel, err error) {
+		if c = got; err != nil {
+			t.Error(err)
+		}
+	})
+	if c == nil {
+		t.Fatal("it is not followed")
+	}
+	defer c.Leave(none{})
+	for _, offset := range []uint64{3, 4, 5} { // and the same again, late
+		h.entry("c", offset)
+	}
+	if epoch, head := c.Position(); epoch != "e" || head.Mark != 5 || head.Seq != 2 {
+		t.Errorf("it stands at %+v of %q, after two messages behind 3", head, epoch)
+	}
+	if _, ok := c.Find(2); ok {
+		t.Error("it holds what came before the position")
+	}
+}

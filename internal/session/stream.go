@@ -133,11 +133,17 @@ func (x *Session) start() {
 // channel that was not begun with yet, or could not be, stands where the peer
 // said.
 func (x *Session) AppendPosition(dst []byte) []byte {
+	return x.AppendPositionWith(dst, 0, cursor.Place{})
+}
+
+// AppendPositionWith is AppendPosition with one more place, if that has an epoch.
+func (x *Session) AppendPositionWith(dst []byte, k cursor.Key, more cursor.Place) []byte {
 	if x.stream == nil {
 		return dst
 	}
 	w := &x.hub.cursor
 	w.Begin()
+	w.Add(k, more)
 	for i := range x.subs {
 		s := &x.subs[i]
 		if s.track == 0 {
@@ -163,6 +169,12 @@ func (x *Session) AppendPosition(dst []byte) []byte {
 	}
 	return w.Append(dst)
 }
+
+// User returns whose session it is; "" is nobody signed in.
+func (x *Session) User() string { return x.user() }
+
+// Follows reports whether the session is subscribed to a channel.
+func (x *Session) Follows(channel string) bool { return x.find(channel) >= 0 }
 
 func (x *Session) olderThan(d time.Duration) bool {
 	return x.hub.loop.Now().UnixMilli()-x.opened > d.Milliseconds()

@@ -18,6 +18,7 @@ import (
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
 	"ringdown/internal/problem"
+	"ringdown/internal/refusal"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
@@ -29,53 +30,78 @@ const maxLast = 1000
 type Asked struct {
 	Follow  []session.Follow
 	Places  cursor.Cursor
-	Resumed bool // it carried a cursor
+	Resumed bool   // it carried a cursor
+	Session string // in which a poll goes on
 	Query   url.Values
 }
 
-// Enter answers what is not a GET of an allowed page, and lets pages of allowed
+// Door is a transport over plain HTTP: what it refuses it says in one way.
+type Door struct {
+	Name   string // as refusals have it
+	Server *session.Server
+}
+
+// Refuse answers a request that is not let in, and notes why.
+func (d Door) Refuse(w http.ResponseWriter, r *http.Request, status int, err error) {
+	d.Note(r, err)
+	problem.Write(w, status, protocol.AsError(err))
+}
+
+// Note records that a request was not let in.
+func (d Door) Note(r *http.Request, err error) {
+	from, _ := netip.ParseAddrPort(r.RemoteAddr)
+	d.Server.Refusals().Note(refusal.Refusal{Door: d.Name, Err: err, Action: "connect", Address: from.Addr()})
+}
+
+// Enter answers what is not a GET or a POST of an allowed page, and lets pages of allowed
 // origins read the answer. It reports whether the request may go on.
-func Enter(w http.ResponseWriter, r *http.Request, origins auth.Origins) bool {
+func (d Door) Enter(w http.ResponseWriter, r *http.Request, origins auth.Origins) bool {
 	h := w.Header()
 	h.Add("Vary", "Origin")
 	if r.Header.Get("Origin") != "" {
 		if !origins.Allow(r) {
-			problem.Write(w, http.StatusForbidden, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not connect; list the origin under origins in the configuration file"))
+			d.Refuse(w, r, http.StatusForbidden, protocol.Errorf(protocol.CodeForbidden, "pages of the origin %.200q may not connect; list it under origins in the configuration file", r.Header.Get("Origin")).WithReason("origin"))
 			return false
 		}
 		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 	}
 	switch r.Method {
 	case http.MethodGet:
+	case http.MethodPost:
+		return d.plainJSON(w, r)
 	case http.MethodOptions:
-		h.Set("Allow", "GET, OPTIONS")
+		h.Set("Allow", "GET, POST, OPTIONS")
 		if r.Header.Get("Origin") != "" {
-			h.Set("Access-Control-Allow-Methods", "GET")
-			h.Set("Access-Control-Allow-Headers", "Authorization, Cache-Control, Last-Event-ID")
+			h.Set("Access-Control-Allow-Methods", "GET, POST")
+			h.Set("Access-Control-Allow-Headers", "Authorization, Cache-Control, Content-Type, Last-Event-ID")
 			h.Set("Access-Control-Max-Age", "600")
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return false
 	default:
-		h.Set("Allow", "GET, OPTIONS")
-		problem.Write(w, http.StatusMethodNotAllowed, protocol.Errorf(protocol.CodeBadRequest, "%s is not done here", r.Method))
+		h.Set("Allow", "GET, POST, OPTIONS")
+		d.Refuse(w, r, http.StatusMethodNotAllowed, protocol.Errorf(protocol.CodeBadRequest, "%s is not done here; GET and POST are", r.Method))
 		return false
 	}
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		// What stood behind the request would be taken for the next one.
 		h.Set("Connection", "close")
-		problem.Write(w, http.StatusBadRequest, protocol.Errorf(protocol.CodeBadRequest, "this request has no body"))
+		d.Refuse(w, r, http.StatusBadRequest, protocol.Errorf(protocol.CodeBadRequest, "a GET has no body; say it in a POST, or in the address"))
 		return false
 	}
 	return true
 }
 
 // Read reads what a request asks for: the channels by ?channel=, once for each,
-// and ?last= and ?rate= for all of them. Errors are *protocol.Error.
-func Read(r *http.Request) (*Asked, error) {
+// and ?last= and ?rate= for all of them; or, of a POST, its body. Errors are
+// *protocol.Error.
+func Read(w http.ResponseWriter, r *http.Request) (*Asked, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, protocol.Errorf(protocol.CodeBadRequest, "the address cannot be read; percent-encode the names of channels")
+	}
+	if r.Method == http.MethodPost {
+		return readBody(w, r, q)
 	}
 	at := position(r.Header, q)
 	from, err := cursor.Parse(at)
@@ -86,18 +112,18 @@ func Read(r *http.Request) (*Asked, error) {
 	f := session.Follow{}
 	if s := q.Get("last"); s != "" {
 		if f.Last, err = strconv.Atoi(s); err != nil || f.Last < 1 || f.Last > maxLast {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, "last must be from 1 to %d", maxLast)
+			return nil, errLast
 		}
 	}
 	if s := q.Get("rate"); s != "" {
 		f.Rate, err = strconv.ParseFloat(s, 64)
 		if _, ok := channel.NewPace(f.Rate); err != nil || !ok {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, "rate must be from %v to %v deliveries per second", channel.MinRate, channel.MaxRate)
+			return nil, errRate
 		}
 	}
 	names := q["channel"]
 	if len(names) > cursor.MaxChannels {
-		return nil, protocol.Errorf(protocol.CodeLimitExceeded, "one request follows at most %d channels, this one asks for %d", cursor.MaxChannels, len(names))
+		return nil, errMany
 	}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
@@ -108,6 +134,11 @@ func Read(r *http.Request) (*Asked, error) {
 	}
 	return a, nil
 }
+
+var (
+	errLast = protocol.Errorf(protocol.CodeBadRequest, "last must be from 1 to %d", maxLast)
+	errRate = protocol.Errorf(protocol.CodeBadRequest, "rate must be from %v to %v deliveries per second", channel.MinRate, channel.MaxRate)
+)
 
 // position returns the text of the cursor with which a client comes back, or "".
 // An EventSource that comes back says it in the header, and a polyfill adds it to
@@ -132,8 +163,9 @@ func position(header http.Header, q url.Values) string {
 
 // Identify judges who makes a request, and returns how its session is opened.
 // Errors are *protocol.Error.
-func Identify(s *session.Server, r *http.Request, transport string, a *Asked) (session.Open, error) {
-	o := session.Open{Transport: transport, Follow: a.Follow}
+func (d Door) Identify(r *http.Request, a *Asked) (session.Open, error) {
+	s := d.Server
+	o := session.Open{Transport: d.Name, Follow: a.Follow, Places: a.Places}
 	// Asking the socket would cost a system call. What does not parse stays empty.
 	o.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr)
 	if err := o.ReadQuery(a.Query); err != nil {

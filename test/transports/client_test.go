@@ -47,12 +47,13 @@ type client struct {
 	positions map[string]message // WebSocket: since of each channel
 	cursor    string             // the others'
 	id        string             // of the connection
+	session   string             // of polls that have one
 	conn      *websocket.Conn
 	hold      chan struct{} // not nil: reads no more until it is closed
 }
 
 // kinds are the transports.
-var kinds = []string{"websocket", "sse", "poll"}
+var kinds = []string{"websocket", "sse", "poll", "session"}
 
 func newClient(t *testing.T, w *world, kind string, f follow) *client {
 	t.Helper()
@@ -69,7 +70,7 @@ func newClient(t *testing.T, w *world, kind string, f follow) *client {
 func (c *client) resume() {
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	run := map[string]func(context.Context) error{"websocket": c.socket, "sse": c.events, "poll": c.polls}[c.kind]
+	run := map[string]func(context.Context) error{"websocket": c.socket, "sse": c.events, "poll": c.polls, "session": c.polls}[c.kind]
 	c.done.Go(func() {
 		if err := run(ctx); err != nil && ctx.Err() == nil {
 			c.got <- message{"type": "failed", "error": err.Error()}
@@ -89,6 +90,7 @@ func (c *client) take(m message, cursor string) {
 	hold := c.hold
 	if data, _ := m["data"].(map[string]any); m["type"] == "welcome" {
 		c.id, _ = data["connection"].(string)
+		c.session, _ = data["session"].(string)
 	}
 	if cursor != "" {
 		c.cursor = cursor
@@ -243,11 +245,17 @@ func (c *client) polls(ctx context.Context) error {
 		q := c.query()
 		c.mu.Lock()
 		q.Set("cursor", c.cursor)
+		method, body := "GET", []byte(nil)
+		if c.kind == "session" {
+			method, body = "POST", c.body()
+			q = url.Values{"token": q["token"]}
+		}
 		c.mu.Unlock()
-		req, err := http.NewRequestWithContext(ctx, "GET", c.w.base+"/v1/poll?"+q.Encode(), nil)
+		req, err := http.NewRequestWithContext(ctx, method, c.w.base+"/v1/poll?"+q.Encode(), bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
+		req.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err
@@ -257,6 +265,20 @@ func (c *client) polls(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// body says what a poll in a session asks for.
+func (c *client) body() []byte {
+	list := []message{}
+	for _, name := range c.asked.channels {
+		item := message{"channel": name}
+		if c.asked.last > 0 {
+			item["last"] = c.asked.last
+		}
+		list = append(list, item)
+	}
+	text, _ := json.Marshal(message{"channels": list, "cursor": c.cursor, "session": c.session})
+	return text
 }
 
 func (c *client) page(resp *http.Response) (over bool, err error) {

@@ -65,7 +65,7 @@ var commands = []step{
 // over a WebSocket and on behalf of a stream.
 func TestCommands(t *testing.T) {
 	histories := map[string][]string{}
-	for _, kind := range []string{"websocket", "sse"} {
+	for _, kind := range []string{"websocket", "sse", "session"} {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t)
 			c := newClient(t, w, kind, follow{channels: []string{"orders"}})
@@ -102,7 +102,7 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
-	same(t, histories, "websocket", "sse")
+	same(t, histories, "websocket", "sse", "session")
 	// What the same is: one line of each kind of outcome.
 	all := strings.Join(histories["websocket"], "\n")
 	for _, want := range []string{`"code":"conflict"`, `"code":"forbidden"`, `"code":"not_found"`, `"code":"bad_request"`, `"code":"no_backend"`, `"code":"backend_failed"`,

@@ -167,3 +167,13 @@ func TestCurl(t *testing.T) {
 	who := strings.NewReplacer("http://127.0.0.1:8000", w.base, "chat:1", "room:1").Replace(command(t, "presence.md", "curl -H"))
 	printed(t, shell(t, who, env...), `^\{"channel":"room:1","members":\[\{"id":"[^"]+","connection":"[^"]+","user":"ann","data":\{"mood":"fine"\}\}\],"total":1\}$`)
 }
+
+// TestPostCommands: what docs/transports.md says by POST to follow channels.
+func TestPostCommands(t *testing.T) {
+	w := newWorld(t)
+	env := []string{"B=" + w.base, "T=" + token(t, time.Hour), "C=", "S="}
+	stream := shell(t, command(t, "transports.md", "curl -N $B/v1/sse -H"), env...)
+	printed(t, stream, `"channel":"orders"`)
+	poll := shell(t, command(t, "transports.md", "curl $B/v1/poll?wait=25 -H"), env...)
+	printed(t, poll, `"session":".*"subscribed".*"cursor":"`)
+}

@@ -10,4 +10,9 @@
 //
 // Channels that keep no messages have no positions: of them a client gets what is
 // published while one of its requests waits.
+//
+// A POST is different in one thing: what it begins is a session that outlives the
+// answer, for a lease, so that a client can be a member of a channel's presence
+// and speak, and is given what was published between two of its requests on
+// channels that keep nothing. See parked.go.
 package poll

@@ -2,6 +2,7 @@ package poll
 
 import (
 	"bytes"
+	"container/list"
 	"time"
 
 	"ringdown/internal/channel"
@@ -13,8 +14,12 @@ import (
 )
 
 // mostAnswered is how many bytes of messages end an answer. One message may pass
-// it, and so may a state, which is only good as a whole.
+// it, and what comes behind it is for the next.
 const mostAnswered = 512 << 10
+
+// mostParked is how many bytes a session collects while no request is there to
+// take them. After that it stands still, as who does not read does.
+const mostParked = 16 << 10
 
 // errorPause is how long an answer that has nothing but errors is held back, so
 // that a client that asks again at once, for what it may not follow, does not
@@ -25,13 +30,28 @@ const errorPause = time.Second
 // there is.
 const mostSettling = 10 * time.Second
 
-// link is one request: a session's link that collects what the peer is to be
-// given. It belongs to its loop.
-type link struct {
-	loop     *reactor.Loop
+// request is one request that waits for its answer.
+type request struct {
+	asked    *transport.Asked
+	open     session.Open
+	keep     bool  // the session outlives the answer
+	line     *link // the session that it goes on in; nil: a new one
 	wait     time.Duration
-	resumed  bool // there was a cursor
 	answered chan answer
+}
+
+// answer is what becomes of a request.
+type answer struct {
+	body []byte
+	err  error
+}
+
+// link collects what the peer is to be given: for one request, or for one after
+// the other. It belongs to its loop.
+type link struct {
+	loop    *reactor.Loop
+	resumed bool     // there was a cursor
+	request *request // that waits; nil: parked
 
 	session *session.Session
 	text    []byte // messages, each with a comma behind it
@@ -42,12 +62,17 @@ type link struct {
 	refused bool            // there are only errors to answer with
 	asked   bool            // a look is on its way
 	over    bool
-}
 
-// answer is what becomes of a request.
-type answer struct {
-	body []byte
-	err  error
+	// Of one that goes on; else table is nil.
+	table *table
+	lease time.Duration
+	name  string
+	owner string
+	place *list.Element // under the table's lock
+	tag   string        // the epoch of given
+	given uint64        // answers
+	named []string      // channels that were asked for
+	last  []byte        // the end of a session that ended without a request there
 }
 
 // Attach implements session.Stream.
@@ -66,7 +91,7 @@ func (l *link) AppendEvent(dst, line []byte) []byte { return append(append(dst, 
 // gives, which is bounded.
 func (l *link) Offer(events []byte) int {
 	if len(events) > 0 && !l.over {
-		l.text = append(l.text, events...)
+		l.text = append(l.begun(), events...)
 		l.due = true
 		l.look()
 	}
@@ -74,33 +99,43 @@ func (l *link) Offer(events []byte) int {
 }
 
 // Share implements session.Link.
-func (l *link) Share(rest []byte) { l.text = append(l.text, rest...) }
+func (l *link) Share(rest []byte) { l.text = append(l.begun(), rest...) }
+
+const head = `{"messages":[`
+
+// begun returns the text, with the beginning of its document.
+func (l *link) begun() []byte {
+	if len(l.text) == 0 {
+		l.text = append(l.text, head...)
+	}
+	return l.text
+}
 
 // Blocked implements session.Link. A full answer is not added to; the rest is
 // for the next.
-func (l *link) Blocked() bool { return l.over || len(l.text) >= mostAnswered }
+func (l *link) Blocked() bool {
+	return l.over || len(l.text) >= mostAnswered || l.request == nil && len(l.text) >= mostParked
+}
 
 // Send implements session.Link.
 func (l *link) Send(m *protocol.Message) {
 	switch {
 	case l.over:
 	case m.Type == protocol.TypeWelcome:
-		l.open = true
-		if l.atOnce() {
-			l.loop.Arm(&l.timer, mostSettling, l)
-		} else {
-			l.loop.Arm(&l.timer, l.wait, l)
-		}
+		l.welcome(m)
 	case !l.open:
 		if m.Type == protocol.TypeError {
 			l.failed = transport.ErrorOf(m.Data)
 		}
 	case l.known(m):
-	case m.Type == protocol.TypeError && !l.atOnce() && !l.due:
+		if l.table != nil {
+			l.append(m) // who lost its session wants to see the new one begin
+		}
+	case m.Type == protocol.TypeError && !l.atOnce() && !l.due && l.request != nil:
 		l.append(m)
 		if !l.refused {
 			l.refused = true
-			l.loop.Arm(&l.timer, min(l.wait, errorPause), l)
+			l.loop.Arm(&l.timer, min(l.request.wait, errorPause), l)
 		}
 	default:
 		l.append(m)
@@ -109,14 +144,37 @@ func (l *link) Send(m *protocol.Message) {
 	}
 }
 
+// welcome begins the session. Who keeps it is told its name.
+func (l *link) welcome(m *protocol.Message) {
+	l.open = true
+	l.await()
+	if l.table == nil {
+		return
+	}
+	l.name = l.table.add(l)
+	named := *m
+	named.Data = append(bytes.TrimSuffix(bytes.Clone(m.Data), []byte("}")), `,"session":"`+l.name+`"}`...)
+	l.append(&named)
+}
+
+// await sets how long the request may wait.
+func (l *link) await() {
+	if l.atOnce() {
+		l.loop.Arm(&l.timer, mostSettling, l)
+	} else {
+		l.loop.Arm(&l.timer, l.request.wait, l)
+	}
+}
+
 // known reports whether m only says that a channel goes on where the cursor is:
 // for the client nothing has happened.
 func (l *link) known(m *protocol.Message) bool {
-	return l.resumed && m.Type == protocol.TypeSubscribed && (!m.Kept || bytes.HasPrefix(m.Data, []byte(`{"recovered":true`)))
+	return l.resumed && l.given == 0 && m.Type == protocol.TypeSubscribed && len(m.ID) == 0 &&
+		(!m.Kept || bytes.HasPrefix(m.Data, []byte(`{"recovered":true`)))
 }
 
 func (l *link) append(m *protocol.Message) {
-	n := len(l.text)
+	n := len(l.begun())
 	l.text = protocol.AppendJSON(l.text, m)
 	channel.OneLine(l.text[n:])
 	l.text = append(l.text, ',')
@@ -130,11 +188,11 @@ func (l *link) Close(code protocol.CloseCode, reason string) {
 	if !l.open && l.failed == nil {
 		l.failed = &protocol.Error{Code: protocol.CodeUnavailable, Message: reason, Retryable: true}
 	}
-	if last, ok := transport.Closing(l.text, code, reason); ok && l.open {
+	if last, ok := transport.Closing(l.begun(), code, reason); ok && l.open {
 		l.text = append(last, ',')
 	}
 	// Not now: the session may be in the middle of something.
-	l.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { l.end() }))
+	l.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { l.close() }))
 }
 
 // PauseRead implements session.Link: nothing is read.
@@ -145,7 +203,9 @@ func (l *link) ResumeRead() {}
 
 // atOnce says that the request does not wait for anything to happen: it is the
 // first one, or wants to know only what there is.
-func (l *link) atOnce() bool { return !l.resumed || l.wait == 0 }
+func (l *link) atOnce() bool {
+	return l.request != nil && (!l.resumed && l.given == 0 || l.request.wait == 0)
+}
 
 // Heartbeat implements session.Stream: an answer comes in one piece.
 func (l *link) Heartbeat() time.Duration { return 0 }
@@ -160,7 +220,7 @@ func (l *link) Settled() {
 
 // look sees to it that the answer goes once what comes with it is there.
 func (l *link) look() {
-	if !l.asked && !l.over {
+	if !l.asked && !l.over && l.request != nil {
 		l.asked = true
 		l.loop.Post((*glance)(l))
 	}
@@ -169,30 +229,61 @@ func (l *link) look() {
 // glance is a look at the session when it has done what it was doing.
 type glance link
 
-// Run ends the request, unless there is more to come: then Settled tells.
+// Run answers the request, unless there is more to come: then Settled tells.
 func (g *glance) Run(*reactor.Loop) {
 	l := (*link)(g)
 	l.asked = false
-	if l.Blocked() || !l.session.Busy() {
-		l.end()
+	if !l.over && l.request != nil && (l.Blocked() || !l.session.Busy()) {
+		l.answer()
 	}
 }
 
-// Fire ends the request because it has waited long enough.
-func (l *link) Fire(*reactor.Loop) { l.end() }
+// Fire answers the request because it has waited long enough, or ends a session
+// that no request came for.
+func (l *link) Fire(*reactor.Loop) {
+	if l.request == nil {
+		l.expire()
+	} else {
+		l.answer()
+	}
+}
 
-// end answers, and ends the session.
-func (l *link) end() {
-	if l.over {
+// abandon is for a request whose client has gone.
+func (l *link) abandon(q *request) {
+	switch {
+	case l.request != q:
+	case l.table == nil || !l.open:
+		l.request = nil
+		l.end()
+	default:
+		l.park()
+	}
+}
+
+// answer answers the request. It ends the session, unless that goes on.
+func (l *link) answer() {
+	if l.table == nil || !l.open {
+		l.close()
 		return
 	}
-	l.over = true
-	l.loop.Disarm(&l.timer)
-	if l.session == nil {
+	q := l.request
+	body := l.body()
+	l.park()
+	q.answered <- answer{body: body}
+}
+
+// close answers the request and ends the session.
+func (l *link) close() {
+	if l.over || l.session == nil {
+		l.over = true
 		return // it was abandoned before it began
 	}
 	var a answer
 	switch {
+	case l.open && l.request == nil && l.table != nil:
+		// For the next request, if one comes; it will have the count of before.
+		l.last = l.body()
+		l.given--
 	case l.open:
 		a.body = l.body()
 	case l.failed != nil:
@@ -200,18 +291,58 @@ func (l *link) end() {
 	default:
 		a.err = protocol.Errorf(protocol.CodeUnavailable, "the server did not let the connection in yet; try again")
 	}
+	q := l.request
+	l.request = nil
 	// Before the answer: whoever has it, and looks, sees one connection less.
 	l.session.Closed(nil)
-	l.answered <- a
+	l.over = true
+	if l.last != nil {
+		return
+	}
+	l.forget()
+	if q != nil {
+		q.answered <- a
+	}
 }
 
-// body is the answer's document.
+// end ends the session without an answer.
+func (l *link) end() {
+	if !l.over && l.session != nil {
+		l.session.Closed(nil)
+	}
+	l.over = true
+	l.forget()
+}
+
+func (l *link) forget() {
+	l.loop.Disarm(&l.timer)
+	l.text, l.last = nil, nil
+	if l.table != nil {
+		l.table.remove(l)
+	}
+}
+
+// body is the document of the next answer, with all that was collected.
 func (l *link) body() []byte {
-	b := append(make([]byte, 0, len(l.text)+256), `{"messages":[`...)
-	b = append(b, bytes.TrimSuffix(l.text, []byte{','})...)
-	b = append(b, `],"cursor":"`...)
+	l.given++
+	text := l.begun()
+	l.text = nil
+	return l.page(text)
+}
+
+// page ends a document whose messages are begun with text; nil: there are none.
+func (l *link) page(text []byte) []byte {
+	if text == nil {
+		text = []byte(head)
+	}
+	b := append(bytes.TrimSuffix(text, []byte{','}), `],"cursor":"`...)
 	n := len(b)
-	if b = l.session.AppendPosition(b); len(b) == n {
+	if l.table == nil {
+		b = l.session.AppendPosition(b)
+	} else {
+		b = l.session.AppendPositionWith(b, answers, cursor.Place{Position: protocol.Position{Epoch: l.tag, Offset: l.given}})
+	}
+	if len(b) == n {
 		b = append(b, cursor.None...)
 	}
 	return append(b, "\"}\n"...)

@@ -35,9 +35,10 @@ type house struct {
 	web    *httptest.Server
 	node   *node.Node
 	server *session.Server
+	polls  *Handler
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, o Options) *house {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	check := func(err error) {
@@ -50,6 +51,7 @@ func newHouse(t *testing.T) *house {
 	table, err := channel.NewTable([]*channel.Declaration{
 		{Name: "c", History: &channel.History{Messages: 10_000}, Allow: anyone, Buffer: channel.Buffer{Messages: 64, Bytes: 1 << 20}},
 		{Name: "live", Allow: anyone}, {Name: "closed"},
+		{Name: "room", Presence: true, Allow: channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone, Presence: channel.Anyone}},
 		{Name: "board", State: &channel.State{}, Allow: anyone},
 	})
 	check(err)
@@ -58,11 +60,12 @@ func newHouse(t *testing.T) *house {
 	verifier, err := auth.New(auth.Options{Logger: log})
 	check(err)
 	h := &house{t: t, node: node.New(node.Options{Broker: memory.New(memory.Options{}), Table: table, Logger: log})}
-	h.server = session.New(session.Options{Engine: engine, Node: h.node, Verifier: verifier, Policy: session.Policy{Anonymous: true}, Name: "test", Logger: log})
+	h.server = session.New(session.Options{Engine: engine, Node: h.node, Verifier: verifier, Policy: session.Policy{Anonymous: true, PresenceGrace: 100 * time.Millisecond}, Name: "test", Logger: log})
 	for _, start := range []func(context.Context) error{verifier.Start, engine.Start, h.node.Start} {
 		check(start(t.Context()))
 	}
-	h.web = httptest.NewServer(New(engine, h.server, Options{}))
+	h.polls = New(engine, h.server, o)
+	h.web = httptest.NewServer(h.polls)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -136,7 +139,7 @@ func (h *house) waiting(n int) {
 // TestOverlap is A10: requests overlap, answers are lost and asked for again, and
 // every chain of cursors has every message once.
 func TestOverlap(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, Options{})
 	start := h.poll("channel=c").Cursor
 	const total, readers = 500, 4
 	var wg sync.WaitGroup
@@ -184,7 +187,7 @@ func (h *house) lose(query string) {
 
 // TestGone: a client that goes ends its session at once.
 func TestGone(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, Options{})
 	at := h.poll("channel=c").Cursor
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, "GET", h.web.URL+"/?channel=c&wait=60&cursor="+at, nil)
@@ -207,7 +210,7 @@ func TestGone(t *testing.T) {
 
 // TestBounds: an answer is of bounded size, and the rest comes with the next.
 func TestBounds(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, Options{})
 	at := h.poll("channel=c").Cursor
 	wide := `"` + strings.Repeat("x", 4000) + `"`
 	const total = 500
@@ -238,7 +241,7 @@ func TestBounds(t *testing.T) {
 // going on where the one before it ended, also when it is written to meanwhile;
 // and then a request waits.
 func TestLargeState(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, Options{})
 	const keys = 1500
 	wide := strings.Repeat("x", 1000)
 	for n := range keys {
@@ -310,7 +313,7 @@ func (h *house) set(n int, data string) {
 // TestWaits: without anything to say a request waits as long as it says, on a
 // channel without positions too, and what comes meanwhile ends it.
 func TestWaits(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, Options{})
 	p := h.poll("channel=live")
 	if len(p.Messages) != 1 || p.Messages[0].Type != "subscribed" || p.Cursor != cursor.None {
 		t.Fatalf("%+v", p)
@@ -338,7 +341,7 @@ func TestWaits(t *testing.T) {
 // TestRefusedChannel: a request that only has errors to tell does not come back
 // at once, so that nobody asks in a circle.
 func TestRefusedChannel(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, Options{})
 	p := h.poll("channel=closed&channel=c")
 	if len(p.Messages) != 2 {
 		t.Fatalf("%+v", p)

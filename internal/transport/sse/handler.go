@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
-	"ringdown/internal/problem"
 	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 	"ringdown/internal/session"
 	"ringdown/internal/transport"
 	"ringdown/protocol"
@@ -42,16 +42,17 @@ func (o Options) WithDefaults() Options {
 // closeGrace is how long a peer has to close after the stream has ended.
 const closeGrace = 2 * time.Second
 
-// Handler answers GET /v1/sse. Safe for concurrent use.
+// Handler answers GET and POST /v1/sse. Safe for concurrent use.
 type Handler struct {
 	engine *reactor.Engine
 	server *session.Server
+	door   transport.Door
 	opts   atomic.Pointer[Options]
 }
 
 // New returns the handler whose streams are sessions of s, on the loops of e.
 func New(e *reactor.Engine, s *session.Server, o Options) *Handler {
-	h := &Handler{engine: e, server: s}
+	h := &Handler{engine: e, server: s, door: transport.Door{Name: refusal.SSE, Server: s}}
 	h.Reload(o)
 	return h
 }
@@ -66,10 +67,13 @@ func (h *Handler) Reload(o Options) {
 // or where that cannot be done when it has ended.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := h.opts.Load()
-	if !transport.Enter(w, r, o.Origins) {
+	if !h.door.Enter(w, r, o.Origins) {
 		return
 	}
-	asked, err := transport.Read(r)
+	asked, err := transport.Read(w, r)
+	if err == nil && asked.Session != "" {
+		err = protocol.Errorf(protocol.CodeBadRequest, "the field session is for polls; a stream goes on by its cursor").WithReason("field")
+	}
 	if err == nil {
 		err = h.server.Admit(r.Context())
 	}
@@ -77,7 +81,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	open, err := transport.Identify(h.server, r, "sse", asked)
+	open, err := h.door.Identify(r, asked)
 	if err != nil {
 		h.refuse(w, r, err)
 		return
@@ -90,9 +94,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e := protocol.AsError(err)
 	if !e.Retryable || !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
-		problem.Write(w, e.Code.HTTPStatus(), e)
+		h.door.Refuse(w, r, e.Code.HTTPStatus(), e)
 		return
 	}
+	h.door.Note(r, e)
 	setHeader(w.Header())
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(http.StatusOK)

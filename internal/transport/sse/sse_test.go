@@ -236,7 +236,8 @@ func TestRefused(t *testing.T) {
 			{"GET", "channel=c&last=x", "Accept", "*/*", 400},
 			{"GET", "channel=c&rate=0", "Accept", "*/*", 400},
 			{"GET", strings.Repeat("channel=c&", 129), "Accept", "*/*", 429},
-			{"POST", "channel=c", "Accept", "*/*", 405},
+			{"POST", "channel=c", "Accept", "*/*", 400},
+			{"PUT", "channel=c", "Accept", "*/*", 405},
 			{"HEAD", "channel=c", "Accept", "*/*", 405},
 		} {
 			resp := h.get(c.method, c.query, c.name, c.value)
@@ -248,7 +249,7 @@ func TestRefused(t *testing.T) {
 			}
 		}
 		resp := h.get("OPTIONS", "", "Origin", "https://shop.example")
-		if resp.StatusCode != 204 || resp.Header.Get("Access-Control-Allow-Methods") != "GET" || !strings.Contains(resp.Header.Get("Access-Control-Allow-Headers"), "Last-Event-ID") {
+		if resp.StatusCode != 204 || resp.Header.Get("Access-Control-Allow-Methods") != "GET, POST" || !strings.Contains(resp.Header.Get("Access-Control-Allow-Headers"), "Last-Event-ID") {
 			t.Errorf("the preflight: %d %v", resp.StatusCode, resp.Header)
 		}
 

@@ -174,3 +174,40 @@ func TestLastEventID(t *testing.T) {
 		t.Error(resp.Status)
 	}
 }
+
+// TestPost: a body says what an address does, and more. A client that comes back
+// by itself sends the same body again, and where it was in the header.
+func TestPost(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		h := newHouse(t, http2, Options{})
+		in := bufio.NewReader(h.get("GET", "channel=c").Body)
+		block(t, in)
+		subscribed := block(t, in)
+		_, epoch, _ := strings.Cut(subscribed, `"epoch":"`)
+		epoch, _, _ = strings.Cut(epoch, `"`)
+		h.publish("1")
+		id, _, _ := strings.Cut(strings.TrimPrefix(block(t, in), "id: "), "\n")
+		h.publish("2")
+		for since, want := range map[string]string{"": "1", id: "2"} {
+			req, err := http.NewRequestWithContext(t.Context(), "POST", h.web.URL, strings.NewReader(`{"channels":[{"channel":"c","since":{"epoch":"`+epoch+`","offset":0}}]}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Last-Event-ID", since)
+			resp, err := h.web.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = resp.Body.Close() })
+			in := bufio.NewReader(resp.Body)
+			block(t, in)
+			if text := block(t, in); !strings.Contains(text, `"recovered":true`) {
+				t.Fatal(text)
+			}
+			if text := block(t, in); !strings.Contains(text, `"data":`+want+"}") {
+				t.Errorf("%q: %s", since, text)
+			}
+		}
+	})
+}

@@ -65,14 +65,17 @@ func (a *asked) answers() (n, size int) {
 	return n, size
 }
 
-// read lets the peer take one message more.
-func (a *asked) read() {
+// read lets the peer take one message more, and returns how many answers had come
+// until then.
+func (a *asked) read() (n int) {
 	a.h.do(func() {
+		n, _ = a.answers()
 		a.link.mu.Lock()
 		a.link.block = false
 		a.link.mu.Unlock()
 		a.x.Drained()
 	})
+	return n
 }
 
 // TestAnswersWaitForThePeer holds for every command, by every way in, that a peer
@@ -166,14 +169,13 @@ func (a *asked) try(t *testing.T, text string, each int) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d answers came", n, want)
 		}
-		a.read()
-		more, _ := a.answers()
+		more := a.read()
 		if n += more; more > 1 && !strings.Contains(text, `"e"`) {
 			// Publications that were accepted before are acknowledged when they are stored.
 			t.Fatalf("%d answers at once for a peer that takes one", more)
 		}
 	}
-	a.read()
+	n += a.read()
 	a.h.settle()
 	if more, _ = a.answers(); n+more != want {
 		t.Errorf("%d answers came, want %d", n+more, want)

@@ -48,8 +48,9 @@ func (s *Server) HandleCall(event string, fn func(ctx context.Context, c *Call) 
 	})
 }
 
-// OnConnect is asked about every connection before it is welcome. An error
-// refuses it: a retryable *protocol.Error closes with 4102, any other with 4003.
+// OnConnect is asked about every connection before it is welcome. A *protocol.Error
+// refuses it: a retryable one closes with 4102, any other with 4003. Any other error
+// is a failure of the application, which is logged and closes with 4102.
 // There is one such function; a later one takes the place of an earlier one.
 func (s *Server) OnConnect(fn func(ctx context.Context, c *Connection) error) {
 	s.setHook(func(h *session.Hooks) {

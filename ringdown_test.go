@@ -188,7 +188,10 @@ func TestHandleCallAndHooks(t *testing.T) {
 	s.OnDisconnect(func(c *ringdown.Connection, _ string) { left <- c.ID })
 	s.OnSubscribe(func(_ context.Context, _ *ringdown.Connection, channel string) error {
 		if channel == "lab:forbidden" {
-			return errors.New("no")
+			return protocol.Errorf(protocol.CodeForbidden, "no")
+		}
+		if channel == "lab:broken" {
+			return errors.New("the cause is for the log")
 		}
 		return nil
 	})
@@ -210,6 +213,7 @@ func TestHandleCallAndHooks(t *testing.T) {
 		{`{"type":"double","id":1,"data":21}`, `{"type":"ack","id":1,"data":42}`},
 		{`{"type":"double","id":2,"data":"x"}`, `"code":"backend_failed"`},
 		{`{"type":"subscribe","channel":"lab:forbidden","id":3}`, `"code":"forbidden"`},
+		{`{"type":"subscribe","channel":"lab:broken","id":3}`, `"code":"unavailable","message":"the application could not answer just now; try again","retryable":true`},
 		{`{"type":"bad","channel":"lab:x","id":4,"data":9}`, `bad 9`},
 		{`{"type":"good","channel":"lab:x","id":5,"data":9}`, `"type":"ack"`},
 	} {

@@ -47,10 +47,17 @@ func check(t Target, p *broker.Publication) error {
 		return err
 	}
 	event, ok := d.Event(m.Type)
+	if event == nil {
+		if verb := protocol.Misspelt(m.Type); verb != "" {
+			e := protocol.Errorf(protocol.CodeBadRequest, "channel %q declares no event %q; did you mean %s?", d.Name, m.Type, verb)
+			e.DidYouMean = verb
+			return e
+		}
+	}
 	if !ok {
 		return protocol.Errorf(protocol.CodeInvalidData, "channel %q declares no event %q; declare it under events in the configuration file", d.Name, m.Type)
 	}
-	if err := checkKey(d, m); err != nil {
+	if err := checkKey(d, m, event != nil && event.Ephemeral); err != nil {
 		return err
 	}
 	if event == nil {
@@ -81,8 +88,11 @@ func check(t Target, p *broker.Publication) error {
 	return nil
 }
 
-func checkKey(d *channel.Declaration, m *protocol.Message) error {
+func checkKey(d *channel.Declaration, m *protocol.Message, ephemeral bool) error {
 	if m.Key == "" {
+		if d.State != nil && d.History == nil && !ephemeral {
+			return protocol.Errorf(protocol.CodeBadRequest, "channel %q keeps the latest message of each key, and this one has no key; give it one, or declare the event ephemeral", d.Name).WithReason("key")
+		}
 		return nil
 	}
 	if d.State == nil {

@@ -141,6 +141,9 @@ func TestPublish(t *testing.T) {
 func TestPublishRefusals(t *testing.T) {
 	h := newHouse(t, houseOptions{channels: []*channel.Declaration{
 		{Name: "c", Allow: open(channel.Anyone), Events: map[string]*channel.Event{"e": {Name: "e", Schema: onlyOne{}}, "free": {Name: "free"}}},
+		{Name: "free", Allow: open(channel.Anyone)},
+		{Name: "verbs", Allow: open(channel.Anyone), Events: map[string]*channel.Event{"histories": {Name: "histories"}, "subscriber": {Name: "subscriber", Ephemeral: true}}},
+		{Name: "words", State: &channel.State{}, Allow: open(channel.Anyone), Events: map[string]*channel.Event{"typing": {Name: "typing", Ephemeral: true}}},
 		{Name: "read", Allow: channel.Allow{Subscribe: channel.Anyone}},
 		{Name: "s", State: &channel.State{}, Allow: open(channel.Anyone), Events: map[string]*channel.Event{"e": {Name: "e", Schema: onlyOne{}}}},
 	}})
@@ -154,7 +157,12 @@ func TestPublishRefusals(t *testing.T) {
 		{`{"type":"e","channel":"c"}`, protocol.CodeInvalidData, "must be 1"},
 		{`{"type":"e","channel":"c","data":null}`, protocol.CodeInvalidData, "must be 1"},
 		{`{"type":"e","channel":"s","key":"k","data":2}`, protocol.CodeInvalidData, "must be 1"},
-		{`{"type":"e","channel":"s","data":null}`, protocol.CodeInvalidData, "must be 1"},
+		{`{"type":"e","channel":"s","data":1}`, protocol.CodeBadRequest, "no key"},
+		{`{"type":"subscrbe","channel":"free","data":1}`, protocol.CodeBadRequest, `"did_you_mean":"subscribe"`},
+		{`{"type":"unsubscribes","channel":"c","data":1}`, protocol.CodeBadRequest, `"did_you_mean":"unsubscribe"`},
+		{`{"type":"presense","channel":"free"}`, protocol.CodeBadRequest, `"did_you_mean":"presence"`},
+		{`{"type":"histroy","channel":"free"}`, protocol.CodeBadRequest, `"did_you_mean":"history"`},
+		{`{"type":"_skip","channel":"free"}`, protocol.CodeBadRequest, "begin with _"},
 		{`{"type":"other","channel":"c","data":1}`, protocol.CodeInvalidData, "other"},
 		{`{"type":"e","channel":"read","data":1}`, protocol.CodeForbidden, "rule read.allow.publish"},
 		{`{"type":"e","channel":"nowhere","data":1}`, protocol.CodeNotFound, "nowhere"},
@@ -169,7 +177,7 @@ func TestPublishRefusals(t *testing.T) {
 		}
 	}
 	// A deletion is no value that a schema could judge.
-	for _, good := range []string{`{"type":"e","channel":"c","data":1,"id":1}`, `{"type":"e","channel":"s","key":"k","data":null,"id":2}`} {
+	for _, good := range []string{`{"type":"subscriber","channel":"verbs","id":3}`, `{"type":"typing","channel":"words","id":4}`, `{"type":"e","channel":"c","data":1,"id":1}`, `{"type":"e","channel":"s","key":"k","data":null,"id":2}`} {
 		c.send(good)
 		if m := c.one(); m.Type != "ack" {
 			t.Error(show([]protocol.Message{m}))

@@ -133,9 +133,9 @@ func TestFrom(t *testing.T) {
 	if m := c.one(); m.From != "bob" || m.Offset != 1 || m.Time == 0 {
 		t.Error(show([]protocol.Message{m}))
 	}
-	b.send(`{"type":"e","channel":"board","data":1}`)
+	b.send(`{"type":"e","channel":"board","key":"k","data":1}`)
 	c.send(`{"type":"subscribe","channel":"board","id":1}`)
-	b.send(`{"type":"e","channel":"board","data":1}`)
+	b.send(`{"type":"e","channel":"board","key":"k","data":1}`)
 	if got := c.await(3); got[2].From != "" {
 		t.Error("a channel that does not show who publishes shows it")
 	}

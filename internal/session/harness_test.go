@@ -19,6 +19,7 @@ import (
 	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 	"ringdown/internal/wsframe"
 	"ringdown/protocol"
 )
@@ -87,7 +88,7 @@ func newHouse(t testing.TB, o houseOptions) *house {
 	if o.policy.Limits == (Limits{}) {
 		o.policy.Limits = Limits{MessagesPerSecond: 1_000_000, MessagesBurst: 1_000_000}
 	}
-	s := New(Options{Engine: engine, Node: n, Verifier: verifier, Policy: o.policy, Name: "test", Logger: log})
+	s := New(Options{Engine: engine, Node: n, Verifier: verifier, Policy: o.policy, Name: "test", Refusals: refusal.NewRecorder(log), Logger: log})
 	ctx := context.Background()
 	for _, start := range []func(context.Context) error{engine.Start, verifier.Start, n.Start} {
 		if err := start(ctx); err != nil {

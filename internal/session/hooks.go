@@ -19,8 +19,9 @@ type Client struct {
 }
 
 // Hooks are the application's own listeners. A nil field costs nothing. Hooks
-// that return an error refuse; a *protocol.Error reaches the client as it is,
-// any other as forbidden with its text kept from the client. They run on
+// that return a *protocol.Error refuse, and it reaches the client as it is. Any
+// other error is a failure: it is logged, and the client is told unavailable,
+// which is retryable, and nothing of its text. They run on
 // goroutines of their own, one at a time for each connection, and the
 // connection waits for them.
 type Hooks struct {

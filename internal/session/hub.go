@@ -146,13 +146,24 @@ type walk struct {
 
 const walkStep = 64
 
+// look visits one session. One that panics is closed, and the walk goes on: who
+// waits for its end would otherwise wait for ever.
+func (w *walk) look(x *Session) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.hub.panicked(x, cause)
+		}
+	}()
+	w.visit(x)
+}
+
 // Step visits the next few sessions.
 func (w *walk) Step(*reactor.Loop) bool {
 	for n := 0; n < walkStep && w.at < len(w.hub.table); n++ {
 		x := w.hub.table[w.at]
 		w.at++
 		if x != nil {
-			w.visit(x)
+			w.look(x)
 		}
 	}
 	if w.at < len(w.hub.table) {

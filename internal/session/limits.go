@@ -58,16 +58,24 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
+// started is the origin of the clock that limits go by: long ago, so that 0 is
+// before everything.
+var started = time.Now().Add(-64 * 365 * 24 * time.Hour)
+
+// clock returns how long after started t is, by the monotonic clock: the wall
+// clock may be set back, and nobody is to wait for it to come round again.
+func clock(t time.Time) time.Duration { return t.Sub(started) }
+
 // turnstile lets so many a second pass, at even distances. Safe for concurrent
 // use.
-type turnstile struct{ due atomic.Int64 }
+type turnstile struct{ due atomic.Int64 } // nanoseconds of clock
 
 // take gives out the next place in the line, and how long it is until its turn.
 // If that is longer than most, no place is taken.
 func (s *turnstile) take(now time.Time, perSecond int, most time.Duration) (wait time.Duration, ok bool) {
 	every := int64(time.Second) / int64(perSecond)
 	for {
-		at, due := now.UnixNano(), s.due.Load()
+		at, due := int64(clock(now)), s.due.Load()
 		turn := max(due, at)
 		if wait = time.Duration(turn - at); wait > most {
 			return wait, false
@@ -78,14 +86,20 @@ func (s *turnstile) take(now time.Time, perSecond int, most time.Duration) (wait
 	}
 }
 
+// giveBack gives a place in the line back that was not used: those who come from
+// now on wait for one less.
+func (s *turnstile) giveBack(perSecond int) {
+	s.due.Add(-int64(time.Second) / int64(perSecond))
+}
+
 // meter is a rate limit by GCRA: one time stamp, no tokens to refill. The zero
 // value has its whole burst to spend.
-type meter struct{ due int64 } // nanoseconds on the loop's clock
+type meter struct{ due int64 } // nanoseconds of clock
 
 // take spends one of perSecond with the given burst. If the limit is reached it
 // spends nothing and returns how long to wait.
 func (m *meter) take(now time.Time, perSecond, burst int) (wait time.Duration, ok bool) {
-	at := now.UnixNano()
+	at := int64(clock(now))
 	every := int64(time.Second) / int64(perSecond)
 	due := max(m.due, at)
 	if ahead := due + every - at - every*int64(burst); ahead > 0 {
@@ -98,5 +112,5 @@ func (m *meter) take(now time.Time, perSecond, burst int) (wait time.Duration, o
 // spend takes n of perSecond, also if there are none left: then what comes next
 // has to wait so much longer.
 func (m *meter) spend(now time.Time, perSecond, n int) {
-	m.due = max(m.due, now.UnixNano()) + int64(n)*int64(time.Second)/int64(perSecond)
+	m.due = max(m.due, int64(clock(now))) + int64(n)*int64(time.Second)/int64(perSecond)
 }

@@ -24,7 +24,7 @@ type Info struct {
 func (x *Session) info() Info {
 	c := x.client()
 	i := Info{ID: c.Connection, User: c.User, Transport: c.Transport, RemoteAddr: c.RemoteAddr,
-		Opened: time.UnixMilli(x.opened), Subscriptions: make([]string, 0, len(x.subs))}
+		Opened: started.Add(x.opened).Round(0).Truncate(time.Millisecond), Subscriptions: make([]string, 0, len(x.subs))}
 	for k := range x.subs {
 		if !x.subs[k].group.watch() {
 			i.Subscriptions = append(i.Subscriptions, x.subs[k].group.name)

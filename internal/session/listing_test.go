@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/broker/memory"
@@ -205,11 +206,104 @@ func TestTurnLost(t *testing.T) {
 		if err := s.Admit(short); err == nil {
 			t.Error("let in, and nobody there")
 		}
-		time.AfterFunc(time.Second, func() { s.draining.Store(true) })
+		time.AfterFunc(time.Second/2, func() { s.draining.Store(true) })
 		if err := s.Admit(t.Context()); err == nil {
 			t.Error("let in while the server went down")
 		}
 	})
+}
+
+// TestTurnGivenBack: who leaves before its turn keeps nobody waiting, however many
+// they are.
+func TestTurnGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{}
+		s.SetPolicy(Policy{Limits: Limits{HandshakesPerSecond: 10}})
+		if err := s.Admit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 1000 {
+			if err := s.Admit(gone); err == nil {
+				t.Fatal("let in, and nobody there")
+			}
+		}
+		begun := time.Now()
+		if err := s.Admit(t.Context()); err != nil || time.Since(begun) > 100*time.Millisecond {
+			t.Errorf("the next is let in after %v, %v", time.Since(begun), err)
+		}
+	})
+}
+
+// TestLimitsIgnoreTheWallClock sets the clock back an hour, and ahead, as an
+// operator or a time server does: nobody waits for it to come round again, and
+// nobody has more for it.
+func TestLimitsIgnoreTheWallClock(t *testing.T) {
+	now := time.Now()
+	for _, moved := range []time.Duration{-time.Hour, time.Hour, -30 * 365 * 24 * time.Hour} {
+		later := setWall(t, now, moved)
+		var gate turnstile
+		if wait, ok := gate.take(now, 1, 4*time.Second); !ok || wait != 0 {
+			t.Fatalf("the first: %v, %v", wait, ok)
+		}
+		if wait, ok := gate.take(later, 1, 4*time.Second); !ok || wait != time.Second {
+			t.Errorf("a newcomer after the clock moved by %v: %v, %v", moved, wait, ok)
+		}
+		var m meter
+		if _, ok := m.take(now, 1, 1); !ok {
+			t.Fatal("the first message is refused")
+		}
+		if wait, ok := m.take(later, 1, 1); ok || wait != time.Second {
+			t.Errorf("a message after the clock moved by %v: %v, %v", moved, wait, ok)
+		}
+		if _, ok := m.take(later.Add(time.Second), 1, 1); !ok {
+			t.Errorf("a second later, after the clock moved by %v, it is refused", moved)
+		}
+		pace, _ := channel.NewPace(1)
+		pace.Take(now)
+		if wait, ok := pace.Take(later); ok || wait != time.Second {
+			t.Errorf("a delivery after the clock moved by %v: %v, %v", moved, wait, ok)
+		}
+	}
+}
+
+// setWall returns the same moment as seen by a wall clock that was moved: the
+// monotonic reading stays. The package time has no way to say that; a Time keeps
+// its seconds in the first word, from bit 30 on.
+func setWall(t *testing.T, at time.Time, by time.Duration) time.Time {
+	t.Helper()
+	moved := at
+	word := (*uint64)(unsafe.Pointer(&moved))
+	*word += uint64(int64(by/time.Second)) << 30
+	if moved.Sub(at) != 0 || moved.UnixNano()-at.UnixNano() != int64(by) {
+		t.Skip("a time.Time is made in another way than this test knows")
+	}
+	return moved
+}
+
+// TestPanicInAWalk: one connection that fails does not keep the answer about all
+// others from who asked.
+func TestPanicInAWalk(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.welcomed("ann")
+	visited := 0
+	done := make(chan struct{})
+	h.do(func() {
+		h.loop.AddJob(&walk{hub: c.x.hub, done: func() { close(done) }, visit: func(x *Session) {
+			if visited++; x == c.x {
+				panic("planted in a visit")
+			}
+		}})
+	})
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the walk did not end")
+	}
+	if got := c.closed(); got != protocol.CloseInternal {
+		t.Errorf("closed with %d", got)
+	}
 }
 
 func TestAdmit(t *testing.T) {

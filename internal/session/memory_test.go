@@ -125,7 +125,11 @@ func TestQuiet(t *testing.T) {
 		if got := live[name].messages(); len(got) != 5 {
 			t.Errorf("%s: %s", name, show(got))
 		}
-		h.publish(name, "e", "", `"new"`)
+		key := ""
+		if name == "board" {
+			key = "k"
+		}
+		h.publish(name, "e", key, `"new"`)
 		for _, c := range []*client{slow[name], live[name]} {
 			if m := c.next(); string(m.Data) != `"new"` {
 				t.Error(show([]protocol.Message{m}))

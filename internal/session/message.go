@@ -118,12 +118,14 @@ func (x *Session) dispatch(m *protocol.Message) {
 		x.unsubscribe(m)
 	case protocol.TypePing:
 		x.pong(m)
+	case protocol.TypePong:
+		// It answers Ping. That something was heard is for the transport to know.
 	case protocol.TypeHistory:
 		x.history(m)
 	case protocol.TypePresence:
 		x.presence(m)
 	case protocol.TypeWelcome, protocol.TypeSubscribed, protocol.TypeUnsubscribed, protocol.TypeAck, protocol.TypeError,
-		protocol.TypePong, protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:
+		protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:
 		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is the server's word and not a client's", m.Type))
 	default:
 		switch err := protocol.ValidEvent(m.Type); {
@@ -134,6 +136,14 @@ func (x *Session) dispatch(m *protocol.Message) {
 		default:
 			x.call(m)
 		}
+	}
+}
+
+// Ping asks the client for a sign of life by a message, for those who never see
+// frames: browsers. It answers with pong.
+func (x *Session) Ping() {
+	if !x.closed && !x.ending {
+		x.link.Send(x.hub.reply(protocol.TypePing, "", nil))
 	}
 }
 

@@ -167,6 +167,7 @@ func (s *Server) Admit(ctx context.Context) error {
 	case <-time.After(wait):
 		return s.Accepting()
 	case <-ctx.Done():
+		s.handshakes.giveBack(perSecond)
 		return s.unavailable(wait, "the client did not wait for its turn")
 	}
 }

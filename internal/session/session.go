@@ -22,8 +22,8 @@ type Session struct {
 	id        id
 	transport *carrier
 	remote    netip.AddrPort
-	opened    int64  // Unix milliseconds
-	called    string // by an anonymous client, itself; "": by nothing
+	opened    time.Duration // by clock
+	called    string        // by an anonymous client, itself; "": by nothing
 
 	identity  *auth.Identity // nil: nobody signed in
 	claimed   map[string]any // identity's claims, decoded at the first need
@@ -61,7 +61,7 @@ type sub struct {
 // says why there is none.
 func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
-	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, opened: time.Now().UnixMilli(), called: o.Client}
+	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, opened: clock(time.Now()), called: o.Client}
 	if st, ok := l.(Stream); ok {
 		x.stream = newStream(st, o.Follow, o.Places)
 		st.Attach(x)
@@ -172,7 +172,7 @@ func (x *Session) arrive(who *auth.Identity, id []byte) {
 		if err != nil {
 			e := hookError(err)
 			x.fail(nil, "", e)
-			if e.Retryable {
+			if protocol.AsError(e).Retryable {
 				x.end(protocol.CloseBackendRefused)
 			} else {
 				x.end(protocol.CloseForbidden)

@@ -167,11 +167,16 @@ func TestExpiry(t *testing.T) {
 func TestEveryVerb(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	c := h.welcomed("ann")
-	for _, v := range []string{"welcome", "subscribed", "unsubscribed", "ack", "error", "pong", "state", "gap", "reconnect", "presence"} {
+	for _, v := range []string{"welcome", "subscribed", "unsubscribed", "ack", "error", "state", "gap", "reconnect", "presence"} {
 		c.sendf(`{"type":%q,"channel":"kept","id":"x"}`, v)
 		if m := c.one(); code(t, m) != protocol.CodeBadRequest || string(m.ID) != `"x"` {
 			t.Errorf("%s: %s", v, show([]protocol.Message{m}))
 		}
+	}
+	c.send(`{"type":"pong"}`) // answers a ping of the server, and is answered by nothing
+	h.do(c.x.Ping)
+	if m := c.one(); m.Type != "ping" || m.Data != nil {
+		t.Error(show([]protocol.Message{m}))
 	}
 	c.send(`{"type":"ping"}`)
 	if m := c.one(); m.Type != "pong" || !bytes.Contains(m.Data, []byte(`"time":`)) {
@@ -256,7 +261,9 @@ func TestHooks(t *testing.T) {
 			switch c.User {
 			case "later":
 				return &protocol.Error{Code: protocol.CodeUnavailable, Message: "come back", Retryable: true}
-			case "never":
+			case "no":
+				return protocol.Errorf(protocol.CodeForbidden, "not you")
+			case "broken":
 				return errors.New("the reason is nobody's business")
 			case "crash":
 				panic("planted in the connect hook")
@@ -271,13 +278,13 @@ func TestHooks(t *testing.T) {
 		},
 		Publish: func(_ context.Context, _ *Client, m *protocol.Message) error {
 			if string(m.Data) == `"bad"` {
-				return errors.New("no")
+				return errors.New("the disk is full")
 			}
 			return nil
 		},
 		Disconnect: func(c *Client, _ string) { left <- c.User },
 	})
-	for user, want := range map[string]protocol.CloseCode{"later": protocol.CloseBackendRefused, "never": protocol.CloseForbidden, "crash": protocol.CloseInternal} {
+	for user, want := range map[string]protocol.CloseCode{"later": protocol.CloseBackendRefused, "no": protocol.CloseForbidden, "broken": protocol.CloseBackendRefused, "crash": protocol.CloseInternal} {
 		c := h.connect(user)
 		if m := c.one(); m.Type != "error" || bytes.Contains(m.Data, []byte("nobody's business")) {
 			t.Errorf("%s: %s", user, show([]protocol.Message{m}))
@@ -286,8 +293,10 @@ func TestHooks(t *testing.T) {
 			t.Errorf("%s: closed with %d, want %d", user, got, want)
 		}
 	}
-	if !strings.Contains(log.String(), "planted in the connect hook") {
-		t.Error("the panic's cause is not in the log")
+	for _, cause := range []string{"planted in the connect hook", "the reason is nobody's business"} {
+		if !strings.Contains(log.String(), cause) {
+			t.Errorf("%q is not in the log", cause)
+		}
 	}
 
 	c := h.connect("ann")
@@ -296,7 +305,7 @@ func TestHooks(t *testing.T) {
 	c.send(`{"type":"e","channel":"kept","id":2,"data":"bad"}`)
 	c.send(`{"type":"e","channel":"kept","id":3,"data":"good"}`)
 	got := c.await(7)
-	if got[0].Type != "subscribed" || code(t, got[1]) != protocol.CodeForbidden || got[2].Channel != "board" || code(t, got[4]) != protocol.CodeForbidden {
+	if got[0].Type != "subscribed" || code(t, got[1]) != protocol.CodeForbidden || got[2].Channel != "board" || code(t, got[4]) != protocol.CodeUnavailable || bytes.Contains(got[4].Data, []byte("disk")) {
 		t.Error(show(got))
 	}
 	c.leave()

@@ -177,7 +177,7 @@ func (x *Session) User() string { return x.user() }
 func (x *Session) Follows(channel string) bool { return x.find(channel) >= 0 }
 
 func (x *Session) olderThan(d time.Duration) bool {
-	return x.hub.loop.Now().UnixMilli()-x.opened > d.Milliseconds()
+	return clock(x.hub.loop.Now())-x.opened > d
 }
 
 // track begins to tell the position of the newest subscription.

@@ -155,11 +155,22 @@ func (x *Session) orClose(err error, done func(error)) {
 	done(err)
 }
 
-// hookError is what a client is told of a hook's refusal.
-func hookError(err error) *protocol.Error {
+// hookError is what a client is told when a hook returned err: what the hook
+// says, if it means to refuse, and otherwise that the application failed, whose
+// cause is for the log.
+func hookError(err error) error {
 	var e *protocol.Error
 	if errors.As(err, &e) {
-		return e
+		return err
 	}
-	return protocol.Errorf(protocol.CodeForbidden, "the application refused")
+	return &failedHook{protocol.Errorf(protocol.CodeUnavailable, "the application could not answer just now; try again").WithReason("hook"), err}
 }
+
+// failedHook is a hook's failure, with what it failed on.
+type failedHook struct {
+	told  *protocol.Error
+	cause error
+}
+
+func (f *failedHook) Error() string { return f.told.Error() + ": " + f.cause.Error() }
+func (f *failedHook) Unwrap() error { return f.told }

@@ -140,6 +140,17 @@ func tryStreams(r *rest, s *ringdown.Server) {
 	if list, _ := got["messages"].([]any); code != 200 || len(list) != 2 {
 		t.Errorf("poll: %d %v", code, got)
 	}
+	if code, got := r.call("POST", "/v1/poll", "", `{"channels":[{"channel":"lab:x","last":1}]}`); code != 200 {
+		t.Errorf("poll with a body: %d %v", code, got)
+	}
+	resp, err := http.Post(r.base+"/v1/sse", "application/json", strings.NewReader(`{"channels":[{"channel":"lab:x"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if r.seen["POST /v1/sse"] = true; resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("a stream with a body: %d %v", resp.StatusCode, resp.Header)
+	}
 	for _, query := range []string{"", "channel=a&wait=61", "channel=a&wait=-1", "channel=a&wait=NaN", "channel=a&cursor=!", "channel=a&last=0", "channel=%zz", "channel=a&rate=1"} {
 		if code, got := r.call("GET", "/v1/poll?"+query, "", ""); code != 400 {
 			t.Errorf("poll %s: %d %v", query, code, got)

@@ -4,10 +4,12 @@ TOOLS := $(CURDIR)/.tools
 FUZZTIME ?= 3s
 GOLANGCI := $(TOOLS)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
+GOVULNCHECK := $(TOOLS)/bin/govulncheck
+GOVULNCHECK_VERSION := v1.9.0
 PACKAGES := ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check-fast vet lint unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store mutate cross deps tools clean
+.PHONY: help build demo test check-fast vet lint vuln unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store mutate cross deps tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -18,7 +20,7 @@ build: ## build bin/ringdown
 demo: ## serve the pet shop, the chat and the trucks on http://127.0.0.1:8000
 	go run ./cmd/ringdown demo
 
-test: tools vet lint unit fuzz conformance-quick bench-quick ## everything, installing what it needs: this is what CI runs
+test: tools vet lint unit fuzz conformance-quick bench-quick vuln ## everything, installing what it needs: this is what CI runs
 	@echo "all of make test passed"
 
 check-fast: vet ## vet and the tests that take seconds, without the race detector
@@ -39,6 +41,11 @@ lint: $(GOLANGCI) ## golangci-lint
 $(GOLANGCI):
 	@echo "building golangci-lint $(GOLANGCI_VERSION), once; this takes some minutes"
 	GOBIN=$(TOOLS)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+vuln: ## govulncheck, where its database can be had; otherwise it says so
+	@test -x $(GOVULNCHECK) || GOBIN=$(TOOLS)/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) || \
+		{ echo "NOT CHECKED for vulnerabilities: govulncheck cannot be installed here"; exit 0; }; \
+	test ! -x $(GOVULNCHECK) || scripts/vuln.sh $(GOVULNCHECK)
 
 unit: ## all Go tests with the race detector, in random order; what fails is tried once more and listed
 	@go test -race -shuffle=on -timeout 15m -json $(PACKAGES) | go run ./scripts/testsummary -again 'go test -race -count=1 -timeout 15m -json'

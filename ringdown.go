@@ -370,6 +370,9 @@ func (s *Server) Addr() net.Addr {
 	return nil
 }
 
+// Addrs returns all addresses that are listened on.
+func (s *Server) Addrs() []net.Addr { return s.front.Addrs() }
+
 // Stop lets nobody in any more, tells every client to come back, closes the
 // connections over the drain window, stops listening and ends the rooms, in the
 // reverse order of Start. ctx bounds it all: each of these has its part of the time,
@@ -382,7 +385,7 @@ func (s *Server) Stop(ctx context.Context) error { return s.running.Stop(ctx) }
 // Reload reads the configuration again and swaps channels, rules, schemas,
 // limits, keys and origins at once, for every connection that is open. If the
 // configuration is bad, all stays as it is and the error says what is wrong.
-// listen, paths, engine, broker and store are read at Start only.
+// listen, http, paths, engine, broker and store are read at Start only.
 func (s *Server) Reload() error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
@@ -405,10 +408,10 @@ func (s *Server) Reload() error {
 	s.polls.Reload(poll.Options{Origins: s.origins(conf)})
 	s.rest.Reload(s.apiOptions(conf))
 	s.sessions.Recheck()
-	if !slices.Equal(old.Listen, conf.Listen) || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
+	if !slices.Equal(old.Listen, conf.Listen) || old.Front.Idle != conf.Front.Idle || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
 		!slices.Equal(old.SSE.Paths, conf.SSE.Paths) || !slices.Equal(old.Poll.Paths, conf.Poll.Paths) ||
 		!reflect.DeepEqual(old.Redis, conf.Redis) || !reflect.DeepEqual(old.Store, conf.Store) {
-		s.log.Warn("listen, paths, engine, broker or store changed in the configuration; they take effect at the next start")
+		s.log.Warn("listen, http, paths, engine, broker or store changed in the configuration; they take effect at the next start")
 	}
 	return nil
 }

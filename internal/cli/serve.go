@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,7 +81,7 @@ func serve(ctx context.Context, o ringdown.Options, grace time.Duration) error {
 	if err := srv.Start(ctx); err != nil {
 		return err
 	}
-	o.Logger.Info("ringdown is listening", "url", fmt.Sprintf("ws://%s/v1/ws", srv.Addr()), "version", ringdown.Version, "pid", os.Getpid())
+	o.Logger.Info("ringdown is listening", "url", urls(srv.Addrs()), "version", ringdown.Version, "pid", os.Getpid())
 	reload := make(chan os.Signal, 1)
 	notifyReload(reload)
 	defer signal.Stop(reload)
@@ -99,6 +101,19 @@ func serve(ctx context.Context, o ringdown.Options, grace time.Duration) error {
 			return srv.Stop(stopping)
 		}
 	}
+}
+
+// urls says where clients find a server that listens on these addresses.
+func urls(addrs []net.Addr) string {
+	var list []string
+	for _, a := range addrs {
+		url := fmt.Sprintf("ws://%s/v1/ws", a)
+		if a.Network() == "unix" {
+			url = "unix:" + a.String()
+		}
+		list = append(list, url)
+	}
+	return strings.Join(list, " ")
 }
 
 // onSecondSignal calls fn when the process is told to end once more. What it

@@ -172,6 +172,23 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// TestIdle: a connection waits for its next request for as long as is set, and by
+// default longer than the usual proxies do.
+func TestIdle(t *testing.T) {
+	if d := New(Options{}).policy.Load().Idle; d < 75*time.Second {
+		t.Errorf("the default is %v", d)
+	}
+	s := open(t, Policy{Idle: 100 * time.Millisecond}, defaultTimeouts, ok)
+	c := s.dial()
+	if status, _ := c.ask(); status != 200 {
+		t.Fatal(status)
+	}
+	begun := time.Now()
+	if _, err := c.r.ReadByte(); err != io.EOF || time.Since(begun) < 50*time.Millisecond {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+}
+
 // TestFull: when nobody can be spared, a newcomer is told so.
 func TestFull(t *testing.T) {
 	for limit, p := range map[string]Policy{

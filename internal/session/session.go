@@ -149,6 +149,9 @@ func (x *Session) client() *Client {
 	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport.name}
 	if x.remote.IsValid() {
 		c.RemoteAddr = x.remote.String()
+		if x.remote.Port() == 0 { // a proxy did not say
+			c.RemoteAddr = x.remote.Addr().String()
+		}
 	}
 	if x.identity != nil {
 		c.Claims = x.identity.Claims

@@ -112,10 +112,34 @@ func (p *proxy) everything() {
 			p.t.Errorf("ping %d: %+v", n, m)
 		}
 	}
+	p.t.Run("addresses", func(t *testing.T) { p.addresses(t) })
 	p.t.Run("resume", func(t *testing.T) { p.resume(t, events, at) })
 	p.t.Run("poll", func(t *testing.T) { p.polls(t) })
 	p.t.Run("tickets", func(t *testing.T) { p.tickets(t) })
 	p.t.Run("rolling", func(t *testing.T) { p.rolling(t) })
+}
+
+// addresses looks at whom the nodes take the clients for.
+func (p *proxy) addresses(t *testing.T) {
+	var page struct {
+		Connections []struct {
+			Transport string
+			Addr      string `json:"remote_addr"`
+		}
+	}
+	if err := json.Unmarshal(p.do(t, "GET", "/v1/connections", key, "", 200), &page); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, c := range page.Connections {
+		seen[c.Transport] = true
+		if !strings.HasPrefix(c.Addr, client) {
+			t.Errorf("a %s comes from %s", c.Transport, c.Addr)
+		}
+	}
+	if !seen["websocket"] || !seen["sse"] {
+		t.Errorf("listed: %+v", page)
+	}
 }
 
 // resume cuts the stream again and again and goes on wherever the proxy says.

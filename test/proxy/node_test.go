@@ -37,7 +37,7 @@ type node struct {
 func newNode(t *testing.T, redis string) *node {
 	t.Helper()
 	n := &node{t: t, addr: program.FreeAddress(t), file: filepath.Join(t.TempDir(), "ringdown.yaml")}
-	conf := snippet(t, "yaml", "redis.internal:6379", redis, ":8000", n.addr)
+	conf := snippet(t, "yaml", "redis.internal:6379", redis, ":8000", n.addr, "10.0.0.0/24", "127.0.0.1")
 	write(t, n.file, conf+"heartbeat: {ping: 1s}\nsse: {heartbeat: 1s}\nlimits: {connection: {messages_per_second: 10000, messages_burst: 10000}}\n")
 	n.start()
 	t.Cleanup(func() {

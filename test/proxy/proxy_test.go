@@ -23,6 +23,9 @@ import (
 	"ringdown/test/program"
 )
 
+// client is the address that clients come from.
+const client = "127.0.0.2"
+
 // proxy is a running one.
 type proxy struct {
 	t     *testing.T
@@ -71,7 +74,9 @@ func start(t *testing.T, name string, configure func(dir, address string, nodes 
 		t.Fatal(err)
 	}
 	p := &proxy{t: t, base: "https://" + address, nodes: nodes}
-	p.web = &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	// The clients' address is another one than the proxy's, as it is in the world.
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}}
+	p.web = &http.Client{Transport: &http.Transport{DialContext: from.DialContext, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	t.Cleanup(func() {
 		p.web.CloseIdleConnections()
 		_ = c.Process.Kill()

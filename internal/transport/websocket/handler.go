@@ -79,7 +79,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if bad == nil {
 		if err := h.door.admit(r.Context()); err != nil {
 			e := protocol.AsError(err)
-			bad = &refusal{http.StatusServiceUnavailable, e}
+			bad = &refusal{e.Code.HTTPStatus(), e}
 		}
 	}
 	if bad != nil {

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"ringdown/protocol"
 )
 
-// Alone is the roster and the bus of a broker that serves one node only. Its
+// Alone is the roster of a broker that serves one node only. Its
 // methods do not block. The zero value is ready to use; it is safe for
 // concurrent use.
 type Alone struct {
@@ -134,15 +132,4 @@ func (a *Alone) Members(_ context.Context, channel string, r MemberRange) (page 
 		page.Members, page.More = in.after(r.After, r.Limit)
 	}
 	return page, nil
-}
-
-// Nodes implements Bus: there is nobody else.
-func (a *Alone) Nodes(context.Context) ([]string, error) { return nil, nil }
-
-// Send implements Bus: there is nobody else.
-func (a *Alone) Send(_ context.Context, to string, _ []byte) error {
-	if to == "" {
-		return nil
-	}
-	return protocol.Errorf(protocol.CodeNotFound, "this server runs alone; there is no node %q", to)
 }

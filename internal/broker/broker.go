@@ -5,10 +5,12 @@
 // The law for every driver, checked by brokertest:
 //
 //   - One channel, one order. Offsets of an epoch strictly increase, and every
-//     node's feed gives the entries of a channel in that order, each once.
-//   - Nobody sees a publication before it was accepted: the feed is given an
-//     entry only when it is as durable as the channel promises. It may be given
+//     follower on every node is given the entries in that order, each once.
+//   - Nobody sees a publication before it was accepted: followers are given an
+//     entry only when it is as durable as the channel promises. They may be given
 //     it before Done hears of it.
+//   - Who follows is nobody else's business: the end of one Subscription ends no
+//     other, whatever the order in which they are begun and ended.
 //   - A publication appended before another was begun comes first.
 //   - A publication repeated with the same dedupe key inside the window is
 //     stored once, and both receipts carry the same position. One that says
@@ -27,30 +29,16 @@ import (
 // DedupeWindow is how long a dedupe key is remembered at least.
 const DedupeWindow = 2 * time.Minute
 
-// Publication is what a node asks the broker to accept. Drivers copy what they
-// keep of Message: its memory is the caller's again once Done was called.
+// Publication is a message to be accepted. It is the caller's again once Append
+// has returned: drivers copy what they keep of it.
 type Publication struct {
-	// Message carries type, channel, data, key and from. The driver sets the
+	// Message carries type, channel, data, key and from. The driver gives it its
 	// offset, prev and time.
 	Message protocol.Message
-	// Log names the log that the message goes to where it is not that of
-	// Message.Channel: what the server tells about a channel has a log of its own.
-	Log string
 	// Dedupe is the idempotency key, already scoped to who publishes; empty: none.
 	Dedupe string
 	// Ephemeral messages get no offset, are never kept and may be lost.
 	Ephemeral bool
-	// Declaration says what the channel keeps. It is not changed by anybody.
-	Declaration *channel.Declaration
-}
-
-// Name returns the name of the log that p goes to: what the driver keeps it
-// under, and what the feed calls it.
-func (p *Publication) Name() string {
-	if p.Log != "" {
-		return p.Log
-	}
-	return p.Message.Channel
 }
 
 // Receipt says where an accepted publication stands.
@@ -65,14 +53,49 @@ type Receipt struct {
 // a *protocol.Error says why not, with CodeUnavailable or CodeTimeout when the
 // outcome is not known and only a dedupe key makes a retry safe.
 type Done interface {
-	Appended(p *Publication, r Receipt, err error)
+	Appended(r Receipt, err error)
 }
 
-// Feed is where a driver delivers. It must not block.
+// Follower is given what a log gets. Its methods are called one at a time, in the
+// order of the log; they must not block, and must not call the driver.
+type Follower interface {
+	// Begin comes once, and first: with the position that delivery begins after, or
+	// with an error, and then nothing else comes.
+	Begin(at protocol.Position, err error)
+	Entry(epoch string, e *channel.Entry)
+	// Restart tells that the log went on in a new epoch, and that the entry which
+	// comes next follows at. A driver may leave it to that entry to tell.
+	Restart(at protocol.Position)
+}
+
+// Subscription is what following a log gives. Whoever has it ends it, and no
+// other's.
+type Subscription interface {
+	// Close ends the delivery. It may be called before Begin was. What is under way
+	// may still be delivered after it.
+	Close()
+}
+
+// Log is a handle on a channel's log. It holds nothing: it is made for one
+// publication as well as for a channel's whole life. All methods are safe for
+// concurrent use; only Read and State may block.
+type Log interface {
+	// Append accepts a publication.
+	Append(p *Publication, d Done)
+	// Follow gives f what is appended from now on.
+	Follow(f Follower) Subscription
+	// Read returns a page of the log. One that nobody published to has an empty page.
+	Read(ctx context.Context, r Range) (Page, error)
+	// State returns a page of the latest messages of the keys that have not
+	// expired. A channel nobody published to has an empty page.
+	State(ctx context.Context, r StateRange) (StatePage, error)
+	// Redeclare says what the channel keeps from now on. It is not for a channel
+	// that begins or ceases to keep anything: that one is opened anew.
+	Redeclare(d *channel.Declaration)
+}
+
+// Feed is where a driver tells what concerns the node and no log. It must not block.
 type Feed interface {
-	// Entry is called in order for each channel, never at the same time for one
-	// channel.
-	Entry(channel, epoch string, e *channel.Entry)
 	// Lost tells of members of a channel whose node is gone. Exactly one of the
 	// nodes that are left is told, after the roster has dropped them. A driver
 	// that finds that its own node was taken for gone tells it so of its own
@@ -81,15 +104,6 @@ type Feed interface {
 	// Control is a message that another node sent with Bus.Send. payload is the
 	// receiver's to keep.
 	Control(from string, payload []byte)
-}
-
-// Restarter is a feed that wants to know at once when a log went on in a new
-// epoch, and not only with the next entry of it. Drivers look whether their feed
-// is one.
-type Restarter interface {
-	// Restarted tells that the next entry of the channel follows p. It comes in
-	// order with Entry, and must not block.
-	Restarted(channel string, p protocol.Position)
 }
 
 // Claims is a driver that wants to know what clients say they have seen of its
@@ -146,34 +160,22 @@ type StatePage struct {
 	More      bool
 }
 
-// Broker is a driver. All methods are safe for concurrent use; Append, Follow
-// and Unfollow never block.
+// Broker is a driver of logs. What else it offers it is asked for: a Roster, a Bus,
+// and whether it is Immediate. All methods are safe for concurrent use.
 type Broker interface {
-	Roster
-	Bus
-	// Start connects and begins to deliver into feed. node names this node among
-	// those that share the broker: 1 to 64 bytes of A-Z a-z 0-9 _ -, and never
-	// the same for two that run at a time.
+	// Start connects, and begins to tell feed. node names this node among those that
+	// share the broker: 1 to 64 bytes of A-Z a-z 0-9 _ -, and never the same for two
+	// that run at a time.
 	Start(ctx context.Context, node string, feed Feed) error
 	// Stop ends every goroutine; publications under way get their Done first.
 	Stop(ctx context.Context) error
-	// Append accepts a publication.
-	Append(p *Publication, d Done)
-	// Follow makes the feed deliver the entries of a channel to this node, and
-	// calls ready once, holding no lock, with the position that delivery begins
-	// after, or with an error. Entries after the position may already be
-	// delivered before ready is called.
-	Follow(name string, d *channel.Declaration, ready func(p protocol.Position, err error))
-	// Unfollow ends that.
-	Unfollow(name string)
-	// Read returns a page of the log. A channel nobody published to has an empty page.
-	Read(ctx context.Context, name string, d *channel.Declaration, r Range) (Page, error)
-	// State returns a page of the latest messages of the keys that have not
-	// expired. A channel nobody published to has an empty page.
-	State(ctx context.Context, name string, d *channel.Declaration, r StateRange) (StatePage, error)
 	// Ready returns nil when publications can be accepted now.
 	Ready(ctx context.Context) error
-	// Immediate reports that Append always calls Done before it returns, on the
-	// caller's goroutine, and that Read, State and the Roster do not block.
-	Immediate() bool
+	// Open returns a handle on the log of that name, which keeps what d says. It
+	// neither blocks nor fails, and may keep name and d.
+	Open(name string, d *channel.Declaration) Log
 }
+
+// Immediate is a broker whose logs never block: Append calls Done before it
+// returns, and Read, State and the Roster have their answers in memory.
+type Immediate interface{ Immediate() }

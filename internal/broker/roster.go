@@ -26,7 +26,7 @@ type MemberPage struct {
 	More    bool     // members after the last one are there
 }
 
-// Roster keeps who is present in the channels, on all nodes. What a node put in
+// Roster is a broker that keeps who is present in the channels, on all nodes. What a node put in
 // is leased: the driver renews it for as long as the node runs, and drops it
 // when the node is gone, telling Feed.Lost. The methods may block.
 type Roster interface {
@@ -39,7 +39,8 @@ type Roster interface {
 	Members(ctx context.Context, channel string, r MemberRange) (MemberPage, error)
 }
 
-// Bus carries messages between the nodes that share a broker, at most once.
+// Bus is a broker that several nodes share, and carries messages between them, at
+// most once.
 type Bus interface {
 	// Nodes returns the names of the nodes that are there, as far as is known. It
 	// may block.

@@ -49,6 +49,9 @@ func Exercise(t *testing.T, make New) {
 		"Offsets":          testOffsets,
 		"FeedOrder":        testFeedOrder,
 		"FeedIsFollowed":   testFeedIsFollowed,
+		"TwoFollowers":     testTwoFollowers,
+		"FollowChurn":      testFollowChurn,
+		"Redeclare":        testRedeclare,
 		"AcceptedBefore":   testAcceptedBefore,
 		"ConcurrentOrder":  testConcurrentOrder,
 		"Ephemeral":        testEphemeral,
@@ -90,12 +93,19 @@ var (
 	unkept    = &channel.Declaration{Name: "unkept"}
 )
 
-// bench is a started driver and what its feed was given.
+// driver is what the suite asks for: logs, and a roster.
+type driver interface {
+	broker.Broker
+	broker.Roster
+}
+
+// bench is a started driver and what it gave.
 type bench struct {
-	broker broker.Broker
+	broker driver
 	clock  *Clock
 
 	mu      sync.Mutex
+	subs    map[string]broker.Subscription
 	fed     map[string][]fed
 	lost    map[string][]string // ids of members
 	control []string
@@ -113,7 +123,7 @@ func start(t testing.TB, make New) *bench {
 }
 
 func startNode(t testing.TB, made broker.Broker, clock *Clock, name string) *bench {
-	b := &bench{broker: made, clock: clock, fed: map[string][]fed{}, lost: map[string][]string{}, more: newSignal()}
+	b := &bench{broker: made.(driver), clock: clock, subs: map[string]broker.Subscription{}, fed: map[string][]fed{}, lost: map[string][]string{}, more: newSignal()}
 	if err := b.broker.Start(t.Context(), name, b); err != nil {
 		t.Fatal(err)
 	}
@@ -127,14 +137,33 @@ func startNode(t testing.TB, made broker.Broker, clock *Clock, name string) *ben
 
 func newSignal() chan struct{} { return make(chan struct{}) }
 
-// Entry implements broker.Feed.
-func (b *bench) Entry(name, epoch string, e *channel.Entry) {
+// follower takes what a log gives.
+type follower struct {
+	bench *bench
+	name  string
+	begun chan begun
+}
+
+type begun struct {
+	at  protocol.Position
+	err error
+}
+
+// Begin implements broker.Follower.
+func (f *follower) Begin(at protocol.Position, err error) { f.begun <- begun{at, err} }
+
+// Entry implements broker.Follower.
+func (f *follower) Entry(epoch string, e *channel.Entry) {
+	b := f.bench
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.fed[name] = append(b.fed[name], fed{epoch, e})
+	b.fed[f.name] = append(b.fed[f.name], fed{epoch, e})
 	close(b.more)
 	b.more = newSignal()
 }
+
+// Restart implements broker.Follower.
+func (f *follower) Restart(protocol.Position) {}
 
 // Lost implements broker.Feed.
 func (b *bench) Lost(name string, members []broker.Member) {
@@ -188,18 +217,36 @@ type outcome struct {
 
 type done chan outcome
 
-func (d done) Appended(_ *broker.Publication, r broker.Receipt, err error) { d <- outcome{r, err} }
+func (d done) Appended(r broker.Receipt, err error) { d <- outcome{r, err} }
+
+// message is a publication and the log that it is for.
+type message struct {
+	broker.Publication
+	log string
+	d   *channel.Declaration
+}
 
 // publication makes one of data that is unique to n.
-func publication(d *channel.Declaration, name string, n int) *broker.Publication {
-	return &broker.Publication{Declaration: d, Message: protocol.Message{
-		Type: "e", Channel: name, Data: fmt.Appendf(nil, `{"n":%d}`, n)}}
+func publication(d *channel.Declaration, name string, n int) *message {
+	return &message{broker.Publication{Message: protocol.Message{
+		Type: "e", Channel: name, Data: fmt.Appendf(nil, `{"n":%d}`, n)}}, name, d}
+}
+
+// append hands p to the driver, and spoils what it was given right after.
+func (b *bench) append(p *message, d broker.Done) {
+	mine := p.Publication
+	mine.Message.Data = slices.Clone(p.Message.Data)
+	b.broker.Open(p.log, p.d).Append(&mine, d)
+	for i := range mine.Message.Data {
+		mine.Message.Data[i] = '!'
+	}
+	mine = broker.Publication{}
 }
 
 // publish appends and waits for the outcome.
-func (b *bench) publish(t testing.TB, p *broker.Publication) outcome {
+func (b *bench) publish(t testing.TB, p *message) outcome {
 	d := make(done, 1)
-	b.broker.Append(p, d)
+	b.append(p, d)
 	select {
 	case o := <-d:
 		return o
@@ -209,7 +256,7 @@ func (b *bench) publish(t testing.TB, p *broker.Publication) outcome {
 	}
 }
 
-func (b *bench) accept(t testing.TB, p *broker.Publication) broker.Receipt {
+func (b *bench) accept(t testing.TB, p *message) broker.Receipt {
 	t.Helper()
 	o := b.publish(t, p)
 	if o.err != nil {
@@ -220,27 +267,42 @@ func (b *bench) accept(t testing.TB, p *broker.Publication) broker.Receipt {
 
 func (b *bench) follow(t testing.TB, name string, d *channel.Declaration) protocol.Position {
 	t.Helper()
-	type answer struct {
-		p   protocol.Position
-		err error
-	}
-	ready := make(chan answer, 1)
-	b.broker.Follow(name, d, func(p protocol.Position, err error) { ready <- answer{p, err} })
+	at, sub := b.subscribe(t, name, name, d)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.subs[name] = sub
+	return at
+}
+
+// subscribe follows a log, and notes what it is given under a name.
+func (b *bench) subscribe(t testing.TB, name, as string, d *channel.Declaration) (protocol.Position, broker.Subscription) {
+	t.Helper()
+	f := &follower{b, as, make(chan begun, 1)}
+	sub := b.broker.Open(name, d).Follow(f)
 	select {
-	case a := <-ready:
+	case a := <-f.begun:
 		if a.err != nil {
 			t.Fatal("Follow:", a.err)
 		}
-		return a.p
+		return a.at, sub
 	case <-time.After(10 * time.Second):
 		t.Fatal("Follow never answered")
-		return protocol.Position{}
+		return protocol.Position{}, nil
 	}
+}
+
+// unfollow ends what follow began.
+func (b *bench) unfollow(name string) {
+	b.mu.Lock()
+	sub := b.subs[name]
+	delete(b.subs, name)
+	b.mu.Unlock()
+	sub.Close()
 }
 
 func (b *bench) read(t testing.TB, name string, d *channel.Declaration, r broker.Range) broker.Page {
 	t.Helper()
-	p, err := b.broker.Read(t.Context(), name, d, r)
+	p, err := b.broker.Open(name, d).Read(t.Context(), r)
 	if err != nil {
 		t.Fatal("Read:", err)
 	}

@@ -61,7 +61,7 @@ func testFeedIsFollowed(t *testing.T, b *bench) {
 	if got := data(t, b.await(t, "c", 1)[0].entry); got != `{"n":2}` {
 		t.Fatalf("the feed began with %s", got)
 	}
-	b.broker.Unfollow("c")
+	b.unfollow("c")
 	b.accept(t, publication(kept, "c", 3))
 	b.follow(t, "c", kept)
 	b.accept(t, publication(kept, "c", 4))
@@ -73,6 +73,103 @@ func testFeedIsFollowed(t *testing.T, b *bench) {
 	defer b.mu.Unlock()
 	if len(b.fed["other"]) != 0 {
 		t.Fatal("a channel that nobody follows was fed")
+	}
+}
+
+// testTwoFollowers: each is given everything, from where it began, until it ends
+// itself; who ends has no say in what others are given.
+func testTwoFollowers(t *testing.T, b *bench) {
+	for _, d := range []*channel.Declaration{kept, unkept} {
+		t.Run(d.Name, func(t *testing.T) {
+			c := d.Name
+			_, first := b.subscribe(t, c, c+" first", d)
+			b.accept(t, publication(d, c, 0))
+			b.await(t, c+" first", 1)
+			_, second := b.subscribe(t, c, c+" second", d)
+			b.accept(t, publication(d, c, 1))
+			b.await(t, c+" first", 2)
+			b.await(t, c+" second", 1)
+			first.Close()
+			first.Close() // once more does nothing
+			b.accept(t, publication(d, c, 2))
+			b.await(t, c+" second", 2)
+			_, third := b.subscribe(t, c, c+" third", d)
+			second.Close()
+			b.accept(t, publication(d, c, 3))
+			if got := b.await(t, c+" third", 1); data(t, got[0].entry) != `{"n":3}` {
+				t.Fatalf("the third began with %s", data(t, got[0].entry))
+			}
+			third.Close()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if n, m := len(b.fed[c+" first"]), len(b.fed[c+" second"]); n != 2 || m != 2 {
+				t.Fatalf("who had ended was given %d and %d, want 2 and 2", n, m)
+			}
+		})
+	}
+}
+
+// testFollowChurn: a log is followed and left again and again, by several at a
+// time, some of whom leave before they have begun. Who stays is given everything.
+func testFollowChurn(t *testing.T, b *bench) {
+	const rounds, beside = 60, 4
+	var wg sync.WaitGroup
+	for n := range beside {
+		wg.Go(func() {
+			for range rounds {
+				f := &follower{b, fmt.Sprint("beside ", n), make(chan begun, 1)}
+				sub := b.broker.Open("c", kept).Follow(f)
+				if n%2 == 0 {
+					if a := <-f.begun; a.err != nil {
+						t.Error(a.err)
+					}
+				}
+				sub.Close()
+			}
+		})
+	}
+	for n := range rounds {
+		at, sub := b.subscribe(t, "c", fmt.Sprint("stays ", n), kept)
+		r := b.accept(t, publication(kept, "c", n))
+		got := b.await(t, fmt.Sprint("stays ", n), 1)
+		if e := got[0].entry; e.Offset != r.Position.Offset || e.Prev != at.Offset {
+			t.Fatalf("round %d: began after %d and was given %d, which follows %d; published %d", n, at.Offset, e.Offset, e.Prev, r.Position.Offset)
+		}
+		sub.Close()
+	}
+	wg.Wait()
+}
+
+// testRedeclare: what is kept follows the newest declaration, for who follows too.
+func testRedeclare(t *testing.T, b *bench) {
+	l := b.broker.Open("c", keptShort)
+	f := &follower{b, "c", make(chan begun, 1)}
+	sub := l.Follow(f)
+	defer sub.Close()
+	if a := <-f.begun; a.err != nil {
+		t.Fatal(a.err)
+	}
+	append := func(n int) {
+		d := make(done, 1)
+		l.Append(&publication(keptShort, "c", n).Publication, d)
+		if o := <-d; o.err != nil {
+			t.Fatal(o.err)
+		}
+	}
+	for n := range 10 {
+		append(n)
+	}
+	l.Redeclare(kept)
+	for n := range 10 {
+		append(n)
+	}
+	page, err := l.Read(t.Context(), broker.Range{})
+	if err != nil || len(page.Entries) < 15 {
+		t.Fatalf("%d entries are kept, want 15: %v", len(page.Entries), err)
+	}
+	l.Redeclare(keptShort)
+	if page, err = l.Read(t.Context(), broker.Range{}); err != nil || len(page.Entries) != 5 {
+		t.Fatalf("%d entries are kept, want 5: %v", len(page.Entries), err)
 	}
 }
 
@@ -100,7 +197,7 @@ func testConcurrentOrder(t *testing.T, b *bench) {
 			defer wg.Done()
 			for n := range each {
 				d := make(done, 1)
-				b.broker.Append(publication(kept, "c", p*each+n), d)
+				b.append(publication(kept, "c", p*each+n), d)
 				o := <-d
 				if o.err != nil {
 					t.Error(o.err)
@@ -168,7 +265,7 @@ func testUnkept(t *testing.T, b *bench) {
 	}
 }
 
-// testOwnsItsMemory: the caller may overwrite the message once it heard Done.
+// testOwnsItsMemory: the caller may overwrite the message once Append has returned.
 func testOwnsItsMemory(t *testing.T, b *bench) {
 	b.follow(t, "c", kept)
 	frame := []byte(`{"type":"e","channel":"c","data":{"n":7}}`)
@@ -176,9 +273,13 @@ func testOwnsItsMemory(t *testing.T, b *bench) {
 	if err := protocol.DecodeJSON(frame, &m); err != nil {
 		t.Fatal(err)
 	}
-	b.accept(t, &broker.Publication{Declaration: kept, Dedupe: string(frame[9:10]), Message: m})
+	d := make(done, 1)
+	b.broker.Open("c", kept).Append(&broker.Publication{Dedupe: string(frame[9:10]), Message: m}, d)
 	for i := range frame {
 		frame[i] = 'x'
+	}
+	if o := <-d; o.err != nil {
+		t.Fatal(o.err)
 	}
 	if got := data(t, b.await(t, "c", 1)[0].entry); got != `{"n":7}` {
 		t.Fatalf("the entry now carries %s", got)
@@ -273,7 +374,7 @@ func testDedupeConcurrent(t *testing.T, b *bench) {
 			p := publication(kept, "c", 0)
 			p.Dedupe = "same"
 			d := make(done, 1)
-			b.broker.Append(p, d)
+			b.append(p, d)
 			positions <- (<-d).receipt
 		}()
 	}
@@ -435,13 +536,14 @@ func testTrimByBytes(t *testing.T, b *bench) {
 
 func (b *bench) set(t *testing.T, key, data string) uint64 {
 	t.Helper()
-	p := &broker.Publication{Declaration: board, Message: protocol.Message{Type: "e", Channel: "c", Key: key, Data: []byte(data)}}
+	p := publication(board, "c", 0)
+	p.Message.Key, p.Message.Data = key, []byte(data)
 	return b.accept(t, p).Position.Offset
 }
 
 func (b *bench) wantState(t *testing.T, head uint64, want ...string) {
 	t.Helper()
-	s, err := b.broker.State(t.Context(), "c", board, broker.StateRange{})
+	s, err := b.broker.Open("c", board).State(t.Context(), broker.StateRange{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -500,14 +602,16 @@ func testStopTwice(t *testing.T, b *bench) {
 }
 
 // Benchmark measures appends with a follower, one channel and many.
-func Benchmark(b *testing.B, make New) {
+func Benchmark(b *testing.B, fresh New) {
 	for _, channels := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) {
-			be := start(b, make)
-			names := []string{}
+			be := start(b, fresh)
+			logs := make([]broker.Log, channels)
+			names := make([]string, channels)
 			for n := range channels {
-				names = append(names, fmt.Sprintf("c:%d", n))
+				names[n] = fmt.Sprintf("c:%d", n)
 				be.follow(b, names[n], keptShort)
+				logs[n] = be.broker.Open(names[n], keptShort)
 			}
 			outcomes := newOutcomes(b.N)
 			p := publication(keptShort, "", 1)
@@ -515,10 +619,7 @@ func Benchmark(b *testing.B, make New) {
 			b.ResetTimer()
 			for n := range b.N {
 				p.Message.Channel = names[n%channels]
-				be.broker.Append(p, outcomes)
-				if !be.broker.Immediate() {
-					p = publication(keptShort, "", 1)
-				}
+				logs[n%channels].Append(&p.Publication, outcomes)
 			}
 			for range b.N {
 				if o := <-outcomes; o.err != nil {

@@ -29,7 +29,7 @@ func testClockJumps(t *testing.T, b *bench) {
 	if page := b.read(t, "c", kept, broker.Range{}); len(page.Entries) != 5 {
 		t.Fatalf("%v are left of five", offsets(page.Entries))
 	}
-	again := func() *broker.Publication {
+	again := func() *message {
 		p := publication(kept, "c", 6)
 		p.Dedupe = "key"
 		return p

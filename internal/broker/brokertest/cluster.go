@@ -47,7 +47,7 @@ func testOneOrder(t *testing.T, nodes []*bench) {
 	answers := newOutcomes(each * len(nodes))
 	for i := range each {
 		for at, n := range nodes {
-			n.broker.Append(publication(kept, "c", i*len(nodes)+at), answers)
+			n.append(publication(kept, "c", i*len(nodes)+at), answers)
 		}
 	}
 	for range each * len(nodes) {
@@ -154,17 +154,18 @@ func testRosterOnNodes(t *testing.T, nodes []*bench) {
 
 func testBusOnNodes(t *testing.T, nodes []*bench) {
 	a, b, c := nodes[0], nodes[1], nodes[2]
-	names, err := a.broker.Nodes(t.Context())
+	bus := a.broker.(broker.Bus)
+	names, err := bus.Nodes(t.Context())
 	slices.Sort(names)
 	if err != nil || !slices.Equal(names, []string{"node-1", "node-2", "node-3"}) {
 		t.Fatalf("the nodes are %v, %v", names, err)
 	}
 	for _, to := range []string{"node-2", ""} {
-		if err := a.broker.Send(t.Context(), to, []byte("to "+to+"\n\x00")); err != nil {
+		if err := bus.Send(t.Context(), to, []byte("to "+to+"\n\x00")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := a.broker.Send(t.Context(), "node-9", nil); err == nil || protocol.AsError(err).Code != protocol.CodeNotFound {
+	if err := bus.Send(t.Context(), "node-9", nil); err == nil || protocol.AsError(err).Code != protocol.CodeNotFound {
 		t.Errorf("to a node that is not there: %v", err)
 	}
 	for n, want := range map[*bench][]string{a: nil, b: {"node-1: to node-2\n\x00", "node-1: to \n\x00"}, c: {"node-1: to \n\x00"}} {

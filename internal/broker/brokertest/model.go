@@ -77,7 +77,7 @@ func (m *model) forget() {
 
 // accept takes a publication over into the log, and holds what its publisher was
 // told against it.
-func (m *model) accept(l *modelLog, p *broker.Publication, r broker.Receipt, err error) error {
+func (m *model) accept(l *modelLog, p *message, r broker.Receipt, err error) error {
 	now := m.clock.Now().UnixMilli()
 	if was, ok := l.remembered(p.Dedupe, now); ok {
 		want := was.receipt

@@ -77,11 +77,9 @@ func (l *modelLog) rangeOf(s step) broker.Range {
 }
 
 // publication makes the i-th message of a step.
-func (k *walker) publication(l *modelLog, s step, i int) *broker.Publication {
+func (k *walker) publication(l *modelLog, s step, i int) *message {
 	p := publication(l.d, l.channel, k.n)
-	if l.name != l.channel {
-		p.Log = l.name
-	}
+	p.log = l.name
 	p.Message.Data = fmt.Appendf(nil, `{"step":%d,"i":%d,"fill":"%s"}`, k.n, i, strings.Repeat("x", int(s[2])))
 	p.Ephemeral = s[3]%16 == 1
 	if key := (int(s[2]) + i) % 8; l.d.State != nil && key < 6 {
@@ -97,7 +95,7 @@ func (k *walker) publication(l *modelLog, s step, i int) *broker.Publication {
 // answers says in which order they are accepted.
 func (k *walker) publish(l *modelLog, s step, count int) error {
 	type pair struct {
-		p *broker.Publication
+		p *message
 		d done
 		o outcome
 	}
@@ -111,12 +109,9 @@ func (k *walker) publish(l *modelLog, s step, count int) error {
 				p.Message.Key, p.Message.Data = was.message.Key, was.message.Data
 			}
 		}
-		// The driver may write into what it is given, and forgets it.
-		mine := *p
-		mine.Message.Data = slices.Clone(p.Message.Data)
 		pairs[i] = pair{p: p, d: make(done, 1)}
 		k.tell("publish to %s key %q dedupe %q ephemeral %v data %.40s", l.name, p.Message.Key, p.Dedupe, p.Ephemeral, p.Message.Data)
-		k.b.broker.Append(&mine, pairs[i].d)
+		k.b.append(p, pairs[i].d)
 	}
 	for i := range pairs {
 		select {
@@ -141,7 +136,7 @@ func (k *walker) publish(l *modelLog, s step, count int) error {
 func (k *walker) follow(l *modelLog) error {
 	if l.followed {
 		k.tell("unfollow %s", l.name)
-		k.b.broker.Unfollow(l.name)
+		k.b.unfollow(l.name)
 		l.followed = false
 		return nil
 	}
@@ -176,7 +171,7 @@ func (k *walker) read(l *modelLog, r broker.Range) error {
 		return nil
 	}
 	k.tell("read %s %+v", l.name, r)
-	page, err := k.b.broker.Read(k.t.Context(), l.name, l.d, r)
+	page, err := k.b.broker.Open(l.name, l.d).Read(k.t.Context(), r)
 	if err != nil {
 		return err
 	}
@@ -191,7 +186,7 @@ func (k *walker) state(l *modelLog, r broker.StateRange) error {
 		return nil
 	}
 	k.tell("state of %s %+v", l.name, r)
-	page, err := k.b.broker.State(k.t.Context(), l.name, l.d, r)
+	page, err := k.b.broker.Open(l.name, l.d).State(k.t.Context(), r)
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,10 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -30,40 +32,43 @@ type Broker struct {
 	opts  store.Options
 	seed  maphash.Seed
 	shard [shards]shard
-	feed  broker.Feed
 	store *store.Store // set by Start
 }
 
-// shard is the channels that are followed, of a part of all. Its lock is held
-// while they are fed, so that no channel is fed twice at a time.
+// shard is who follows, of a part of all channels. Its lock is held while they are
+// given something, so that nobody is given two things at a time.
 type shard struct {
 	mu       sync.Mutex
-	followed map[string]*follow
+	followed map[string][]*subscription
 }
 
-// follow is a channel that is followed.
-type follow struct {
-	name   string
-	placed bool // its position was given out: what comes from now on is fed
-	kept   bool // it has an epoch
+// subscription is one follower of a log.
+type subscription struct {
+	shard    *shard
+	name     string
+	follower broker.Follower
+	begun    bool // its position was given out: what comes from now on is its
+	kept     bool // the log has an epoch
 }
 
-var _ broker.Broker = (*Broker)(nil)
+var (
+	_ broker.Broker = (*Broker)(nil)
+	_ broker.Roster = (*Broker)(nil)
+)
 
 // New returns a broker that is not started. Nothing is opened before Start.
 func New(o store.Options) *Broker {
 	b := &Broker{opts: o, seed: maphash.MakeSeed()}
 	for i := range b.shard {
-		b.shard[i].followed = make(map[string]*follow)
+		b.shard[i].followed = make(map[string][]*subscription)
 	}
 	return b
 }
 
 // Start opens the store, which may take as long as reading the journal does, and
-// begins to deliver into feed.
-func (b *Broker) Start(_ context.Context, _ string, feed broker.Feed) error {
+// serves its logs. There is nobody else to tell of.
+func (b *Broker) Start(context.Context, string, broker.Feed) error {
 	b.opts.Restarted, b.opts.Followed = b.restarted, b.isFollowed
-	b.feed = feed
 	s, err := store.Open(b.opts)
 	if err != nil {
 		return err
@@ -82,22 +87,20 @@ func (b *Broker) isFollowed(name string) bool {
 	return s.followed[name] != nil
 }
 
-// restarted tells the feed of the channels that go on in a new epoch. It comes in
-// the order of the log, like all that the store tells.
+// restarted tells the followers of the channels that go on in a new epoch. It comes
+// in the order of the log, like all that the store tells.
 func (b *Broker) restarted(epoch string, head func(string) (uint64, error)) {
-	feed, ok := b.feed.(broker.Restarter)
-	if !ok {
-		return // the next entries tell
-	}
 	for i := range b.shard {
 		s := &b.shard[i]
 		s.mu.Lock()
-		for _, f := range s.followed {
-			if !f.placed || !f.kept {
-				continue
-			}
-			if offset, err := head(f.name); err == nil { // else the next entry tells
-				feed.Restarted(f.name, protocol.Position{Epoch: epoch, Offset: offset})
+		for name, list := range s.followed {
+			for _, f := range list {
+				if !f.begun || !f.kept {
+					continue
+				}
+				if offset, err := head(name); err == nil { // else the next entry tells
+					f.follower.Restart(protocol.Position{Epoch: epoch, Offset: offset})
+				}
 			}
 		}
 		s.mu.Unlock()
@@ -120,83 +123,104 @@ func (b *Broker) Ready(context.Context) error {
 	return b.store.Ready()
 }
 
-// Immediate reports false: Done waits for the disk.
-func (b *Broker) Immediate() bool { return false }
-
 // Store returns the store once the broker was started.
 func (b *Broker) Store() *store.Store { return b.store }
 
 // Started reports whether Start has opened the store.
 func (b *Broker) Started() bool { return b.store != nil }
 
+// Open returns a handle on a log.
+func (b *Broker) Open(name string, d *channel.Declaration) broker.Log {
+	l := &log{broker: b, name: name}
+	l.declared.Store(d)
+	return l
+}
+
+// log is a log as it was opened.
+type log struct {
+	broker   *Broker
+	name     string
+	declared atomic.Pointer[channel.Declaration]
+}
+
+// Redeclare changes what is kept.
+func (l *log) Redeclare(d *channel.Declaration) { l.declared.Store(d) }
+
 // appending is one publication on its way through the store.
 type appending struct {
 	store.Append
-	keep   store.Keep
-	broker *Broker
-	pub    *broker.Publication
-	done   broker.Done
+	keep      store.Keep
+	log       *log
+	message   *protocol.Message
+	ephemeral bool
+	done      broker.Done
 }
 
 var pool = sync.Pool{New: func() any { return new(appending) }}
 
 // Append accepts p.
-func (b *Broker) Append(p *broker.Publication, d broker.Done) {
-	if !p.Declaration.Kept() && p.Dedupe == "" {
-		b.pass(p, d)
+func (l *log) Append(p *broker.Publication, d broker.Done) {
+	declared := l.declared.Load()
+	if !declared.Kept() && p.Dedupe == "" {
+		l.pass(p, d)
 		return
 	}
 	a := pool.Get().(*appending)
-	*a = appending{broker: b, pub: p, done: d}
-	a.Append = store.Append{Log: p.Name(), Message: &p.Message, Dedupe: p.Dedupe, Done: a}
+	*a = appending{log: l, message: p.Message.Clone(), ephemeral: p.Ephemeral, done: d}
+	a.Append = store.Append{Log: l.name, Message: a.message, Dedupe: p.Dedupe, Done: a}
 	if p.Dedupe != "" {
 		a.Fingerprint, a.Reused = p.Fingerprint(), broker.ErrReused
 	}
-	if p.Declaration.Kept() && !p.Ephemeral {
-		a.keep = keep(p.Declaration)
+	if declared.Kept() && !p.Ephemeral {
+		a.keep = keep(declared)
 		a.Append.Keep = &a.keep
 	}
-	b.store.Append(&a.Append)
+	l.broker.store.Append(&a.Append)
 }
 
-// pass feeds what nobody keeps.
-func (b *Broker) pass(p *broker.Publication, d broker.Done) {
-	now := b.now()
+// pass delivers what nobody keeps.
+func (l *log) pass(p *broker.Publication, d broker.Done) {
+	now := l.broker.now()
 	p.Message.Time = now
-	b.deliver(p)
-	d.Appended(p, broker.Receipt{Time: now}, nil)
+	l.deliver(&p.Message, p.Ephemeral)
+	d.Appended(broker.Receipt{Time: now}, nil)
 }
 
 func (b *Broker) now() int64 { return b.store.Now().UnixMilli() }
 
 // Appended is the store's answer.
 func (a *appending) Appended(_ *store.Append, r store.Result, err error) {
-	p, d, b := a.pub, a.done, a.broker
+	l, m, ephemeral, d := a.log, a.message, a.ephemeral, a.done
 	*a = appending{}
 	pool.Put(a)
 	if err != nil {
-		d.Appended(p, broker.Receipt{}, err)
+		d.Appended(broker.Receipt{}, err)
 		return
 	}
 	if !r.Duplicate {
-		b.deliver(p)
+		l.deliver(m, ephemeral)
 	}
 	receipt := broker.Receipt{Time: r.Time, Duplicate: r.Duplicate}
 	if r.Offset > 0 {
-		receipt.Position = protocol.Position{Epoch: b.store.Epoch(), Offset: r.Offset}
+		receipt.Position = protocol.Position{Epoch: l.broker.store.Epoch(), Offset: r.Offset}
 	}
-	d.Appended(p, receipt, nil)
+	d.Appended(receipt, nil)
 }
 
-// deliver feeds p if its channel is followed.
-func (b *Broker) deliver(p *broker.Publication) {
-	name := p.Name()
-	s := b.shardOf(name)
+// deliver gives a message to those who follow.
+func (l *log) deliver(m *protocol.Message, ephemeral bool) {
+	s := l.broker.shardOf(l.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.followed[name]; f != nil && f.placed {
-		// By its own name: that of p is the publisher's memory.
-		b.feed.Entry(f.name, b.store.Epoch(), channel.NewEntry(&p.Message, p.Ephemeral))
+	var e *channel.Entry
+	for _, f := range s.followed[l.name] {
+		if !f.begun {
+			continue
+		}
+		if e == nil {
+			e = channel.NewEntry(m, ephemeral)
+		}
+		f.follower.Entry(l.broker.store.Epoch(), e)
 	}
 }
 
@@ -213,49 +237,61 @@ func keep(d *channel.Declaration) store.Keep {
 	return k
 }
 
-// Follow makes the feed deliver name's entries.
-func (b *Broker) Follow(name string, d *channel.Declaration, ready func(protocol.Position, error)) {
-	name = strings.Clone(name)
-	s := b.shardOf(name)
-	begin := func(offset uint64, err error) {
-		s.mu.Lock()
-		if f := s.followed[name]; f != nil {
-			if f.placed = f.placed || err == nil; !f.placed {
-				delete(s.followed, name)
-			}
-		}
-		s.mu.Unlock()
-		if err != nil {
-			ready(protocol.Position{}, err)
-			return
-		}
-		ready(protocol.Position{Epoch: b.store.Epoch(), Offset: offset}, nil)
+// Follow gives f what is appended from now on.
+func (l *log) Follow(f broker.Follower) broker.Subscription {
+	sh := l.broker.shardOf(l.name)
+	s := &subscription{shard: sh, name: strings.Clone(l.name), follower: f, kept: l.declared.Load().Kept()}
+	sh.mu.Lock()
+	sh.followed[s.name] = append(sh.followed[s.name], s)
+	sh.mu.Unlock()
+	begin := func(offset uint64, err error) { s.begin(l.broker.store.Epoch(), offset, err) }
+	if s.kept {
+		l.broker.store.Position(s.name, begin)
+	} else {
+		begin(0, nil)
 	}
-	s.mu.Lock()
-	if s.followed[name] == nil {
-		s.followed[name] = &follow{name: name, kept: d.Kept()}
-	}
-	s.mu.Unlock()
-	if d.Kept() {
-		b.store.Position(name, begin)
-		return
-	}
-	begin(0, nil)
+	return s
 }
 
-// Unfollow ends the delivery of name's entries.
-func (b *Broker) Unfollow(name string) {
-	s := b.shardOf(name)
-	s.mu.Lock()
-	delete(s.followed, name)
-	s.mu.Unlock()
+// begin tells where the delivery begins.
+func (s *subscription) begin(epoch string, offset uint64, err error) {
+	s.shard.mu.Lock()
+	defer s.shard.mu.Unlock()
+	if err != nil {
+		s.remove()
+		s.follower.Begin(protocol.Position{}, err)
+		return
+	}
+	s.begun = true
+	s.follower.Begin(protocol.Position{Epoch: epoch, Offset: offset}, nil)
+}
+
+// Close ends the delivery.
+func (s *subscription) Close() {
+	s.shard.mu.Lock()
+	defer s.shard.mu.Unlock()
+	s.remove()
+}
+
+// remove takes s out of its shard, whose lock is held.
+func (s *subscription) remove() {
+	list := s.shard.followed[s.name]
+	i := slices.Index(list, s)
+	switch {
+	case i < 0:
+	case len(list) == 1:
+		delete(s.shard.followed, s.name)
+	default:
+		s.shard.followed[s.name] = slices.Delete(list, i, i+1)
+	}
 }
 
 // Read returns a page of what is kept.
-func (b *Broker) Read(ctx context.Context, name string, d *channel.Declaration, r broker.Range) (broker.Page, error) {
+func (l *log) Read(ctx context.Context, r broker.Range) (broker.Page, error) {
+	b := l.broker
 	page := broker.Page{Epoch: b.store.Epoch()}
-	p, err := b.store.Read(ctx, name, keep(d), store.Range{After: r.After, Before: r.Before, Last: r.Last, Limit: r.Limit, Bytes: r.Bytes},
-		func(m *store.Record) { page.Entries = append(page.Entries, entry(name, m)) })
+	p, err := b.store.Read(ctx, l.name, keep(l.declared.Load()), store.Range{After: r.After, Before: r.Before, Last: r.Last, Limit: r.Limit, Bytes: r.Bytes},
+		func(m *store.Record) { page.Entries = append(page.Entries, entry(l.name, m)) })
 	if err != nil {
 		return broker.Page{}, err
 	}
@@ -264,10 +300,11 @@ func (b *Broker) Read(ctx context.Context, name string, d *channel.Declaration, 
 }
 
 // State returns a page of the latest message of each key.
-func (b *Broker) State(ctx context.Context, name string, d *channel.Declaration, r broker.StateRange) (broker.StatePage, error) {
+func (l *log) State(ctx context.Context, r broker.StateRange) (broker.StatePage, error) {
+	b := l.broker
 	page := broker.StatePage{Epoch: b.store.Epoch()}
-	p, err := b.store.State(ctx, name, keep(d), r.After, r.Limit, r.Bytes,
-		func(m *store.Record) { page.Entries = append(page.Entries, entry(name, m)) })
+	p, err := b.store.State(ctx, l.name, keep(l.declared.Load()), r.After, r.Limit, r.Bytes,
+		func(m *store.Record) { page.Entries = append(page.Entries, entry(l.name, m)) })
 	if err != nil {
 		return broker.StatePage{}, err
 	}

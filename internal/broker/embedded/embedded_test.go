@@ -38,38 +38,32 @@ func TestModel(t *testing.T) { brokertest.ExerciseModel(t, walk) }
 
 func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }
 
-type ignore struct{}
+// placed is told where a follower begins.
+type placed chan protocol.Position
 
-func (ignore) Entry(string, string, *channel.Entry) {}
-func (ignore) Lost(string, []broker.Member)         {}
-func (ignore) Control(string, []byte)               {}
+func (p placed) Begin(at protocol.Position, _ error) { p <- at }
+func (placed) Entry(string, *channel.Entry)          {}
+func (placed) Restart(protocol.Position)             {}
 
 // TestForgotten: a channel that nobody follows is forgotten once all of it has
 // expired, and who follows it then begins where it ended.
 func TestForgotten(t *testing.T) {
 	c := brokertest.NewClock()
 	b := New(store.Options{Dir: t.TempDir(), Now: c.Now, Sweep: time.Millisecond, Logger: silent})
-	if err := b.Start(t.Context(), "node", ignore{}); err != nil {
+	if err := b.Start(t.Context(), "node", nil); err != nil {
 		t.Fatal(err)
 	}
 	defer b.Stop(t.Context())
 	brief := &channel.Declaration{Name: "brief", History: &channel.History{For: time.Minute}}
-	follow := func(name string) (offset uint64) {
-		done := make(chan struct{})
-		b.Follow(name, brief, func(p protocol.Position, err error) {
-			if err != nil {
-				t.Error(err)
-			}
-			offset = p.Offset
-			close(done)
-		})
-		<-done
-		return offset
+	follow := func(name string) (offset uint64, sub broker.Subscription) {
+		at := make(placed, 1)
+		sub = b.Open(name, brief).Follow(at)
+		return (<-at).Offset, sub
 	}
-	follow("followed")
+	_, followed := follow("followed")
 	for _, name := range []string{"followed", "other"} {
 		done := make(chan error, 1)
-		b.Append(&broker.Publication{Declaration: brief, Message: protocol.Message{Type: "e", Channel: name, Data: []byte("1")}}, doneFunc(func(err error) { done <- err }))
+		b.Open(name, brief).Append(&broker.Publication{Message: protocol.Message{Type: "e", Channel: name, Data: []byte("1")}}, doneFunc(func(err error) { done <- err }))
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
@@ -84,13 +78,13 @@ func TestForgotten(t *testing.T) {
 	}
 	c.Advance(time.Hour)
 	forgotten(1)
-	b.Unfollow("followed")
+	followed.Close()
 	forgotten(2)
-	if at := follow("followed"); at != 1 {
+	if at, _ := follow("followed"); at != 1 {
 		t.Errorf("it begins after %d", at)
 	}
 }
 
 type doneFunc func(error)
 
-func (f doneFunc) Appended(_ *broker.Publication, _ broker.Receipt, err error) { f(err) }
+func (f doneFunc) Appended(_ broker.Receipt, err error) { f(err) }

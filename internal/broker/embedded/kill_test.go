@@ -54,8 +54,7 @@ func kills(t *testing.T, mode store.Fsync, rounds int) {
 	for round := range rounds {
 		out := runChild(t, dir, mode, time.Duration(rand.IntN(80))*time.Millisecond)
 		b := New(store.Options{Dir: dir, Fsync: mode, Logger: silent, MinFree: 1})
-		f := &printer{}
-		if err := b.Start(t.Context(), "node", f); err != nil {
+		if err := b.Start(t.Context(), "node", nil); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		was := ""
@@ -105,7 +104,7 @@ func missing(t *testing.T, b *Broker, told map[string]map[string]string) {
 	for name, want := range told {
 		found := 0
 		for after := uint64(0); ; {
-			page, err := b.Read(t.Context(), name, kept, broker.Range{After: after, Limit: 5000, Bytes: 8 << 20})
+			page, err := b.Open(name, kept).Read(t.Context(), broker.Range{After: after, Limit: 5000, Bytes: 8 << 20})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,17 +186,27 @@ func (p *printer) say(format string, args ...any) {
 	}
 }
 
-func (p *printer) Entry(name, _ string, e *channel.Entry) {
+// Begin implements broker.Follower.
+func (p *printer) Begin(protocol.Position, error) {}
+
+// Restart implements broker.Follower.
+func (p *printer) Restart(protocol.Position) {}
+
+// Entry implements broker.Follower.
+func (p *printer) Entry(_ string, e *channel.Entry) {
 	var m protocol.Message
 	if err := e.Message(&m); err != nil {
 		panic(err)
 	}
-	p.say("fed %s %d %s", name, e.Offset, m.Data)
+	p.say("fed %s %d %s", m.Channel, e.Offset, m.Data)
 }
-func (p *printer) Lost(string, []broker.Member) {}
-func (p *printer) Control(string, []byte)       {}
 
-type done chan error
+type done chan outcome
+
+type outcome struct {
+	r   broker.Receipt
+	err error
+}
 
 // TestKillChild is the process that is killed.
 func TestKillChild(t *testing.T) {
@@ -209,28 +218,29 @@ func TestKillChild(t *testing.T) {
 	// Files are small, so that kills meet their ends and the sorting of tables.
 	b := New(store.Options{Dir: dir, Fsync: store.Fsync(os.Getenv(childEnv + "_FSYNC")), Interval: 5 * time.Millisecond, Logger: silent,
 		SegmentBytes: 64 << 10, MemTableBytes: 128 << 10, MinFree: 1})
-	if err := b.Start(t.Context(), "node", p); err != nil {
+	if err := b.Start(t.Context(), "node", nil); err != nil {
 		t.Fatal(err)
 	}
 	p.say("epoch %s", b.store.Epoch())
-	b.Follow("c0", kept, func(protocol.Position, error) {})
+	b.Open("c0", kept).Follow(p)
 	for n := range killPublishers {
 		go func() {
 			for i := 0; ; i++ {
 				name := fmt.Sprint("c", (n+i)%killChannels)
-				pub := &broker.Publication{Declaration: kept, Message: protocol.Message{Type: "e", Channel: name, Key: fmt.Sprint("k", i%50),
+				pub := &broker.Publication{Message: protocol.Message{Type: "e", Channel: name, Key: fmt.Sprint("k", i%50),
 					Data: fmt.Appendf(nil, `"%d-%d-%d-%0*d"`, os.Getpid(), n, i, i%200, 0)}}
 				d := make(done, 1)
-				b.Append(pub, d)
-				if err := <-d; err != nil {
-					p.say("--- refused: %v", err)
+				b.Open(name, kept).Append(pub, d)
+				o := <-d
+				if o.err != nil {
+					p.say("--- refused: %v", o.err)
 					return
 				}
-				p.say("acked %s %d %s", name, pub.Message.Offset, pub.Message.Data)
+				p.say("acked %s %d %s", name, o.r.Position.Offset, pub.Message.Data)
 			}
 		}()
 	}
 	select {}
 }
 
-func (d done) Appended(_ *broker.Publication, _ broker.Receipt, err error) { d <- err }
+func (d done) Appended(r broker.Receipt, err error) { d <- outcome{r, err} }

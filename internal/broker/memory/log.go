@@ -16,15 +16,15 @@ import (
 type log struct {
 	name string
 
-	mu       sync.Mutex
-	head     uint64           // offset of the newest kept message ever
-	floor    uint64           // where head began: above the offsets of a log of this name that was dropped
-	entries  []*channel.Entry // what is still kept, oldest first
-	start    int              // where in entries the oldest one stands
-	bytes    int64
-	declared *channel.Declaration // as of the newest publication
-	followed bool                 // the feed delivers it
-	dropped  bool                 // no longer in the map: look it up again
+	mu        sync.Mutex
+	head      uint64           // offset of the newest kept message ever
+	floor     uint64           // where head began: above the offsets of a log of this name that was dropped
+	entries   []*channel.Entry // what is still kept, oldest first
+	start     int              // where in entries the oldest one stands
+	bytes     int64
+	declared  *channel.Declaration // as of the newest publication
+	followers []*subscription
+	dropped   bool // no longer in the map: look it up again
 
 	latest  *channel.Latest // of state channels that have keys
 	dedupes *dedupes        // nil: none are remembered
@@ -50,10 +50,10 @@ type dedupeKey struct {
 // idle reports whether dropping the log would lose nothing: all that it gave out
 // offsets for has expired.
 func (l *log) idle() bool {
-	return !l.followed && l.start == len(l.entries) && (l.latest == nil || l.latest.Len() == 0) && l.dedupes == nil
+	return len(l.followers) == 0 && l.start == len(l.entries) && (l.latest == nil || l.latest.Len() == 0) && l.dedupes == nil
 }
 
-func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
+func (l *log) append(b *Broker, p *broker.Publication, d *channel.Declaration) (broker.Receipt, error) {
 	now := b.opts.Now().UnixMilli()
 	if p.Dedupe != "" {
 		if r, ok := l.dedupes.find(p.Dedupe); ok && now-r.Time < broker.DedupeWindow.Milliseconds() {
@@ -68,8 +68,8 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 				Message: "too many publications with a dedupe key are remembered; publish without one or try again later"}
 		}
 	}
-	keep := p.Declaration.Kept() && !p.Ephemeral
-	keyed := keep && p.Declaration.State != nil && p.Message.Key != ""
+	keep := d.Kept() && !p.Ephemeral
+	keyed := keep && d.State != nil && p.Message.Key != ""
 	if keyed && l.latest == nil {
 		l.latest = new(channel.Latest)
 	}
@@ -83,7 +83,7 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 	if p.Dedupe != "" {
 		l.remember(b, p.Dedupe, remembered{r, p.Fingerprint()})
 	}
-	if !keep && !l.followed {
+	if !keep && len(l.followers) == 0 {
 		return r, nil // nobody would ever see it
 	}
 	p.Message.Time = now
@@ -95,15 +95,15 @@ func (l *log) append(b *Broker, p *broker.Publication) (broker.Receipt, error) {
 	}
 	e := channel.NewEntry(&p.Message, p.Ephemeral)
 	if keep {
-		l.declared = p.Declaration
+		l.declared = d
 		l.keep(e)
 		if keyed {
 			l.latest.Set(e)
 		}
-		l.trim(p.Declaration, now)
+		l.trim(d, now)
 	}
-	if l.followed {
-		b.feed.Entry(l.name, b.epoch, e)
+	for _, s := range l.followers {
+		s.follower.Entry(b.epoch, e)
 	}
 	return r, nil
 }

@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,7 +53,6 @@ type Broker struct {
 	opts  Options
 	epoch string
 	seed  maphash.Seed
-	feed  broker.Feed
 	shard [shards]shard
 
 	channels atomic.Int64
@@ -80,7 +80,11 @@ func (b *Broker) floor(s *shard, name string) *uint64 {
 	return &s.floors[maphash.String(b.seed, name)/shards%floors]
 }
 
-var _ broker.Broker = (*Broker)(nil)
+var (
+	_ broker.Broker    = (*Broker)(nil)
+	_ broker.Roster    = (*Broker)(nil)
+	_ broker.Immediate = (*Broker)(nil)
+)
 
 // New returns a broker that is not started.
 func New(o Options) *Broker {
@@ -112,9 +116,8 @@ func newEpoch() string {
 	return base64.RawURLEncoding.EncodeToString(r[:])
 }
 
-// Start begins to deliver into feed.
-func (b *Broker) Start(_ context.Context, _ string, feed broker.Feed) error {
-	b.feed = feed
+// Start begins to drop what is too old. There is nobody else to tell of.
+func (b *Broker) Start(context.Context, string, broker.Feed) error {
 	b.swept.Add(1)
 	go b.sweep()
 	return nil
@@ -130,107 +133,136 @@ func (b *Broker) Stop(context.Context) error {
 // Ready returns nil: memory is always there.
 func (b *Broker) Ready(context.Context) error { return nil }
 
-// Immediate reports true.
-func (b *Broker) Immediate() bool { return true }
+// Immediate says that nothing here blocks.
+func (b *Broker) Immediate() {}
+
+// Open returns a handle on a log, which need not be there.
+func (b *Broker) Open(name string, d *channel.Declaration) broker.Log {
+	h := &handle{broker: b, name: name}
+	h.declared.Store(d)
+	return h
+}
+
+// handle is one log as it was opened.
+type handle struct {
+	broker   *Broker
+	name     string
+	declared atomic.Pointer[channel.Declaration]
+	log      atomic.Pointer[log] // as found last; it may have been dropped since
+}
+
+// lock returns the log, made if need be, with its lock held.
+func (h *handle) lock() (*log, error) {
+	for {
+		l := h.log.Load()
+		if l == nil {
+			var err error
+			if l, err = h.broker.log(h.broker.shardOf(h.name), h.name); err != nil {
+				return nil, err
+			}
+			h.log.Store(l)
+		}
+		l.mu.Lock()
+		if !l.dropped {
+			return l, nil
+		}
+		l.mu.Unlock()
+		h.log.Store(nil)
+	}
+}
+
+// peek is lock for who only reads: nil if there is no log.
+func (h *handle) peek() *log {
+	s := h.broker.shardOf(h.name)
+	s.mu.RLock()
+	l := s.logs[h.name]
+	s.mu.RUnlock()
+	if l != nil {
+		l.mu.Lock()
+	}
+	return l
+}
 
 // Append accepts p and delivers it.
-func (b *Broker) Append(p *broker.Publication, d broker.Done) {
-	r, err := b.append(p)
-	d.Appended(p, r, err)
-}
-
-func (b *Broker) append(p *broker.Publication) (broker.Receipt, error) {
-	s := b.shardOf(p.Name())
-	for {
-		l, err := b.log(s, p.Name())
-		if err != nil {
-			return broker.Receipt{}, err
-		}
-		l.mu.Lock()
-		if l.dropped {
-			// The sweeper dropped it between our look-up and the lock.
-			l.mu.Unlock()
-			continue
-		}
-		r, err := l.append(b, p)
-		l.mu.Unlock()
-		return r, err
-	}
-}
-
-// Follow makes the feed deliver name's entries.
-func (b *Broker) Follow(name string, _ *channel.Declaration, ready func(protocol.Position, error)) {
-	s := b.shardOf(name)
-	for {
-		l, err := b.log(s, name)
-		if err != nil {
-			ready(protocol.Position{}, err)
-			return
-		}
-		l.mu.Lock()
-		if l.dropped {
-			l.mu.Unlock()
-			continue
-		}
-		l.followed = true
-		at := protocol.Position{Epoch: b.epoch, Offset: l.head}
-		l.mu.Unlock()
-		ready(at, nil)
+func (h *handle) Append(p *broker.Publication, d broker.Done) {
+	l, err := h.lock()
+	if err != nil {
+		d.Appended(broker.Receipt{}, err)
 		return
 	}
+	r, err := l.append(h.broker, p, h.declared.Load())
+	l.mu.Unlock()
+	d.Appended(r, err)
 }
 
-// Unfollow ends the delivery of name's entries.
-func (b *Broker) Unfollow(name string) {
-	s := b.shardOf(name)
-	s.mu.RLock()
-	l := s.logs[name]
-	s.mu.RUnlock()
+// Redeclare changes what is kept.
+func (h *handle) Redeclare(d *channel.Declaration) { h.declared.Store(d) }
+
+// subscription is one follower of a log.
+type subscription struct {
+	broker   *Broker
+	log      *log
+	follower broker.Follower
+}
+
+// Follow gives f what is appended from now on.
+func (h *handle) Follow(f broker.Follower) broker.Subscription {
+	l, err := h.lock()
+	if err != nil {
+		f.Begin(protocol.Position{}, err)
+		return &subscription{}
+	}
+	defer l.mu.Unlock()
+	s := &subscription{h.broker, l, f}
+	l.followers = append(l.followers, s)
+	f.Begin(protocol.Position{Epoch: h.broker.epoch, Offset: l.head}, nil)
+	return s
+}
+
+// Close ends the delivery.
+func (s *subscription) Close() {
+	l := s.log
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
-	l.followed = false
+	if i := slices.Index(l.followers, s); i >= 0 {
+		l.followers = slices.Delete(l.followers, i, i+1)
+	}
 	idle := l.idle()
 	l.mu.Unlock()
 	if idle {
-		b.drop(s, name, l)
+		s.broker.drop(s.broker.shardOf(l.name), l.name, l)
 	}
 }
 
 // Read returns a page of what is kept.
-func (b *Broker) Read(_ context.Context, name string, d *channel.Declaration, r broker.Range) (broker.Page, error) {
-	s := b.shardOf(name)
-	s.mu.RLock()
-	l := s.logs[name]
-	s.mu.RUnlock()
+func (h *handle) Read(_ context.Context, r broker.Range) (broker.Page, error) {
+	b := h.broker
+	l := h.peek()
 	if l == nil {
-		floor := b.floorOf(s, name)
+		floor := b.floorOf(h.name)
 		return broker.Page{Epoch: b.epoch, Head: floor, Oldest: floor}, nil
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.trim(d, b.opts.Now().UnixMilli())
+	l.trim(h.declared.Load(), b.opts.Now().UnixMilli())
 	page := l.read(r)
 	page.Epoch = b.epoch
 	return page, nil
 }
 
 // State returns a page of the latest message of each key.
-func (b *Broker) State(_ context.Context, name string, d *channel.Declaration, r broker.StateRange) (broker.StatePage, error) {
-	s := b.shardOf(name)
-	s.mu.RLock()
-	l := s.logs[name]
-	s.mu.RUnlock()
+func (h *handle) State(_ context.Context, r broker.StateRange) (broker.StatePage, error) {
+	b := h.broker
 	page := broker.StatePage{Epoch: b.epoch}
+	l := h.peek()
 	if l == nil {
-		page.Head = b.floorOf(s, name)
+		page.Head = b.floorOf(h.name)
 		page.Forgotten = page.Head
 		return page, nil
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.expire(d, b.opts.Now().UnixMilli())
+	l.expire(h.declared.Load(), b.opts.Now().UnixMilli())
 	page.Head, page.Forgotten = l.head, l.floor
 	if l.latest == nil {
 		return page, nil
@@ -240,7 +272,8 @@ func (b *Broker) State(_ context.Context, name string, d *channel.Declaration, r
 	return page, nil
 }
 
-func (b *Broker) floorOf(s *shard, name string) uint64 {
+func (b *Broker) floorOf(name string) uint64 {
+	s := b.shardOf(name)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return *b.floor(s, name)

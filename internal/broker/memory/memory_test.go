@@ -32,20 +32,27 @@ func BenchmarkAppend(b *testing.B) { brokertest.Benchmark(b, fresh) }
 
 type ignore struct{}
 
-func (ignore) Entry(string, string, *channel.Entry) {}
-func (ignore) Lost(string, []broker.Member)         {}
-func (ignore) Control(string, []byte)               {}
+func (ignore) Begin(protocol.Position, error) {}
+func (ignore) Entry(string, *channel.Entry)   {}
+func (ignore) Restart(protocol.Position)      {}
+
+// placed is told where a follower begins.
+type placed chan protocol.Position
+
+func (p placed) Begin(at protocol.Position, _ error) { p <- at }
+func (placed) Entry(string, *channel.Entry)          {}
+func (placed) Restart(protocol.Position)             {}
 
 type outcome struct {
 	r   broker.Receipt
 	err error
 }
 
-func (o *outcome) Appended(_ *broker.Publication, r broker.Receipt, err error) { o.r, o.err = r, err }
+func (o *outcome) Appended(r broker.Receipt, err error) { o.r, o.err = r, err }
 
 func publish(b *Broker, name, dedupe string, d *channel.Declaration) outcome {
 	var o outcome
-	b.Append(&broker.Publication{Declaration: d, Dedupe: dedupe,
+	b.Open(name, d).Append(&broker.Publication{Dedupe: dedupe,
 		Message: protocol.Message{Type: "e", Channel: name, Data: []byte("1")}}, &o)
 	return o
 }
@@ -60,7 +67,6 @@ func code(err error) protocol.Code {
 func TestLimits(t *testing.T) {
 	kept := &channel.Declaration{Name: "c", History: &channel.History{Messages: 2}}
 	b := New(Options{Channels: 2, DedupeKeys: 2})
-	b.feed = ignore{}
 	for _, name := range []string{"a", "b", "a"} {
 		if o := publish(b, name, "", kept); o.err != nil {
 			t.Fatal(o.err)
@@ -85,7 +91,6 @@ func TestLimits(t *testing.T) {
 func TestSweep(t *testing.T) {
 	clock := brokertest.NewClock()
 	b := New(Options{Now: clock.Now})
-	b.feed = ignore{}
 	brief := &channel.Declaration{Name: "c", History: &channel.History{For: time.Minute}}
 	unkept := &channel.Declaration{Name: "u"}
 	publish(b, "c", "key", brief)
@@ -100,19 +105,19 @@ func TestSweep(t *testing.T) {
 	if n := b.channels.Load(); n != 0 {
 		t.Errorf("%d channels are left", n)
 	}
-	page, err := b.Read(t.Context(), "c", brief, broker.Range{})
+	page, err := b.Open("c", brief).Read(t.Context(), broker.Range{})
 	if err != nil || page.Head != 1 || page.Oldest != 1 {
 		t.Errorf("%+v, %v", page, err)
 	}
-	state, err := b.State(t.Context(), "c", brief, broker.StateRange{})
+	state, err := b.Open("c", brief).State(t.Context(), broker.StateRange{})
 	if err != nil || state.Head != 1 || state.Forgotten != 1 {
 		t.Errorf("%+v, %v", state, err)
 	}
-	b.Follow("c", brief, func(p protocol.Position, err error) {
-		if p.Offset != 1 || err != nil {
-			t.Errorf("followed at %+v, %v", p, err)
-		}
-	})
+	at := make(placed, 1)
+	defer b.Open("c", brief).Follow(at).Close()
+	if p := <-at; p.Offset != 1 {
+		t.Errorf("followed at %+v", p)
+	}
 	if o := publish(b, "c", "", brief); o.r.Position.Offset != 2 {
 		t.Errorf("%+v", o)
 	}
@@ -128,15 +133,15 @@ func TestSweep(t *testing.T) {
 // TestAllocations is the budget of an inbound publish: the entry and its bytes.
 func TestAllocations(t *testing.T) {
 	b := New(Options{})
-	b.feed = ignore{}
 	d := &channel.Declaration{Name: "c", History: &channel.History{Messages: 100}}
-	b.Follow("c", d, func(protocol.Position, error) {})
-	p := &broker.Publication{Declaration: d, Message: protocol.Message{Type: "message", Channel: "c", Data: []byte(`{"text":"hello"}`)}}
+	l := b.Open("c", d)
+	l.Follow(ignore{})
+	p := &broker.Publication{Message: protocol.Message{Type: "message", Channel: "c", Data: []byte(`{"text":"hello"}`)}}
 	o := &outcome{}
 	for range 1000 { // let the history's slice reach its size
-		b.Append(p, o)
+		l.Append(p, o)
 	}
-	if n := testing.AllocsPerRun(1000, func() { b.Append(p, o) }); n > 2 {
+	if n := testing.AllocsPerRun(1000, func() { l.Append(p, o) }); n > 2 {
 		t.Errorf("an append allocates %v times, want at most 2", n)
 	}
 }

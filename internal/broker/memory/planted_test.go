@@ -15,57 +15,65 @@ type planted struct {
 	read    func(broker.Page) broker.Page
 	state   func(broker.StatePage) broker.StatePage
 	receipt func(broker.Receipt) broker.Receipt
-	twice   bool // the feed is given everything twice
+	twice   bool // followers are given everything twice
 	present bool // everybody who enters was in before
 }
 
-func (p *planted) Read(ctx context.Context, name string, d *channel.Declaration, r broker.Range) (broker.Page, error) {
-	page, err := p.Broker.Read(ctx, name, d, r)
-	if p.read != nil {
-		page = p.read(page)
+// plantedLog is a log of such a driver.
+type plantedLog struct {
+	broker.Log
+	bug *planted
+}
+
+func (p *planted) Open(name string, d *channel.Declaration) broker.Log {
+	return plantedLog{p.Broker.Open(name, d), p}
+}
+
+func (l plantedLog) Read(ctx context.Context, r broker.Range) (broker.Page, error) {
+	page, err := l.Log.Read(ctx, r)
+	if l.bug.read != nil {
+		page = l.bug.read(page)
 	}
 	return page, err
 }
 
-func (p *planted) State(ctx context.Context, name string, d *channel.Declaration, r broker.StateRange) (broker.StatePage, error) {
-	page, err := p.Broker.State(ctx, name, d, r)
-	if p.state != nil {
-		page = p.state(page)
+func (l plantedLog) State(ctx context.Context, r broker.StateRange) (broker.StatePage, error) {
+	page, err := l.Log.State(ctx, r)
+	if l.bug.state != nil {
+		page = l.bug.state(page)
 	}
 	return page, err
 }
 
-type doneFunc func(p *broker.Publication, r broker.Receipt, err error)
+type doneFunc func(r broker.Receipt, err error)
 
-func (f doneFunc) Appended(p *broker.Publication, r broker.Receipt, err error) { f(p, r, err) }
+func (f doneFunc) Appended(r broker.Receipt, err error) { f(r, err) }
 
-func (p *planted) Append(pub *broker.Publication, d broker.Done) {
-	if p.receipt == nil {
-		p.Broker.Append(pub, d)
+func (l plantedLog) Append(pub *broker.Publication, d broker.Done) {
+	if l.bug.receipt == nil {
+		l.Log.Append(pub, d)
 		return
 	}
-	p.Broker.Append(pub, doneFunc(func(pub *broker.Publication, r broker.Receipt, err error) {
-		d.Appended(pub, p.receipt(r), err)
-	}))
+	l.Log.Append(pub, doneFunc(func(r broker.Receipt, err error) { d.Appended(l.bug.receipt(r), err) }))
+}
+
+type stutter struct{ broker.Follower }
+
+func (s stutter) Entry(epoch string, e *channel.Entry) {
+	s.Follower.Entry(epoch, e)
+	s.Follower.Entry(epoch, e)
+}
+
+func (l plantedLog) Follow(f broker.Follower) broker.Subscription {
+	if l.bug.twice {
+		f = stutter{f}
+	}
+	return l.Log.Follow(f)
 }
 
 func (p *planted) Put(ctx context.Context, room string, m broker.Member) (bool, error) {
 	entered, err := p.Broker.Put(ctx, room, m)
 	return entered && !p.present, err
-}
-
-type stutter struct{ broker.Feed }
-
-func (s stutter) Entry(name, epoch string, e *channel.Entry) {
-	s.Feed.Entry(name, epoch, e)
-	s.Feed.Entry(name, epoch, e)
-}
-
-func (p *planted) Start(ctx context.Context, node string, feed broker.Feed) error {
-	if p.twice {
-		feed = stutter{feed}
-	}
-	return p.Broker.Start(ctx, node, feed)
 }
 
 // TestModelFinds: the walks of the contract's model find bugs that drivers may have.

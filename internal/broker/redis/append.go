@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,37 +31,54 @@ type lane struct {
 	wake  chan struct{}
 }
 
-// publication is one that is on its way.
+// publication is one that is on its way. It owns its memory.
 type publication struct {
-	p       *broker.Publication
-	done    broker.Done
-	name    string
-	message string
-	expires time.Time
-	told    []point // what the script was told this node has seen
+	log      *log
+	declared *channel.Declaration // as of when it was accepted
+	done     broker.Done
+	message  string
+	dedupe   string
+	// fingerprint is empty without a dedupe key.
+	fingerprint string
+	key         string // on a state channel
+	deleted     bool   // the key is
+	ephemeral   bool
+	expires     time.Time
+	told        []point // what the script was told this node has seen
 }
+
+// kept reports whether q gets an offset.
+func (q *publication) kept() bool { return !q.ephemeral && q.declared.Kept() }
 
 var laneSeed = maphash.MakeSeed()
 
 // Append accepts a publication.
-func (b *Broker) Append(p *broker.Publication, d broker.Done) {
-	if err := b.admit(p, d); err != nil {
-		d.Appended(p, broker.Receipt{}, err)
+func (l *log) Append(p *broker.Publication, d broker.Done) {
+	q := &publication{log: l, declared: l.declared.Load(), done: d, message: encode(p), dedupe: strings.Clone(p.Dedupe),
+		ephemeral: p.Ephemeral, expires: time.Now().Add(l.broker.opts.Timeout)}
+	if q.declared.State != nil && p.Message.Key != "" {
+		q.key = strings.Clone(p.Message.Key)
+		q.deleted = !p.Message.Binary && string(p.Message.Data) == "null"
+	}
+	if q.dedupe != "" {
+		q.fingerprint = strconv.FormatUint(p.Fingerprint(), 16)
+	}
+	if err := l.broker.admit(q); err != nil {
+		d.Appended(broker.Receipt{}, err)
 	}
 }
 
-func (b *Broker) admit(p *broker.Publication, d broker.Done) error {
+func (b *Broker) admit(q *publication) error {
 	if b.closing.Load() || b.server.down.Load() {
 		return b.failure(errDown)
 	}
-	q := &publication{p: p, done: d, name: string([]byte(p.Name())), message: encode(p), expires: time.Now().Add(b.opts.Timeout)}
 	waiting, bytes := b.pending.Add(1), b.bytes.Add(int64(len(q.message)))
 	if waiting > int64(b.opts.Pending) || bytes > int64(b.opts.PendingBytes) {
 		b.settle(q)
 		return &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: time.Second,
 			Message: "too many publications wait for the message broker; nothing was done, try again"}
 	}
-	l := &b.lanes[maphash.String(laneSeed, q.name)%lanes]
+	l := &b.lanes[maphash.String(laneSeed, q.log.name)%lanes]
 	l.mu.Lock()
 	ended := l.ended
 	if !ended {
@@ -89,7 +107,7 @@ func (b *Broker) answer(q *publication, r broker.Receipt, err error) {
 	if err != nil {
 		r, err = broker.Receipt{}, b.failure(err)
 	}
-	q.done.Appended(q.p, r, err)
+	q.done.Appended(r, err)
 }
 
 // take returns the next batch of a lane.
@@ -206,47 +224,40 @@ func (b *Broker) send(batch []*publication) (later []*publication) {
 }
 
 func (b *Broker) publishCall(q *publication) call {
-	p := q.p
-	base := b.base(q.name)
+	base := b.base(q.log.name)
 	window := number(broker.DedupeWindow.Milliseconds())
-	if p.Ephemeral || !p.Declaration.Kept() {
-		ephemeral := "0"
-		if p.Ephemeral {
-			ephemeral = "1"
-		}
-		c := call{announceScript, []string{base + metaKey}, []string{base, b.publish, b.clock(), q.message, ephemeral, window}}
-		if p.Dedupe != "" {
-			c.keys, c.args = append(c.keys, base+dedupeKey+p.Dedupe), append(c.args, fingerprint(p))
+	if !q.kept() {
+		c := call{announceScript, []string{base + metaKey}, []string{base, b.publish, b.clock(), q.message, flag(q.ephemeral), window}}
+		if q.dedupe != "" {
+			c.keys, c.args = append(c.keys, base+dedupeKey+q.dedupe), append(c.args, q.fingerprint)
 		}
 		return c
 	}
-	messages, bytes, age := limits(p.Declaration)
-	key, deleted := "", "0"
-	if p.Declaration.State != nil {
-		key = p.Message.Key
-		if !p.Message.Binary && string(p.Message.Data) == "null" {
-			deleted = "1"
-		}
-	}
-	q.told = b.evidence.seen(q.name)
-	c := b.logCall(publishScript, q.name, p.Declaration, q.told,
-		q.message, newRandom(), window, messages, bytes, age, key, deleted, stateAge(p.Declaration), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
-	if p.Dedupe == "" {
-		c.args = append(c.args, "")
-	} else {
-		c.keys, c.args = append(c.keys, base+dedupeKey+p.Dedupe), append(c.args, fingerprint(p))
+	messages, bytes, age := limits(q.declared)
+	q.told = b.evidence.seen(q.log.name)
+	c := b.logCall(publishScript, q.log.name, q.declared, q.told,
+		q.message, newRandom(), window, messages, bytes, age, q.key, flag(q.deleted), stateAge(q.declared), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
+	c.args = append(c.args, q.fingerprint)
+	if q.dedupe != "" {
+		c.keys = append(c.keys, base+dedupeKey+q.dedupe)
 	}
 	return c
 }
 
-func fingerprint(p *broker.Publication) string { return strconv.FormatUint(p.Fingerprint(), 16) }
+// flag is a bool as the scripts take it.
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
 
 // receipt reads what the script answered.
 func (b *Broker) receipt(q *publication, r reply, told map[string][]point) (broker.Receipt, error) {
 	if r.err != nil {
 		return broker.Receipt{}, r.err
 	}
-	if q.p.Ephemeral || !q.p.Declaration.Kept() {
+	if !q.kept() {
 		f, err := r.texts(2)
 		if err != nil {
 			return broker.Receipt{}, err
@@ -268,7 +279,7 @@ func (b *Broker) receipt(q *publication, r reply, told map[string][]point) (brok
 		return broker.Receipt{}, broker.ErrReused
 	}
 	if f[0] == "keys" {
-		return broker.Receipt{}, protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", q.name, b.opts.StateKeys)
+		return broker.Receipt{}, protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", q.log.name, b.opts.StateKeys)
 	}
 	offset, ok := parseOffset(f[2])
 	time, right := parseTime(f[3])
@@ -281,8 +292,8 @@ func (b *Broker) receipt(q *publication, r reply, told map[string][]point) (brok
 	}
 	if f[0] == "ok" {
 		p := point{f[1], offset, f[4], b.lineage()}
-		b.evidence.add(q.name, append(told[q.name], q.told...), p)
-		told[q.name] = append(told[q.name], p)
+		b.evidence.add(q.log.name, append(told[q.log.name], q.told...), p)
+		told[q.log.name] = append(told[q.log.name], p)
 	}
 	return broker.Receipt{Position: protocol.Position{Epoch: f[1], Offset: offset}, Time: time, Duplicate: f[0] == "again"}, nil
 }

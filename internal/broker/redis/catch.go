@@ -91,7 +91,7 @@ func (b *Broker) catchUp(f *follow) error {
 		f.state, f.hint = catching, 0
 		at := f.at
 		f.mu.Unlock()
-		page, err := b.page(b.ctx, f.name, f.declared, broker.Range{After: at.offset}, []point{at}, true)
+		page, err := f.page(b.ctx, broker.Range{After: at.offset}, []point{at}, true)
 		if err != nil {
 			b.opts.Logger.Debug("reading a followed log failed", "channel", f.name, "error", err)
 			return err
@@ -111,7 +111,7 @@ func (b *Broker) catchUp(f *follow) error {
 
 // make makes a log where there is none.
 func (b *Broker) make(f *follow) error {
-	_, err := b.run(b.ctx, b.logCall(positionScript, f.name, f.declared, nil, "1"))[0].texts(3)
+	_, err := b.run(b.ctx, b.logCall(positionScript, f.name, f.declared.Load(), nil, "1"))[0].texts(3)
 	return err
 }
 
@@ -128,7 +128,7 @@ func (b *Broker) advance(f *follow, at point, page logPage) bool {
 	}
 	f.at.lineage = page.from.lineage
 	for _, e := range page.Entries {
-		b.feed.Entry(f.name, page.Epoch, e)
+		f.follower.Entry(page.Epoch, e)
 	}
 	if page.last.offset > 0 {
 		f.at = page.last
@@ -186,9 +186,11 @@ func (b *Broker) followed() []*follow {
 	b.follows.mu.RLock()
 	defer b.follows.mu.RUnlock()
 	list := make([]*follow, 0, len(b.follows.byTopic))
-	for _, f := range b.follows.byTopic {
-		if f.declared.Kept() {
-			list = append(list, f)
+	for _, all := range b.follows.byTopic {
+		for _, f := range all {
+			if f.declared.Load().Kept() {
+				list = append(list, f)
+			}
 		}
 	}
 	return list

@@ -74,8 +74,8 @@ func share(t *testing.T, c *redistest.Cluster, old bool) {
 	if old && (sharded != 0 || plain == 0) || !old && (sharded != len(names) || plain != 0) {
 		t.Errorf("%d topics are subscribed where their slots are, %d anywhere", sharded, plain)
 	}
-	a.Unfollow(names[0])
-	b.Unfollow(names[0])
+	a.unfollow(names[0])
+	b.unfollow(names[0])
 	redistest.Await(t, 5*time.Second, "unsubscribed", func() bool {
 		for _, s := range c.Servers {
 			for _, kind := range []string{"SHARDCHANNELS", "CHANNELS"} {

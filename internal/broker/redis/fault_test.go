@@ -134,7 +134,7 @@ func TestLossyFailover(t *testing.T) {
 				time.Sleep(c.pause)
 			}
 			if c.unfollow {
-				a.Unfollow("c")
+				a.unfollow("c")
 			}
 			p.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(r.Port))
 
@@ -230,7 +230,7 @@ func TestLostTail(t *testing.T) {
 	// The script failed at its last step, when all was written: just what is left
 	// when a PUBLISH is lost.
 	begun := time.Now()
-	a.await("c", protocol.Position{Epoch: a.follows.byTopic[a.base("c")].at.epoch, Offset: 1})
+	a.await("c", protocol.Position{Epoch: a.follows.byTopic[a.base("c")][0].at.epoch, Offset: 1})
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("it took %v", took)
 	}
@@ -306,7 +306,7 @@ func TestHostile(t *testing.T) {
 	s.Do("XADD", topic+logKey, "3-0", "f", "zz", "t", "5", "m", "garbage")
 	s.Do("HSET", topic+metaKey, "o", "3", "f", "zz")
 	r := a.publish("c", "4")
-	page, err := a.Read(t.Context(), "c", kept, broker.Range{})
+	page, err := a.Open("c", kept).Read(t.Context(), broker.Range{})
 	if err != nil || len(page.Entries) != 3 || page.Head != 4 {
 		t.Fatalf("read %+v, %v", page, err)
 	}
@@ -334,7 +334,7 @@ func TestTooMuch(t *testing.T) {
 	answers := make(done, 1000)
 	refused := 0
 	for i := range 1000 {
-		a.Append(&broker.Publication{Declaration: kept, Message: protocol.Message{Type: "e", Channel: fmt.Sprint("c", i%7), Data: []byte("1")}}, answers)
+		a.append(kept, fmt.Sprint("c", i%7), &broker.Publication{Message: protocol.Message{Type: "e", Data: []byte("1")}}, answers)
 	}
 	for range 1000 {
 		if o := <-answers; o.err != nil {
@@ -353,7 +353,7 @@ func TestStopAnswers(t *testing.T) {
 	a := join(t, "a", settings(t, s.Address))
 	answers := make(done, 500)
 	for i := range 500 {
-		a.Append(&broker.Publication{Declaration: kept, Message: protocol.Message{Type: "e", Channel: fmt.Sprint("c", i), Data: []byte("1")}}, answers)
+		a.append(kept, fmt.Sprint("c", i), &broker.Publication{Message: protocol.Message{Type: "e", Data: []byte("1")}}, answers)
 	}
 	if err := a.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -364,9 +364,9 @@ func TestStopAnswers(t *testing.T) {
 	if o := a.try("c", "1", ""); o.err == nil {
 		t.Error("accepted after the end")
 	}
-	failed := make(chan error, 1)
-	a.Follow("c", kept, func(_ protocol.Position, err error) { failed <- err })
-	if <-failed == nil {
+	f := &follower{a, "c", make(chan outcome, 1)}
+	a.Open("c", kept).Follow(f)
+	if o := <-f.begun; o.err == nil {
 		t.Error("followed after the end")
 	}
 }
@@ -380,14 +380,14 @@ func TestForgottenDeletions(t *testing.T) {
 	board := &channel.Declaration{Name: "b", State: &channel.State{}, Buffer: channel.Buffer{Messages: 4}}
 	answers := make(done, 3000)
 	for i := range channel.MaxGraves + 10 {
-		a.Append(&broker.Publication{Declaration: board, Message: protocol.Message{Type: "e", Channel: "b", Key: fmt.Sprint(i), Data: []byte("null")}}, answers)
+		a.append(board, "b", &broker.Publication{Message: protocol.Message{Type: "e", Key: fmt.Sprint(i), Data: []byte("null")}}, answers)
 	}
 	for range channel.MaxGraves + 10 {
 		if o := <-answers; o.err != nil {
 			t.Fatal(o.err)
 		}
 	}
-	page, err := a.State(t.Context(), "b", board, broker.StateRange{Limit: 5000, Bytes: 1 << 30})
+	page, err := a.Open("b", board).State(t.Context(), broker.StateRange{Limit: 5000, Bytes: 1 << 30})
 	if err != nil || len(page.Entries) != channel.MaxGraves || page.Forgotten != 10 || page.Entries[0].Offset != 11 || !page.Entries[0].Deleted {
 		t.Fatalf("%d entries, forgotten up to %d, %v", len(page.Entries), page.Forgotten, err)
 	}

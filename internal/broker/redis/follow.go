@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,7 @@ type follows struct {
 	refusal atomic.Pointer[error] // why the first could not listen the last time
 
 	mu      sync.RWMutex
-	byTopic map[string]*follow
+	byTopic map[string][]*follow // copied on change
 	joining map[*follow]struct{} // who has not been answered
 	// Where logs are sharded: who listens to which primary, by its address and by
 	// the slots, which are as ranges say; and topics that nobody hears, see stray.
@@ -38,23 +39,23 @@ const (
 )
 
 func (s *follows) init() {
-	s.byTopic, s.joining, s.strays = map[string]*follow{}, map[*follow]struct{}{}, map[string]struct{}{}
+	s.byTopic, s.joining, s.strays = map[string][]*follow{}, map[*follow]struct{}{}, map[string]struct{}{}
 	s.catch = make(chan *follow, catchQueue)
 }
 
-// follow is one followed channel, and how far its feed has come.
+// follow is one follower of a log, and how far it has come.
 type follow struct {
-	name, topic string
-	slot        uint16 // of the topic, in a Cluster
-	declared    *channel.Declaration
-	asked       time.Time
-	ready       func(protocol.Position, error)
+	*log
+	follower broker.Follower
+	topic    string
+	slot     uint16 // of the topic, in a Cluster
+	asked    time.Time
 
-	// mu is held while the feed is given an entry, which is what keeps the
-	// entries of a channel in order.
+	// mu is held while the follower is given an entry, which is what keeps them in
+	// order.
 	mu     sync.Mutex
 	state  followState
-	at     point  // what the feed was given last
+	at     point  // what the follower was given last
 	hint   uint64 // the newest offset heard of while it did not continue
 	queued bool   // it is in the queue of the catchers
 }
@@ -68,45 +69,52 @@ const (
 	gone
 )
 
-// Follow makes the feed deliver the entries of a channel.
-func (b *Broker) Follow(name string, d *channel.Declaration, ready func(protocol.Position, error)) {
+// Follow gives f what is appended from now on.
+func (l *log) Follow(fr broker.Follower) broker.Subscription {
+	b := l.broker
+	f := &follow{log: l, follower: fr, topic: b.base(l.name), asked: time.Now()}
 	if b.closing.Load() || !b.started.Load() {
-		ready(protocol.Position{}, b.failure(errDown))
-		return
+		fr.Begin(protocol.Position{}, b.failure(errDown))
+		return f
 	}
-	name = string([]byte(name))
-	f := &follow{name: name, topic: b.base(name), declared: d, asked: time.Now(), ready: ready}
 	s := &b.follows
 	if s.sharded {
 		f.slot = slotOf(f.topic)
 	}
 	s.mu.Lock()
-	old := s.byTopic[f.topic]
-	s.byTopic[f.topic] = f
+	defer s.mu.Unlock()
+	s.byTopic[f.topic] = append(slices.Clone(s.byTopic[f.topic]), f)
 	s.joining[f] = struct{}{}
 	s.turn(f)
-	s.mu.Unlock()
-	if old != nil {
-		b.leave(old)
-	}
+	return f
 }
 
-// Unfollow ends that.
-func (b *Broker) Unfollow(name string) {
-	topic := b.base(name)
-	s := &b.follows
-	s.mu.Lock()
-	f := s.byTopic[topic]
-	delete(s.byTopic, topic)
-	s.turn(f)
-	s.mu.Unlock()
-	if f != nil {
-		b.leave(f)
+// Close ends the delivery.
+func (f *follow) Close() {
+	f.broker.follows.answered(f) // it hears nothing more, of its beginning neither
+	f.broker.leave(f)
+}
+
+// remove takes f out of those that follow its topic. mu is held.
+func (s *follows) remove(f *follow) {
+	list := s.byTopic[f.topic]
+	i := slices.Index(list, f)
+	switch {
+	case i < 0:
+		return
+	case len(list) == 1:
+		delete(s.byTopic, f.topic)
+	default:
+		s.byTopic[f.topic] = slices.Delete(slices.Clone(list), i, i+1)
 	}
+	s.turn(f)
 }
 
 // leave ends a follow and keeps what it has seen.
 func (b *Broker) leave(f *follow) {
+	b.follows.mu.Lock()
+	b.follows.remove(f)
+	b.follows.mu.Unlock()
 	f.mu.Lock()
 	was, at := f.state, f.at
 	f.state = gone
@@ -117,7 +125,7 @@ func (b *Broker) leave(f *follow) {
 }
 
 // answered takes f out of those that wait, and reports whether it was there:
-// whoever takes it out calls ready.
+// whoever takes it out has it begin.
 func (s *follows) answered(f *follow) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,18 +136,11 @@ func (s *follows) answered(f *follow) bool {
 
 // fail answers f with an error.
 func (b *Broker) fail(f *follow, err error) {
-	s := &b.follows
-	if !s.answered(f) {
+	if !b.follows.answered(f) {
 		return
 	}
-	s.mu.Lock()
-	if s.byTopic[f.topic] == f {
-		delete(s.byTopic, f.topic)
-		s.turn(f)
-	}
-	s.mu.Unlock()
 	b.leave(f)
-	f.ready(protocol.Position{}, b.failure(err))
+	f.follower.Begin(protocol.Position{}, b.failure(err))
 }
 
 // joined is what follows the subscription of some topics: where the logs stand.
@@ -149,13 +150,13 @@ func (b *Broker) joined(list []*follow) {
 	var calls []call
 	var told [][]point
 	for _, f := range list {
-		if !f.declared.Kept() {
+		if !f.declared.Load().Kept() {
 			b.begin(f, point{}, nil)
 			continue
 		}
 		seen := b.evidence.seen(f.name)
 		kept, told = append(kept, f), append(told, seen)
-		calls = append(calls, b.logCall(positionScript, f.name, f.declared, seen, "1"))
+		calls = append(calls, b.logCall(positionScript, f.name, f.declared.Load(), seen, "1"))
 	}
 	if len(calls) == 0 {
 		return
@@ -185,14 +186,15 @@ func (b *Broker) begin(f *follow, at point, told []point) {
 		b.evidence.add(f.name, told, at)
 	}
 	f.mu.Lock()
-	if f.state == joining {
-		f.at, f.state = at, live
-		if f.hint > at.offset {
-			b.lag(f)
-		}
+	defer f.mu.Unlock()
+	if f.state != joining {
+		return
 	}
-	f.mu.Unlock()
-	f.ready(protocol.Position{Epoch: at.epoch, Offset: at.offset}, nil)
+	f.at, f.state = at, live
+	f.follower.Begin(protocol.Position{Epoch: at.epoch, Offset: at.offset}, nil)
+	if f.hint > at.offset {
+		b.lag(f)
+	}
 }
 
 // hear takes what was published to a topic. It must not block: it is called by
@@ -203,46 +205,53 @@ func (b *Broker) hear(topic, message string) {
 		return
 	}
 	b.follows.mu.RLock()
-	f := b.follows.byTopic[topic]
+	list := b.follows.byTopic[topic]
 	b.follows.mu.RUnlock()
-	if f == nil {
+	if len(list) == 0 {
 		return
 	}
 	n, err := parseNews(message)
 	if err != nil {
-		b.garbled(f.name, err)
+		b.garbled(list[0].name, err)
 		return
 	}
 	var e *channel.Entry
 	if n.kind != 'n' {
 		if e, err = decode(n.message, n.offset, n.time, n.ephemeral); err != nil {
-			b.garbled(f.name, err)
+			b.garbled(list[0].name, err)
 			return
 		}
 	}
+	for _, f := range list {
+		f.take(&n, e)
+	}
+}
+
+// take gives f what was published, if that continues where f stands.
+func (f *follow) take(n *news, e *channel.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.state == gone:
 	case n.kind == 'n':
 		if f.state == live && n.epoch != f.at.epoch {
-			b.lag(f)
+			f.broker.lag(f)
 		}
 	case n.kind == 'e':
 		if f.state != joining {
-			b.feed.Entry(f.name, f.at.epoch, e)
+			f.follower.Entry(f.at.epoch, e)
 		}
 	case f.state != live:
 		f.hint = max(f.hint, n.offset)
 	case f.at.epoch == "":
 		// Followed as a channel that keeps nothing, which is no longer so.
-		b.feed.Entry(f.name, n.epoch, e)
+		f.follower.Entry(n.epoch, e)
 	case n.epoch == f.at.epoch && n.offset == f.at.offset+1 && n.before == f.at.print:
 		f.at.offset, f.at.print = n.offset, n.print
-		b.feed.Entry(f.name, n.epoch, e)
+		f.follower.Entry(n.epoch, e)
 	default:
 		f.hint = n.offset
-		b.lag(f)
+		f.broker.lag(f)
 	}
 }
 
@@ -268,12 +277,10 @@ func (b *Broker) lag(f *follow) {
 	}
 }
 
-// restart tells the feed that what comes next is of another epoch, and follows
+// restart tells f that what comes next is of another epoch, and follows
 // at. f.mu is held.
 func (b *Broker) restart(f *follow, at point) {
 	b.metrics.Epochs.Add(1)
 	f.at = at
-	if r, ok := b.feed.(broker.Restarter); ok {
-		r.Restarted(f.name, protocol.Position{Epoch: at.epoch, Offset: at.offset})
-	}
+	f.follower.Restart(protocol.Position{Epoch: at.epoch, Offset: at.offset})
 }

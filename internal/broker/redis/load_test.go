@@ -117,7 +117,7 @@ func (n *node) log(name string) map[uint64]string {
 	n.t.Helper()
 	at := map[uint64]string{}
 	for after := uint64(0); ; {
-		page, err := n.Read(n.t.Context(), name, kept, broker.Range{After: after})
+		page, err := n.Open(name, kept).Read(n.t.Context(), broker.Range{After: after})
 		if err != nil {
 			n.t.Fatal(err)
 		}

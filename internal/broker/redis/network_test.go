@@ -114,7 +114,7 @@ func TestFailover(t *testing.T) {
 			// What was acknowledged in the epoch of now is in the log, where it was said.
 			at := map[uint64]string{}
 			for after := uint64(0); ; {
-				page, err := b.Read(t.Context(), "c", kept, broker.Range{After: after})
+				page, err := b.Open("c", kept).Read(t.Context(), broker.Range{After: after})
 				if err != nil {
 					t.Fatal(err)
 				}

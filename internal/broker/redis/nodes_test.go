@@ -32,6 +32,7 @@ type node struct {
 	t testing.TB
 
 	mu      sync.Mutex
+	subs    map[string]broker.Subscription
 	heard   map[string][]heard
 	lost    map[string][]string
 	control []string
@@ -40,7 +41,7 @@ type node struct {
 // join starts a broker on a server; each test's nodes share its prefix.
 func join(t testing.TB, name string, o Options) *node {
 	t.Helper()
-	n := &node{t: t, heard: map[string][]heard{}, lost: map[string][]string{}}
+	n := &node{t: t, subs: map[string]broker.Subscription{}, heard: map[string][]heard{}, lost: map[string][]string{}}
 	if o.Check == 0 {
 		o.Check = 200 * time.Millisecond
 	}
@@ -67,20 +68,32 @@ func join(t testing.TB, name string, o Options) *node {
 	return n
 }
 
-func (n *node) Entry(name, epoch string, e *channel.Entry) {
+// follower takes what a node's log gives.
+type follower struct {
+	*node
+	name  string
+	begun chan outcome
+}
+
+func (f *follower) Begin(at protocol.Position, err error) {
+	f.begun <- outcome{broker.Receipt{Position: at}, err}
+}
+
+func (f *follower) Entry(epoch string, e *channel.Entry) {
+	n := f.node
 	var m protocol.Message
 	if err := e.Message(&m); err != nil {
 		n.t.Error(err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.heard[name] = append(n.heard[name], heard{epoch, e.Offset, e.Prev, string(m.Data)})
+	n.heard[f.name] = append(n.heard[f.name], heard{epoch, e.Offset, e.Prev, string(m.Data)})
 }
 
-func (n *node) Restarted(name string, p protocol.Position) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.heard[name] = append(n.heard[name], heard{epoch: p.Epoch, offset: p.Offset})
+func (f *follower) Restart(p protocol.Position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard[f.name] = append(f.heard[f.name], heard{epoch: p.Epoch, offset: p.Offset})
 }
 
 func (n *node) Lost(name string, members []broker.Member) {
@@ -99,17 +112,22 @@ func (n *node) Control(from string, payload []byte) {
 
 func (n *node) follow(name string) protocol.Position {
 	n.t.Helper()
-	type answer struct {
-		p   protocol.Position
-		err error
+	f := &follower{n, name, make(chan outcome, 1)}
+	sub := n.Open(name, kept).Follow(f)
+	o := <-f.begun
+	if o.err != nil {
+		n.t.Fatal(o.err)
 	}
-	ready := make(chan answer, 1)
-	n.Follow(name, kept, func(p protocol.Position, err error) { ready <- answer{p, err} })
-	a := <-ready
-	if a.err != nil {
-		n.t.Fatal(a.err)
-	}
-	return a.p
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.subs[name] = sub
+	return o.r.Position
+}
+
+func (n *node) unfollow(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.subs[name].Close()
 }
 
 type outcome struct {
@@ -119,11 +137,16 @@ type outcome struct {
 
 type done chan outcome
 
-func (d done) Appended(_ *broker.Publication, r broker.Receipt, err error) { d <- outcome{r, err} }
+func (d done) Appended(r broker.Receipt, err error) { d <- outcome{r, err} }
+
+func (n *node) append(d *channel.Declaration, name string, p *broker.Publication, answer broker.Done) {
+	p.Message.Channel = name
+	n.Open(name, d).Append(p, answer)
+}
 
 func (n *node) try(name, data, dedupe string) outcome {
 	d := make(done, 1)
-	n.Append(&broker.Publication{Declaration: kept, Dedupe: dedupe, Message: protocol.Message{Type: "e", Channel: name, Data: []byte(data)}}, d)
+	n.append(kept, name, &broker.Publication{Dedupe: dedupe, Message: protocol.Message{Type: "e", Channel: name, Data: []byte(data)}}, d)
 	return <-d
 }
 

@@ -27,25 +27,22 @@ type logPage struct {
 }
 
 // Read returns a page of the log.
-func (b *Broker) Read(ctx context.Context, name string, d *channel.Declaration, r broker.Range) (broker.Page, error) {
-	page, err := b.page(ctx, name, d, r, b.evidence.seen(name), false)
+func (l *log) Read(ctx context.Context, r broker.Range) (broker.Page, error) {
+	page, err := l.page(ctx, r, l.broker.evidence.seen(l.name), false)
 	if err != nil {
-		return broker.Page{}, b.failure(err)
+		return broker.Page{}, l.broker.failure(err)
 	}
 	return page.Page, nil
 }
 
 // page runs the script that reads a log. seen is what is known of it; of a
 // follower, where it stands.
-func (b *Broker) page(ctx context.Context, name string, d *channel.Declaration, r broker.Range, seen []point, follower bool) (page logPage, err error) {
+func (l *log) page(ctx context.Context, r broker.Range, seen []point, follower bool) (page logPage, err error) {
+	b, d := l.broker, l.declared.Load()
 	messages, bytes, age := limits(d)
-	follows := "0"
-	if follower {
-		follows = "1"
-	}
-	reply := b.run(ctx, b.logCall(pageScript, name, d, seen,
+	reply := b.run(ctx, b.logCall(pageScript, l.name, d, seen,
 		strconv.FormatUint(r.After, 10), strconv.Itoa(max(r.Last, 0)), strconv.Itoa(cmp.Or(max(r.Limit, 0), defaultLimit)), strconv.Itoa(cmp.Or(max(r.Bytes, 0), defaultBytes)),
-		messages, bytes, age, follows, strconv.FormatUint(r.Before, 10)))[0]
+		messages, bytes, age, flag(follower), strconv.FormatUint(r.Before, 10)))[0]
 	if reply.err != nil || len(reply.list) == 0 {
 		return page, reply.err
 	}
@@ -67,7 +64,7 @@ func (b *Broker) page(ctx context.Context, name string, d *channel.Declaration, 
 		return page, errGarbled
 	}
 	for ; len(entries) > 0; entries = entries[4:] {
-		if err := b.entry(&page, name, entries); err != nil {
+		if err := b.entry(&page, l.name, entries); err != nil {
 			return page, err
 		}
 	}
@@ -97,8 +94,9 @@ func (b *Broker) entry(page *logPage, name string, fields []rueidis.RedisMessage
 }
 
 // State returns a page of the latest messages of the keys.
-func (b *Broker) State(ctx context.Context, name string, d *channel.Declaration, r broker.StateRange) (page broker.StatePage, err error) {
-	reply := b.run(ctx, b.logCall(stateScript, name, d, b.evidence.seen(name),
+func (l *log) State(ctx context.Context, r broker.StateRange) (page broker.StatePage, err error) {
+	b, d := l.broker, l.declared.Load()
+	reply := b.run(ctx, b.logCall(stateScript, l.name, d, b.evidence.seen(l.name),
 		strconv.FormatUint(r.After, 10), strconv.Itoa(cmp.Or(max(r.Limit, 0), defaultLimit)), strconv.Itoa(cmp.Or(max(r.Bytes, 0), defaultBytes)), stateAge(d)))[0]
 	if reply.err != nil {
 		return page, b.failure(reply.err)
@@ -121,7 +119,7 @@ func (b *Broker) State(ctx context.Context, name string, d *channel.Declaration,
 	for _, v := range values {
 		e, err := decodeKept(v)
 		if err != nil {
-			b.garbled(name, err)
+			b.garbled(l.name, err)
 			continue
 		}
 		page.Entries = append(page.Entries, e)

@@ -39,6 +39,7 @@ import (
 	"time"
 
 	"ringdown/internal/broker"
+	"ringdown/internal/channel"
 	"ringdown/internal/lifecycle"
 )
 
@@ -128,7 +129,11 @@ type Metrics struct {
 	Reconnect atomic.Uint64 // times that the connection of the subscriptions was made anew
 }
 
-var _ broker.Broker = (*Broker)(nil)
+var (
+	_ broker.Broker = (*Broker)(nil)
+	_ broker.Roster = (*Broker)(nil)
+	_ broker.Bus    = (*Broker)(nil)
+)
 
 // New returns a broker that is not started.
 func New(o Options) (*Broker, error) {
@@ -222,8 +227,22 @@ func (b *Broker) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Immediate reports false.
-func (b *Broker) Immediate() bool { return false }
+// Open returns a handle on a channel's log.
+func (b *Broker) Open(name string, d *channel.Declaration) broker.Log {
+	l := &log{broker: b, name: name}
+	l.declared.Store(d)
+	return l
+}
+
+// log is a channel's log as it was opened.
+type log struct {
+	broker   *Broker
+	name     string
+	declared atomic.Pointer[channel.Declaration]
+}
+
+// Redeclare changes what is kept.
+func (l *log) Redeclare(d *channel.Declaration) { l.declared.Store(d) }
 
 // Metrics returns the broker's counters.
 func (b *Broker) Metrics() *Metrics { return &b.metrics }

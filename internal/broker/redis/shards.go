@@ -178,7 +178,9 @@ func (b *Broker) route(ranges []slotRange) {
 	if strays := s.strays; len(strays) > 0 {
 		s.strays = map[string]struct{}{}
 		for topic := range strays {
-			s.turn(s.byTopic[topic])
+			if list := s.byTopic[topic]; len(list) > 0 {
+				s.turn(list[0])
+			}
 		}
 	}
 	if slices.Equal(s.ranges, ranges) {
@@ -206,7 +208,8 @@ func (b *Broker) route(ranges []slotRange) {
 	}
 	before := s.owners
 	s.shards, s.owners = shards, owners
-	for _, f := range s.byTopic {
+	for _, list := range s.byTopic {
+		f := list[0]
 		if before != nil && before[f.slot] != owners[f.slot] {
 			before[f.slot].turn(f.topic)
 			s.turn(f)
@@ -221,7 +224,7 @@ func (b *Broker) stray(l *listener, topics ...string) {
 	s.mu.Lock()
 	found := false
 	for _, topic := range topics {
-		if f := s.byTopic[topic]; f != nil && s.listener(f) == l {
+		if s.heardBy(topic, l) {
 			s.strays[topic] = struct{}{}
 			found = true
 		}

@@ -65,9 +65,7 @@ func (s *follows) server(f *follow) *listener {
 // turn has f subscribed or unsubscribed, whichever is right when that is done.
 // mu is held.
 func (s *follows) turn(f *follow) {
-	if f != nil {
-		s.listener(f).turn(f.topic)
-	}
+	s.listener(f).turn(f.topic)
 }
 
 // connected reports whether everything is heard that should be.
@@ -124,8 +122,8 @@ func (b *Broker) listen(l *listener) {
 	var topics []string
 	s.mu.Lock()
 	l.turned = nil
-	for topic, f := range s.byTopic {
-		if s.listener(f) == l {
+	for topic, list := range s.byTopic {
+		if s.listener(list[0]) == l {
 			topics = append(topics, topic)
 		}
 	}
@@ -216,12 +214,18 @@ func (b *Broker) hearing(c rueidis.DedicatedClient) bool {
 	return err == nil && (b.opts.Cluster || lineage == b.lineage())
 }
 
+// heardBy reports whether somebody follows a topic, and l is to hear it. mu is held.
+func (s *follows) heardBy(topic string, l *listener) bool {
+	list := s.byTopic[topic]
+	return len(list) > 0 && s.listener(list[0]) == l
+}
+
 // takeTurned returns the topics that l is to subscribe and unsubscribe.
 func (s *follows) takeTurned(l *listener) (on, off []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, topic := range l.turned {
-		if f := s.byTopic[topic]; f != nil && s.listener(f) == l {
+		if s.heardBy(topic, l) {
 			on = append(on, topic)
 		} else {
 			off = append(off, topic)
@@ -334,14 +338,12 @@ func (b *Broker) subscribed(topics []string) {
 	var waiting, again []*follow
 	s.mu.RLock()
 	for _, topic := range topics {
-		f := s.byTopic[topic]
-		if f == nil {
-			continue
-		}
-		if _, ok := s.joining[f]; ok {
-			waiting = append(waiting, f)
-		} else if f.declared.Kept() {
-			again = append(again, f)
+		for _, f := range s.byTopic[topic] {
+			if _, ok := s.joining[f]; ok {
+				waiting = append(waiting, f)
+			} else if f.declared.Load().Kept() {
+				again = append(again, f)
+			}
 		}
 	}
 	s.mu.RUnlock()

@@ -83,7 +83,7 @@ type waiter struct {
 	err     error
 }
 
-func (w *waiter) Appended(_ *broker.Publication, r broker.Receipt, err error) {
+func (w *waiter) Appended(r broker.Receipt, err error) {
 	w.receipt = Receipt{Epoch: r.Position.Epoch, Offset: r.Position.Offset, Duplicate: r.Duplicate}
 	w.err = err
 	close(w.done)

@@ -131,7 +131,7 @@ type result struct {
 // outcome is given what became of a publication.
 type outcome chan result
 
-func (o outcome) Appended(_ *broker.Publication, r broker.Receipt, err error) { o <- result{r, err} }
+func (o outcome) Appended(r broker.Receipt, err error) { o <- result{r, err} }
 
 func (o outcome) wait(ctx context.Context, it item) (*accepted, error) {
 	select {

@@ -176,6 +176,7 @@ type Broker interface {
 	Open(name string, d *channel.Declaration) Log
 }
 
-// Immediate is a broker whose logs never block: Append calls Done before it
-// returns, and Read, State and the Roster have their answers in memory.
-type Immediate interface{ Immediate() }
+// Immediate is a broker that may be one whose logs never block: then Append calls
+// Done before it returns, and Read, State and the Roster have their answers in
+// memory.
+type Immediate interface{ Immediate() bool }

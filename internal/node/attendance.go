@@ -66,7 +66,7 @@ type room struct {
 	busy      int         // calls of the roster under way, which hold the room
 	size      int         // as counted in attendance.members
 	lingering int         // as counted in attendance.lingering
-	ear       *ear        // nil: nobody lingers
+	observer  *observer   // nil: nobody lingers
 	gone      bool        // no longer in the map
 }
 
@@ -163,7 +163,7 @@ func (a *attendance) release(r *room) {
 	a.members.Add(int64(r.Size() - r.size))
 	a.lingering.Add(int64(r.Lingering() - r.lingering))
 	r.size, r.lingering = r.Size(), r.Lingering()
-	a.listen(r)
+	a.observe(r)
 	if r.Empty() && r.busy == 0 {
 		r.gone = true
 		if r.timer != nil {
@@ -219,7 +219,7 @@ func (a *attendance) put(name string, m presence.Member, done func(error)) {
 	a.change(m.ID, func(ctx context.Context, err error) {
 		entered := false
 		if err == nil {
-			entered, err = a.node.broker.Put(ctx, name, broker.Member(m))
+			entered, err = a.node.roster.Put(ctx, name, broker.Member(m))
 		}
 		r.mu.Lock()
 		r.busy--
@@ -281,7 +281,7 @@ func (a *attendance) remove(r *room, m presence.Member, done func(error)) {
 	a.change(m.ID, func(ctx context.Context, err error) {
 		left := false
 		if err == nil {
-			left, err = a.node.broker.Remove(ctx, r.name, m.ID)
+			left, err = a.node.roster.Remove(ctx, r.name, m.ID)
 		}
 		r.mu.Lock()
 		r.busy--

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -19,66 +20,65 @@ type Nudger interface {
 	Nudge()
 }
 
-// Channel is a channel that somebody on this node follows.
+// Channel is a channel that somebody on this node follows. It is made with its
+// first nudger and goes with its last, and has a subscription of its own: another
+// Channel of the same name may have begun by then, and is no business of this one.
 type Channel struct {
-	Name string
-	node *Node
+	Name    string
+	node    *Node
+	log     broker.Log
+	watched string // the channel whose members this log tells of; empty: it is no such log
+	kept    bool   // messages carry offsets
 
 	subscribers atomic.Int64
 	declaration atomic.Pointer[channel.Declaration]
-	kept        atomic.Bool
 
 	mu      sync.Mutex
-	ring    *channel.Ring // nil until the broker answered
+	state   followState
+	follow  broker.Subscription // nil until the driver gave it
+	waiting []waiting           // until it is followed
+	ring    *channel.Ring       // nil until it is followed
 	epoch   string
 	era     uint64   // how often the epoch changed while somebody here followed
-	nudgers []Nudger // copied on change, so that append can walk it unlocked
-	state   followState
-	opening *opening // until the broker answered
+	nudgers []Nudger // copied on change, so that deliver can walk it unlocked
 	counted int64    // what ring holds, as counted in node.ringBytes
-	hushed  bool     // nobody is nudged until it ends
+	held    bool     // nobody is nudged until it ends
 	rested  uint64   // the newest sequence when rest last looked
-}
-
-// opening is what comes together while the broker is asked.
-type opening struct {
-	waiting []func(error)
-	early   []early // delivered before the broker said from where
-}
-
-// early is what the feed delivered of a channel that is not followed yet.
-type early struct {
-	epoch string
-	entry *channel.Entry // nil: the epoch began, after offset
-	after uint64
 }
 
 type followState uint8
 
 const (
-	following followState = iota // asked the broker, waiting
+	following followState = iota // the driver was asked
 	followed
 	gone // no longer in the node's map
 )
 
-// Follow calls ready once, with the channel of that name when the feed delivers
-// it here and g is nudged by it, or with an error. The caller must call Leave
-// with the same g in the end. ready is called on any goroutine, perhaps before
-// Follow returns, and with no lock held.
-func (n *Node) Follow(name string, t Target, g Nudger, ready func(*Channel, error)) {
+// waiting is somebody who waits to hear that the channel is followed.
+type waiting struct {
+	nudger Nudger
+	ready  func(*Channel, error)
+}
+
+// Follow has g nudged when the channel of that name has something new, from when
+// ready is called on, which is told the channel, or an error. It returns the
+// channel, on which the caller must call Leave in the end, also before ready was
+// called and then instead of it; nil after an error. ready is called once, on any
+// goroutine, perhaps before Follow returns; it must not block, nor call the node.
+func (n *Node) Follow(name string, t Target, g Nudger, ready func(*Channel, error)) *Channel {
 	for {
 		c, made, err := n.channel(name, t)
 		if err != nil {
 			ready(nil, err)
-			return
+			return nil
 		}
 		if !c.join(g, ready) {
 			continue // it went away between the look-up and the join
 		}
 		if made {
-			n.broker.Follow(c.Name, t.Declaration, c.followed)
+			c.begin()
 		}
-		return
+		return c
 	}
 }
 
@@ -96,62 +96,47 @@ func (n *Node) channel(name string, t Target) (c *Channel, made bool, err error)
 		return nil, false, protocol.Errorf(protocol.CodeLimitExceeded, "this server follows its limit of %d channels (limits.node.channels); there is room again when nobody is subscribed to some of them", n.opts.Channels).WithLimit("limits.node.channels")
 	}
 	n.channels.Add(1)
-	c = &Channel{Name: string([]byte(name)), node: n, opening: &opening{}}
-	c.declaration.Store(t.Declaration)
+	c = &Channel{Name: strings.Clone(name), node: n, kept: t.Declaration.Kept()}
+	c.watched, _ = PresenceOf(c.Name)
 	s.channels[c.Name] = c
+	// A reload since t was resolved has passed this channel by.
+	d := t.Declaration
+	if now, ok := n.table.Load().Match(c.Name); ok && c.watched == "" && now.Kept() == c.kept {
+		d = now
+	}
+	c.declaration.Store(d)
+	c.log = n.broker.Open(c.Name, d)
 	return c, true, nil
+}
+
+// begin asks the driver to deliver.
+func (c *Channel) begin() {
+	sub := c.log.Follow((*follower)(c))
+	c.mu.Lock()
+	c.follow = sub
+	left := c.state == gone
+	c.mu.Unlock()
+	if left {
+		sub.Close()
+	}
 }
 
 func (c *Channel) join(g Nudger, ready func(*Channel, error)) bool {
 	c.mu.Lock()
-	switch c.state {
-	case gone:
+	if c.state == gone {
 		c.mu.Unlock()
 		return false
-	case following:
-		c.nudgers = append(slices.Clone(c.nudgers), g)
-		c.opening.waiting = append(c.opening.waiting, func(err error) {
-			if err != nil {
-				ready(nil, err)
-				return
-			}
-			ready(c, nil)
-		})
-		c.mu.Unlock()
-	default:
-		c.nudgers = append(slices.Clone(c.nudgers), g)
-		c.mu.Unlock()
+	}
+	c.nudgers = append(slices.Clone(c.nudgers), g)
+	wait := c.state == following
+	if wait {
+		c.waiting = append(c.waiting, waiting{g, ready})
+	}
+	c.mu.Unlock()
+	if !wait {
 		ready(c, nil)
 	}
 	return true
-}
-
-// followed is the broker's answer to Follow.
-func (c *Channel) followed(p protocol.Position, err error) {
-	c.mu.Lock()
-	o := c.opening
-	c.opening = nil
-	if err == nil {
-		c.ring = channel.NewRing(c.Target().Declaration, p.Offset)
-		c.kept.Store(c.Target().Declaration.Kept())
-		c.epoch = p.Epoch
-		c.state = followed
-		for _, e := range o.early {
-			c.take(e)
-		}
-	}
-	abandoned := err == nil && len(c.nudgers) == 0
-	if err != nil || abandoned {
-		c.nudgers = nil
-		c.remove()
-	}
-	c.mu.Unlock()
-	if abandoned {
-		c.node.broker.Unfollow(c.Name)
-	}
-	for _, fn := range o.waiting {
-		fn(err)
-	}
 }
 
 // Leave ends g's nudges. The channel goes when its last nudger leaves.
@@ -163,13 +148,15 @@ func (c *Channel) Leave(g Nudger) {
 		return
 	}
 	c.nudgers = slices.Delete(slices.Clone(c.nudgers), i, i+1)
-	last := len(c.nudgers) == 0 && c.state == followed
-	if last {
+	c.waiting = slices.DeleteFunc(c.waiting, func(w waiting) bool { return w.nudger == g })
+	var sub broker.Subscription
+	if len(c.nudgers) == 0 {
 		c.remove()
+		sub = c.follow
 	}
 	c.mu.Unlock()
-	if last {
-		c.node.broker.Unfollow(c.Name)
+	if sub != nil {
+		sub.Close()
 	}
 }
 
@@ -186,26 +173,70 @@ func (c *Channel) remove() {
 	c.node.channels.Add(-1)
 }
 
-// append puts e into the ring and nudges everybody.
-func (c *Channel) append(epoch string, e *channel.Entry) { c.deliver(early{epoch: epoch, entry: e}) }
+// follower is the channel as its driver sees it.
+type follower Channel
 
-// restart begins another epoch, after a position, and tells everybody.
-func (c *Channel) restart(p protocol.Position) {
-	c.deliver(early{epoch: p.Epoch, after: p.Offset})
+// Begin implements broker.Follower.
+func (f *follower) Begin(p protocol.Position, err error) {
+	c := (*Channel)(f)
+	c.mu.Lock()
+	if c.state == gone {
+		c.mu.Unlock()
+		return
+	}
+	list := c.waiting
+	c.waiting = nil
+	if err == nil {
+		c.ring = channel.NewRing(c.Target().Declaration, p.Offset)
+		c.epoch, c.state = p.Epoch, followed
+	} else {
+		c.nudgers = nil
+		c.remove()
+	}
+	c.mu.Unlock()
+	for _, w := range list {
+		if err != nil {
+			w.ready(nil, err)
+		} else {
+			w.ready(c, nil)
+		}
+	}
 }
 
-func (c *Channel) deliver(e early) {
-	c.mu.Lock()
-	if c.state == following {
-		c.opening.early = append(c.opening.early, e)
+// Entry puts e into the ring and nudges everybody.
+func (f *follower) Entry(epoch string, e *channel.Entry) {
+	c := (*Channel)(f)
+	c.deliver(func() {
+		switch {
+		case e.Offset == 0:
+		case epoch != c.epoch:
+			c.turn(epoch, e.Prev)
+		case e.Offset <= c.ring.Head().Mark:
+			return // from before the position that following began at
+		}
+		c.put(e)
+	})
+	if c.watched != "" {
+		c.node.present.overhear(c.watched, e)
 	}
+}
+
+// Restart begins another epoch, after a position, and tells everybody.
+func (f *follower) Restart(p protocol.Position) {
+	c := (*Channel)(f)
+	c.deliver(func() { c.turn(p.Epoch, p.Offset) })
+}
+
+// deliver changes the ring of a channel that is followed, and nudges everybody.
+func (c *Channel) deliver(change func()) {
+	c.mu.Lock()
 	if c.state != followed {
 		c.mu.Unlock()
 		return
 	}
-	c.take(e)
+	change()
 	nudgers := c.nudgers
-	if c.hushed {
+	if c.held {
 		nudgers = nil
 	}
 	c.mu.Unlock()
@@ -214,11 +245,11 @@ func (c *Channel) deliver(e early) {
 	}
 }
 
-// hush keeps everybody from looking, for whoever delivers many at once, or ends
+// hold keeps everybody from looking, for whoever delivers many at once, or ends
 // that and tells them to look.
-func (c *Channel) hush(on bool) {
+func (c *Channel) hold(on bool) {
 	c.mu.Lock()
-	c.hushed = on
+	c.held = on
 	nudgers := c.nudgers
 	c.mu.Unlock()
 	if !on {
@@ -228,25 +259,8 @@ func (c *Channel) hush(on bool) {
 	}
 }
 
-// take is what deliver does of a followed channel. c.mu is held.
-func (c *Channel) take(e early) {
-	switch {
-	case e.entry == nil:
-		c.begin(e.epoch, e.after)
-		return
-	case e.entry.Offset == 0:
-		c.put(e.entry)
-		return
-	case e.epoch != c.epoch:
-		c.begin(e.epoch, e.entry.Prev)
-	case e.entry.Offset <= c.ring.Head().Mark:
-		return // from before the position that following began at
-	}
-	c.put(e.entry)
-}
-
-// begin makes the ring one of another epoch. c.mu is held.
-func (c *Channel) begin(epoch string, after uint64) {
+// turn makes the ring one of another epoch. c.mu is held.
+func (c *Channel) turn(epoch string, after uint64) {
 	if epoch == c.epoch {
 		return
 	}
@@ -292,10 +306,13 @@ func (c *Channel) Target() Target { return Target{c.declaration.Load()} }
 
 // Kept reports whether the channel's messages carried offsets when it was
 // followed. A reload may say otherwise by now.
-func (c *Channel) Kept() bool { return c.kept.Load() }
+func (c *Channel) Kept() bool { return c.kept }
 
 func (c *Channel) redeclare(d *channel.Declaration) {
 	c.declaration.Store(d)
+	if d.Kept() == c.kept {
+		c.log.Redeclare(d)
+	}
 	c.mu.Lock()
 	if c.ring != nil {
 		c.ring.SetLimit(d.Buffer)
@@ -371,13 +388,21 @@ func (c *Channel) Info() Info {
 	return i
 }
 
+// open returns a handle on a channel's log.
+func (n *Node) open(name string, t Target) broker.Log {
+	if c := n.lookup(name); c != nil && c.kept == t.Declaration.Kept() {
+		return c.log
+	}
+	return n.broker.Open(strings.Clone(name), t.Declaration)
+}
+
 // Read returns a page of the channel's kept past. It may block.
 func (n *Node) Read(ctx context.Context, name string, t Target, r broker.Range) (broker.Page, error) {
-	return n.broker.Read(ctx, name, t.Declaration, r)
+	return n.open(name, t).Read(ctx, r)
 }
 
 // State returns a page of the latest messages of a state channel's keys. It may
 // block.
 func (n *Node) State(ctx context.Context, name string, t Target, r broker.StateRange) (broker.StatePage, error) {
-	return n.broker.State(ctx, name, t.Declaration, r)
+	return n.open(name, t).State(ctx, r)
 }

@@ -120,7 +120,10 @@ func (n *Node) ask(ctx context.Context, to, verb string, body json.RawMessage) (
 		delete(n.control.waiting, l.ID)
 		n.control.mu.Unlock()
 	}()
-	if err := n.broker.Send(ctx, to, payload); err != nil {
+	if n.bus == nil {
+		return nil, protocol.Errorf(protocol.CodeNotFound, "this server runs alone; there is no node %q", to)
+	}
+	if err := n.bus.Send(ctx, to, payload); err != nil {
 		return nil, err
 	}
 	select {
@@ -164,7 +167,10 @@ func (n *Node) AskAll(ctx context.Context, verb string, request any, each func(n
 // Nodes returns the names of the nodes that share the broker, this one included,
 // in order. It may block.
 func (n *Node) Nodes(ctx context.Context) ([]string, error) {
-	names, err := n.broker.Nodes(ctx)
+	if n.bus == nil {
+		return []string{n.name}, nil
+	}
+	names, err := n.bus.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +183,7 @@ func (n *Node) Nodes(ctx context.Context) ([]string, error) {
 func (f *feed) Control(from string, payload []byte) {
 	n := (*Node)(f)
 	var l letter
-	if len(payload) > MaxControl || json.Unmarshal(payload, &l) != nil || l.ID == "" {
+	if n.bus == nil || len(payload) > MaxControl || json.Unmarshal(payload, &l) != nil || l.ID == "" {
 		n.metrics.BadControl.Add(1)
 		return
 	}
@@ -203,7 +209,7 @@ func (f *feed) Control(from string, payload []byte) {
 		defer cancel()
 		reply, err := json.Marshal(n.answer(ctx, l))
 		if err == nil && len(reply) <= MaxControl {
-			err = n.broker.Send(ctx, from, reply)
+			err = n.bus.Send(ctx, from, reply)
 		}
 		if err != nil && ctx.Err() == nil {
 			n.opts.Logger.Warn("another node was not answered", "node", from, "verb", clip(l.Verb), "error", err)

@@ -26,7 +26,7 @@ type change struct {
 // change runs a change of the member with that id after those of it that came
 // before: at once if the roster does not block, otherwise in its lane.
 func (a *attendance) change(id string, run func(ctx context.Context, err error)) {
-	if a.node.broker.Immediate() {
+	if a.node.Immediate() {
 		run(a.ctx, nil)
 		return
 	}

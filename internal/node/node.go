@@ -50,6 +50,8 @@ type Node struct {
 	opts   Options
 	name   string
 	broker broker.Broker
+	roster broker.Roster // nil: the broker keeps none
+	bus    broker.Bus    // nil: this node is alone
 	table  atomic.Pointer[channel.Table]
 	seed   maphash.Seed
 	shard  [shards]shard
@@ -82,6 +84,8 @@ func New(o Options) *Node {
 		o.Logger = slog.Default()
 	}
 	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl(), members: newMembers()}
+	n.roster, _ = o.Broker.(broker.Roster)
+	n.bus, _ = o.Broker.(broker.Bus)
 	n.table.Store(o.Table)
 	n.Handle(verbChannels, n.listHere)
 	n.present.open(n)
@@ -136,7 +140,10 @@ func (n *Node) Stop(ctx context.Context) error {
 func (n *Node) Ready(ctx context.Context) error { return n.broker.Ready(ctx) }
 
 // Immediate reports whether Publish always answers before it returns.
-func (n *Node) Immediate() bool { return n.broker.Immediate() }
+func (n *Node) Immediate() bool {
+	b, ok := n.broker.(broker.Immediate)
+	return ok && b.Immediate()
+}
 
 // Table returns the declared channels.
 func (n *Node) Table() *channel.Table { return n.table.Load() }
@@ -235,25 +242,6 @@ func (n *Node) RingBytes() int64 { return n.ringBytes.Load() }
 
 // feed is the node as its broker sees it.
 type feed Node
-
-// Entry gives e to the channel's followers, if it has any here.
-func (f *feed) Entry(name, epoch string, e *channel.Entry) {
-	n := (*Node)(f)
-	if c := n.lookup(name); c != nil {
-		c.append(epoch, e)
-	}
-	if watched, ok := PresenceOf(name); ok && !n.broker.Immediate() {
-		n.present.overhear(watched, e)
-	}
-}
-
-// Restarted begins another epoch of a channel.
-func (f *feed) Restarted(name string, p protocol.Position) {
-	n := (*Node)(f)
-	if c := n.lookup(name); c != nil {
-		c.restart(p)
-	}
-}
 
 // Lost hears of members of a channel whose node is gone.
 func (f *feed) Lost(name string, members []broker.Member) {

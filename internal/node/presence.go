@@ -65,7 +65,7 @@ func (n *Node) Exit(name, id string, grace time.Duration, done func(err error)) 
 // Members returns a page of who is in a channel, on all nodes. It may block,
 // unless the node is Immediate.
 func (n *Node) Members(ctx context.Context, name string, r broker.MemberRange) (broker.MemberPage, error) {
-	return n.broker.Members(ctx, name, r)
+	return n.roster.Members(ctx, name, r)
 }
 
 // Present returns how many members this node has put in, over all channels, the
@@ -77,25 +77,28 @@ func (a *attendance) tell(r *room, changes []presence.Change) {
 	log := presencePrefix + r.name
 	if c := a.node.lookup(log); c != nil && len(changes) > 1 {
 		// Nobody looks before the last one is there, so that all leave in one write.
-		c.hush(true)
-		defer c.hush(false)
+		c.hold(true)
+		defer c.hold(false)
 	}
+	out := a.node.open(log, Target{presenceLog})
 	for _, c := range changes {
 		a.node.metrics.PresenceTold.Add(1)
-		a.node.broker.Append(&broker.Publication{
-			Log:         log,
-			Message:     protocol.Message{Type: protocol.TypePresence, Channel: r.name, Data: presence.AppendChange(nil, c)},
-			Declaration: presenceLog,
-		}, a)
+		out.Append(&broker.Publication{Message: protocol.Message{Type: protocol.TypePresence, Channel: r.name, Data: presence.AppendChange(nil, c)}}, told{a, r.name})
 	}
 }
 
-// Appended hears what became of a change. One that was not accepted is not
-// repeated: who reads the list knows better.
-func (a *attendance) Appended(p *broker.Publication, _ broker.Receipt, err error) {
+// told hears what became of a change. One that was not accepted is not repeated:
+// who reads the list knows better.
+type told struct {
+	attendance *attendance
+	channel    string
+}
+
+// Appended implements broker.Done.
+func (t told) Appended(_ broker.Receipt, err error) {
 	if err != nil {
-		a.node.metrics.PresenceUntold.Add(1)
-		a.node.opts.Logger.Warn("a change of presence was not told", "channel", p.Message.Channel, "error", err)
+		t.attendance.node.metrics.PresenceUntold.Add(1)
+		t.attendance.node.opts.Logger.Warn("a change of presence was not told", "channel", t.channel, "error", err)
 	}
 }
 
@@ -122,6 +125,9 @@ func (a *attendance) lost(name string, members []broker.Member) {
 // was taken for gone: those that others tell to have left go back in. A user has
 // come back on another node: nobody misses the one who lingers here.
 func (a *attendance) overhear(name string, e *channel.Entry) {
+	if a.node.bus == nil {
+		return // there are no others
+	}
 	// Only a filter; most entries are not decoded.
 	if e.Binary() {
 		return

@@ -41,6 +41,8 @@ type door struct {
 	under int           // changes under way, and the most that there were
 	most  int
 	deaf  bool // hears nothing of the others
+
+	followers []*doorFollower
 }
 
 func (d *door) Immediate() bool { return false }
@@ -52,25 +54,65 @@ func (d *door) Start(_ context.Context, _ string, feed broker.Feed) error {
 
 func (d *door) Stop(context.Context) error { return nil }
 
-func (d *door) Follow(_ string, _ *channel.Declaration, ready func(protocol.Position, error)) {
-	ready(protocol.Position{}, nil)
+func (d *door) Nodes(context.Context) ([]string, error) { return nil, nil }
+
+func (d *door) Send(context.Context, string, []byte) error { return nil }
+
+// doorLog is a log of presence, as one node opened it.
+type doorLog struct {
+	broker.Log
+	door *door
+	name string
 }
 
-func (d *door) Unfollow(string) {}
+func (d *door) Open(name string, decl *channel.Declaration) broker.Log {
+	return &doorLog{d.Broker.Open(name, decl), d, name}
+}
+
+// doorFollower is one follower at a door.
+type doorFollower struct {
+	broker.Follower
+	door *door
+	name string
+}
+
+func (l *doorLog) Follow(f broker.Follower) broker.Subscription {
+	d := l.door
+	s := &doorFollower{f, d, l.name}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.followers = append(d.followers, s)
+	f.Begin(protocol.Position{}, nil)
+	return s
+}
+
+func (s *doorFollower) Close() {
+	s.door.mu.Lock()
+	defer s.door.mu.Unlock()
+	s.door.followers = slices.DeleteFunc(s.door.followers, func(f *doorFollower) bool { return f == s })
+}
+
+func (d *door) give(name string, e *channel.Entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.followers {
+		if f.name == name && !d.deaf {
+			f.Entry("", e)
+		}
+	}
+}
 
 // Append delivers to every node before it returns, which is the hardest of what
 // a driver may do.
-func (d *door) Append(p *broker.Publication, done broker.Done) {
+func (l *doorLog) Append(p *broker.Publication, done broker.Done) {
 	e := channel.NewEntry(&p.Message, p.Ephemeral)
-	d.hall.mu.Lock()
-	for _, o := range d.hall.doors {
-		if o.mu.Lock(); !o.deaf {
-			o.feed.Entry(p.Name(), "", e)
-		}
-		o.mu.Unlock()
+	h := l.door.hall
+	h.mu.Lock()
+	for _, o := range h.doors {
+		o.give(l.name, e)
 	}
-	d.hall.mu.Unlock()
-	done.Appended(p, broker.Receipt{}, nil)
+	h.mu.Unlock()
+	done.Appended(broker.Receipt{}, nil)
 }
 
 func (d *door) pass(ctx context.Context) error {
@@ -394,7 +436,7 @@ func TestToldBackToItself(t *testing.T) {
 		for _, m := range []broker.Member{a1, a2} {
 			for _, action := range []presence.Action{presence.Enter, presence.Update, presence.Leave} {
 				told := protocol.Message{Type: protocol.TypePresence, Channel: "room", Data: presence.AppendChange(nil, presence.Change{Action: action, Member: presence.Member(m)})}
-				doors[0].feed.Entry(presencePrefix+"room", "", channel.NewEntry(&told, true))
+				doors[0].give(presencePrefix+"room", channel.NewEntry(&told, true))
 			}
 		}
 		w.read(t)
@@ -495,6 +537,7 @@ func TestMembersOfASplitNodeComeBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, nodes, doors := halls(t, 2)
+				watch(t, nodes[0], "room") // as its members do
 				w := watch(t, nodes[1], "room")
 				for i, n := range nodes {
 					if err := enter(t, n, member(fmt.Sprint("m", i), "ann")); err != nil {

@@ -32,12 +32,11 @@ func (n *Node) Metrics() *Metrics { return &n.metrics }
 func (n *Node) Publish(t Target, p *broker.Publication, done broker.Done) {
 	if err := check(t, p); err != nil {
 		n.metrics.Refused.Add(1)
-		done.Appended(p, broker.Receipt{}, err)
+		done.Appended(broker.Receipt{}, err)
 		return
 	}
-	p.Declaration = t.Declaration
 	n.metrics.Published.Add(1)
-	n.broker.Append(p, done)
+	n.open(p.Message.Channel, t).Append(p, done)
 }
 
 func check(t Target, p *broker.Publication) error {

@@ -293,7 +293,7 @@ func TestCalls(t *testing.T) {
 // TestLateBroker: a broker that answers from elsewhere and later changes
 // nothing about the order of answers.
 func TestLateBroker(t *testing.T) {
-	h := newHouse(t, houseOptions{broker: &lateBroker{Broker: memory.New(memory.Options{})}})
+	h := newHouse(t, houseOptions{broker: &lateBroker{driver: memory.New(memory.Options{})}})
 	for n := range 30 {
 		h.publish("short", "e", "", fmt.Sprint(n))
 	}

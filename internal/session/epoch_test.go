@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,41 +19,80 @@ import (
 type reborn struct {
 	broker.Alone
 	now  atomic.Pointer[memory.Broker]
-	feed broker.Feed
 	slow bool // as a store that is not in memory
+
+	mu      sync.Mutex
+	follows map[string]*rebornFollow
 }
 
 func newReborn(slow bool) *reborn {
-	r := &reborn{slow: slow}
+	r := &reborn{slow: slow, follows: map[string]*rebornFollow{}}
 	r.now.Store(memory.New(memory.Options{}))
 	return r
 }
 
 func (r *reborn) Start(ctx context.Context, node string, feed broker.Feed) error {
-	r.feed = feed
 	return r.now.Load().Start(ctx, node, feed)
 }
-func (r *reborn) Stop(ctx context.Context) error              { return r.now.Load().Stop(ctx) }
-func (r *reborn) Append(p *broker.Publication, d broker.Done) { r.now.Load().Append(p, d) }
-func (r *reborn) Unfollow(name string)                        { r.now.Load().Unfollow(name) }
-func (r *reborn) Ready(context.Context) error                 { return nil }
-func (r *reborn) Immediate() bool                             { return !r.slow }
-func (r *reborn) Follow(name string, d *channel.Declaration, ready func(protocol.Position, error)) {
-	r.now.Load().Follow(name, d, ready)
-}
-func (r *reborn) Read(ctx context.Context, name string, d *channel.Declaration, g broker.Range) (broker.Page, error) {
-	return r.now.Load().Read(ctx, name, d, g)
-}
-func (r *reborn) State(ctx context.Context, name string, d *channel.Declaration, g broker.StateRange) (broker.StatePage, error) {
-	return r.now.Load().State(ctx, name, d, g)
+func (r *reborn) Stop(ctx context.Context) error { return r.now.Load().Stop(ctx) }
+func (r *reborn) Ready(context.Context) error    { return nil }
+func (r *reborn) Immediate() bool                { return !r.slow }
+
+// rebornLog is a log of whichever broker is there now. Followers are cut off from
+// one that is lost, until they are brought to the next.
+type rebornLog struct {
+	*reborn
+	name     string
+	declared *channel.Declaration
 }
 
-// lose begins anew with nothing, and tells the feed of it for some channels.
+func (r *reborn) Open(name string, d *channel.Declaration) broker.Log { return &rebornLog{r, name, d} }
+
+func (l *rebornLog) at() broker.Log { return l.now.Load().Open(l.name, l.declared) }
+
+func (l *rebornLog) Redeclare(*channel.Declaration)              {}
+func (l *rebornLog) Append(p *broker.Publication, d broker.Done) { l.at().Append(p, d) }
+func (l *rebornLog) Read(ctx context.Context, g broker.Range) (broker.Page, error) {
+	return l.at().Read(ctx, g)
+}
+func (l *rebornLog) State(ctx context.Context, g broker.StateRange) (broker.StatePage, error) {
+	return l.at().State(ctx, g)
+}
+func (l *rebornLog) Follow(f broker.Follower) broker.Subscription {
+	s := &rebornFollow{Follower: f, Subscription: l.at().Follow(f), log: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.follows[l.name] = s
+	return s
+}
+
+// rebornFollow is the follower of a log, which knows its position already when it
+// is brought to another.
+type rebornFollow struct {
+	broker.Follower
+	broker.Subscription
+	log *rebornLog
+	at  protocol.Position // where it was brought to
+}
+
+func (f *rebornFollow) Begin(p protocol.Position, _ error) { f.at = p }
+
+// cut ends what comes, and join has it come again.
+func (f *rebornFollow) cut()  { f.Subscription.Close() }
+func (f *rebornFollow) join() { f.Subscription = f.log.at().Follow(f) }
+
+func (r *reborn) following(name string) *rebornFollow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.follows[name]
+}
+
+// lose begins anew with nothing, and tells the followers of some channels of it.
 func (r *reborn) lose(t *testing.T, names ...string) (epoch string) {
 	t.Helper()
 	old := r.now.Load()
 	fresh := memory.New(memory.Options{})
-	if err := fresh.Start(t.Context(), "node", r.feed); err != nil {
+	if err := fresh.Start(t.Context(), "node", nil); err != nil {
 		t.Fatal(err)
 	}
 	r.now.Store(fresh)
@@ -60,10 +100,10 @@ func (r *reborn) lose(t *testing.T, names ...string) (epoch string) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		fresh.Follow(name, nil, func(p protocol.Position, _ error) {
-			epoch = p.Epoch
-			r.feed.(broker.Restarter).Restarted(name, p)
-		})
+		f := r.following(name)
+		f.join()
+		epoch = f.at.Epoch
+		f.Restart(f.at)
 	}
 	return epoch
 }
@@ -188,15 +228,11 @@ func TestHole(t *testing.T) {
 	c := h.subscribed("ann", "kept")
 	h.publish("kept", "e", "", "1")
 	c.one()
-	b.now.Load().Unfollow("kept") // the feed is cut
+	b.following("kept").cut()
 	for n := range 3 {
 		h.publish("kept", "e", "", fmt.Sprint(n))
 	}
-	t1, err := h.node.Resolve("kept")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.now.Load().Follow("kept", t1.Declaration, func(protocol.Position, error) {})
+	b.following("kept").join()
 	h.publish("kept", "e", "", "5")
 	if end := run(t, 1, c.await(4)); end != 5 {
 		t.Fatalf("came to %d", end)
@@ -216,7 +252,7 @@ func TestFeedIsBehind(t *testing.T) {
 	c.await(3)
 	old, _ := h.server.hubs[0].groups["kept"].channel.Position()
 	b.lose(t) // and the feed says nothing
-	page, err := b.Read(t.Context(), "kept", nil, broker.Range{})
+	page, err := b.Open("kept", &channel.Declaration{History: &channel.History{Messages: 100}}).Read(t.Context(), broker.Range{})
 	if err != nil || page.Epoch == old {
 		t.Fatalf("epoch %q after %q: %v", page.Epoch, old, err)
 	}
@@ -242,7 +278,7 @@ func TestFeedIsBehind(t *testing.T) {
 			t.Fatalf("answered too soon: %s", show(got))
 		}
 	}
-	b.feed.(broker.Restarter).Restarted("kept", protocol.Position{Epoch: page.Epoch})
+	b.following("kept").Restart(protocol.Position{Epoch: page.Epoch})
 	if m := asked[page.Epoch].one(); m.Epoch != page.Epoch || string(m.Data) != `{"recovered":true,"head":0}` {
 		t.Error(show([]protocol.Message{m}))
 	}

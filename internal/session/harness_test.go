@@ -147,7 +147,7 @@ type result struct {
 
 type outcome chan result
 
-func (o outcome) Appended(_ *broker.Publication, r broker.Receipt, err error) { o <- result{r, err} }
+func (o outcome) Appended(r broker.Receipt, err error) { o <- result{r, err} }
 
 // client is a session with its link.
 type client struct {

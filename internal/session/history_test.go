@@ -35,7 +35,7 @@ func historyOf(t *testing.T, m protocol.Message) (list []protocol.Message, more 
 
 func TestHistory(t *testing.T) {
 	for name, o := range map[string]houseOptions{
-		"memory": {}, "elsewhere": {broker: &lateBroker{Broker: memory.New(memory.Options{})}}} {
+		"memory": {}, "elsewhere": {broker: &lateBroker{driver: memory.New(memory.Options{})}}} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, o)
 			for n := range 250 {

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/broker"
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
 	"ringdown/internal/node"
@@ -25,24 +26,25 @@ type hub struct {
 
 	// Memory that one message after the other uses, so that none is allocated
 	// for a publish, an answer or a pull.
-	out        protocol.Message
-	data       []byte
-	request    channel.Request
-	asking     *Session
-	claims     func() map[string]any // of asking
-	publishing publish
-	batch      channel.Batch
-	sweeps     []*sweep // idle ones
-	events     events
-	cursor     cursor.Writer
-	pulls      pulls
-	again      again
+	out         protocol.Message
+	data        []byte
+	request     channel.Request
+	asking      *Session
+	claims      func() map[string]any // of asking
+	publication broker.Publication
+	publishes   []*publish // idle ones
+	batch       channel.Batch
+	sweeps      []*sweep // idle ones
+	events      events
+	cursor      cursor.Writer
+	pulls       pulls
+	again       again
 }
 
 func newHub(s *Server, l *reactor.Loop) *hub {
 	h := &hub{server: s, loop: l, groups: make(map[string]*group)}
 	h.claims = func() map[string]any { return h.asking.claimsMap() }
-	h.publishing.hub, h.pulls.hub, h.again.hub = h, h, h
+	h.pulls.hub, h.again.hub = h, h
 	return h
 }
 
@@ -187,9 +189,11 @@ func (h *hub) group(name string, t node.Target, ready func(g *group, err error))
 	if g == nil {
 		g = &group{hub: h, name: string([]byte(name)), waiting: new([]func(*group, error))}
 		h.groups[g.name] = g
-		defer h.server.node.Follow(g.name, t, g, func(c *node.Channel, err error) {
-			h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { g.followed(c, err) }))
-		})
+		defer func() {
+			h.server.node.Follow(g.name, t, g, func(c *node.Channel, err error) {
+				h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { g.followed(c, err) }))
+			})
+		}()
 	}
 	*g.waiting = append(*g.waiting, ready)
 }

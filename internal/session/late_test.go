@@ -7,14 +7,21 @@ import (
 	"time"
 
 	"ringdown/internal/broker"
+	"ringdown/internal/broker/brokertest"
 	"ringdown/internal/channel"
 	"ringdown/protocol"
 )
 
+// driver is a broker with a roster.
+type driver interface {
+	broker.Broker
+	broker.Roster
+}
+
 // lateBroker answers on another goroutine after a moment, as a store does that
 // is elsewhere. Reads can be held, counted and made to fail.
 type lateBroker struct {
-	broker.Broker
+	driver
 	delay  time.Duration // of a read; default 1 ms
 	prompt bool          // publications are answered at once
 	early  bool          // what a read answers is what was there when it began
@@ -30,30 +37,88 @@ type lateBroker struct {
 
 func (b *lateBroker) Immediate() bool { return false }
 
-func (b *lateBroker) Append(p *broker.Publication, d broker.Done) {
-	if !b.prompt {
-		d = late{d}
-	}
-	b.Broker.Append(p, d)
-}
-
 type late struct{ d broker.Done }
 
-func (l late) Appended(p *broker.Publication, r broker.Receipt, err error) {
-	time.AfterFunc(time.Millisecond, func() { l.d.Appended(p, r, err) })
+func (l late) Appended(r broker.Receipt, err error) {
+	time.AfterFunc(time.Millisecond, func() { l.d.Appended(r, err) })
 }
 
-func (b *lateBroker) Follow(name string, d *channel.Declaration, ready func(protocol.Position, error)) {
-	b.Broker.Follow(name, d, func(p protocol.Position, err error) {
-		if b.follow == nil {
-			time.AfterFunc(time.Millisecond, func() { ready(p, err) })
-			return
+// lateFollower is told late, in the order in which things came.
+type lateFollower struct {
+	broker.Follower
+	line chan func()
+	done chan struct{}
+}
+
+func (f *lateFollower) put(fn func()) {
+	select {
+	case f.line <- fn:
+	case <-f.done:
+	}
+}
+func (f *lateFollower) Begin(p protocol.Position, err error) {
+	f.put(func() { f.Follower.Begin(p, err) })
+}
+func (f *lateFollower) Entry(epoch string, e *channel.Entry) {
+	f.put(func() { f.Follower.Entry(epoch, e) })
+}
+func (f *lateFollower) Restart(p protocol.Position) { f.put(func() { f.Follower.Restart(p) }) }
+
+type lateSubscription struct {
+	broker.Subscription
+	once sync.Once
+	done chan struct{}
+}
+
+func (s *lateSubscription) Close() {
+	s.Subscription.Close()
+	s.once.Do(func() { close(s.done) })
+}
+
+func (b *lateBroker) Open(name string, d *channel.Declaration) broker.Log {
+	l := &brokertest.Log{Log: b.driver.Open(name, d)}
+	l.OnAppend = func(p *broker.Publication, d broker.Done) {
+		if !b.prompt {
+			d = late{d}
 		}
+		l.Log.Append(p, d)
+	}
+	l.OnFollow = func(f broker.Follower) broker.Subscription {
+		late := &lateFollower{f, make(chan func(), 10_000), make(chan struct{})}
 		go func() {
-			<-b.follow
-			ready(p, err)
+			if b.follow != nil {
+				<-b.follow
+			} else {
+				time.Sleep(time.Millisecond) // it is the slowness that is tested
+			}
+			for {
+				select {
+				case fn := <-late.line:
+					fn()
+				case <-late.done:
+					return
+				}
+			}
 		}()
-	})
+		return &lateSubscription{Subscription: l.Log.Follow(late), done: late.done}
+	}
+	l.OnRead = func(ctx context.Context, r broker.Range) (broker.Page, error) {
+		early, err := l.Log.Read(ctx, r)
+		if err := b.wait(ctx, r); err != nil {
+			return broker.Page{}, err
+		}
+		if b.early {
+			return early, err
+		}
+		return l.Log.Read(ctx, r)
+	}
+	l.OnState = func(ctx context.Context, r broker.StateRange) (broker.StatePage, error) {
+		if err := b.wait(ctx, broker.Range{After: r.After}); err != nil {
+			return broker.StatePage{}, err
+		}
+		return l.Log.State(ctx, r)
+	}
+	return l
 }
 
 // wait is the slowness of a read.
@@ -97,51 +162,35 @@ func (b *lateBroker) holdReads() (seen chan broker.Range, release func()) {
 	}
 }
 
-func (b *lateBroker) Read(ctx context.Context, name string, d *channel.Declaration, r broker.Range) (broker.Page, error) {
-	early, err := b.Broker.Read(ctx, name, d, r)
-	if err := b.wait(ctx, r); err != nil {
-		return broker.Page{}, err
-	}
-	if b.early {
-		return early, err
-	}
-	return b.Broker.Read(ctx, name, d, r)
-}
-
-func (b *lateBroker) State(ctx context.Context, name string, d *channel.Declaration, r broker.StateRange) (broker.StatePage, error) {
-	if err := b.wait(ctx, broker.Range{After: r.After}); err != nil {
-		return broker.StatePage{}, err
-	}
-	return b.Broker.State(ctx, name, d, r)
-}
-
-// behindBroker has a feed that can be held back, as that of a node is when the
-// store has accepted more than has come to it.
+// behindBroker has followers that can be held back, as those of a node are when
+// the store has accepted more than has come to it.
 type behindBroker struct {
 	lateBroker
-	feed broker.Feed
 
 	held bool // guarded by mu, as is what follows
 	owed []func()
 }
 
-func (b *behindBroker) Start(ctx context.Context, node string, f broker.Feed) error {
-	b.feed = f
-	return b.Broker.Start(ctx, node, b)
+type behindFollower struct {
+	broker.Follower
+	b *behindBroker
 }
 
-func (b *behindBroker) Entry(name, epoch string, e *channel.Entry) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.held {
-		b.owed = append(b.owed, func() { b.feed.Entry(name, epoch, e) })
+func (f behindFollower) Entry(epoch string, e *channel.Entry) {
+	f.b.mu.Lock()
+	defer f.b.mu.Unlock()
+	if f.b.held {
+		f.b.owed = append(f.b.owed, func() { f.Follower.Entry(epoch, e) })
 		return
 	}
-	b.feed.Entry(name, epoch, e)
+	f.Follower.Entry(epoch, e)
 }
 
-func (b *behindBroker) Lost(name string, members []broker.Member) { b.feed.Lost(name, members) }
-func (b *behindBroker) Control(from string, payload []byte)       { b.feed.Control(from, payload) }
+func (b *behindBroker) Open(name string, d *channel.Declaration) broker.Log {
+	l := &brokertest.Log{Log: b.lateBroker.Open(name, d)}
+	l.OnFollow = func(f broker.Follower) broker.Subscription { return l.Log.Follow(behindFollower{f, b}) }
+	return l
+}
 
 // holdFeed holds the feed back, or lets go what it was held back.
 func (b *behindBroker) holdFeed(on bool) {

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"ringdown/internal/broker"
+	"ringdown/internal/broker/brokertest"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
 	"ringdown/protocol"
@@ -148,11 +149,17 @@ type heldBroker struct {
 
 func (b *heldBroker) Immediate() bool { return false }
 
-func (b *heldBroker) Append(p *broker.Publication, d broker.Done) {
-	go func() {
-		<-b.release
-		b.Broker.Append(p, d)
-	}()
+func (b *heldBroker) Open(name string, d *channel.Declaration) broker.Log {
+	l := &brokertest.Log{Log: b.Broker.Open(name, d)}
+	l.OnAppend = func(p *broker.Publication, d broker.Done) {
+		mine := *p
+		mine.Message = *p.Message.Clone()
+		go func() {
+			<-b.release
+			l.Log.Append(&mine, d)
+		}()
+	}
+	return l
 }
 
 // TestHandshakeRate: so many a second are let in, at even distances. Four

@@ -223,7 +223,7 @@ func TestPresenceIsToldToThoseWhoWatch(t *testing.T) {
 // change that comes after it, however long the store takes; and a subscribe that
 // is refused leaves nothing behind.
 func TestPresenceIsToldFromTheAnswerOn(t *testing.T) {
-	late := &lateBroker{Broker: memory.New(memory.Options{}), prompt: true}
+	late := &lateBroker{driver: memory.New(memory.Options{}), prompt: true}
 	h := presenceHouse(t, houseOptions{broker: late})
 	for n := range 20 {
 		name := fmt.Sprint("chat:", n)

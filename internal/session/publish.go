@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
+	"sync/atomic"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -12,17 +14,24 @@ import (
 	"ringdown/protocol"
 )
 
-// publish is one publication of a client on its way through the broker. With an
-// immediate broker a hub uses one for all; otherwise each has its own.
+// publish is one publication of a client on its way through the broker. A hub uses
+// the same ones again and again.
 type publish struct {
 	hub     *hub
 	session *Session
-	id      []byte
-	pub     broker.Publication
+	id      []byte // owned, as channel is once the answer has to be waited for
+	channel string
 	receipt broker.Receipt
 	err     error
-	posted  bool // the answer has to be brought to the loop
+	state   atomic.Int32
 }
+
+// How a publication stands.
+const (
+	sent           int32 = iota
+	answeredAtOnce       // before the broker's Append returned
+	answerPosted         // Append returned without an answer: it will be posted
+)
 
 // publish takes an event for a channel.
 func (x *Session) publish(m *protocol.Message) {
@@ -58,19 +67,32 @@ func (x *Session) append(m *protocol.Message, t node.Target) {
 		x.fail(m.ID, m.Channel, err)
 		return
 	}
-	p := &h.publishing
-	if !h.server.node.Immediate() {
-		p = &publish{hub: h, posted: true}
-		m = m.Clone()
-	}
-	p.session, p.id = x, m.ID
+	p := h.publishing()
+	p.session, p.id = x, append(p.id[:0], m.ID...)
 	x.owed++
-	p.pub = broker.Publication{Dedupe: dedupe}
-	p.pub.Message = protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Trace: m.Trace, Data: m.Data, Binary: m.Binary}
+	pub := &h.publication
+	*pub = broker.Publication{Dedupe: dedupe}
+	pub.Message = protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Trace: m.Trace, Data: m.Data, Binary: m.Binary}
 	if t.Declaration.ShowFrom {
-		p.pub.Message.From = x.user()
+		pub.Message.From = x.user()
 	}
-	h.server.node.Publish(t, &p.pub, p)
+	h.server.node.Publish(t, pub, p)
+	if p.state.CompareAndSwap(sent, answerPosted) {
+		p.channel = strings.Clone(m.Channel)
+		return
+	}
+	p.channel = m.Channel
+	p.answer()
+}
+
+// publishing returns a publication that nobody uses.
+func (h *hub) publishing() *publish {
+	if n := len(h.publishes); n > 0 {
+		p := h.publishes[n-1]
+		h.publishes = h.publishes[:n-1]
+		return p
+	}
+	return &publish{hub: h}
 }
 
 // dedupe returns the idempotency key, scoped to the user. Of somebody who is not
@@ -101,41 +123,40 @@ func DedupeScope(user, key string) string {
 }
 
 // Appended is the broker's answer.
-func (p *publish) Appended(_ *broker.Publication, r broker.Receipt, err error) {
+func (p *publish) Appended(r broker.Receipt, err error) {
 	p.receipt, p.err = r, err
-	if p.posted {
+	if !p.state.CompareAndSwap(sent, answeredAtOnce) {
 		p.hub.loop.Post(p)
-		return
 	}
-	p.answer()
 }
 
 // Run brings the answer to the client, on the loop.
 func (p *publish) Run(*reactor.Loop) { p.answer() }
 
 func (p *publish) answer() {
-	x := p.session
-	p.session = nil
+	x, err := p.session, p.err
 	x.owed--
-	if x.closed {
-		return
+	switch {
+	case x.closed:
+	case err != nil:
+		x.fail(p.id, p.channel, err)
+	case len(p.id) > 0:
+		r := x.hub.reply(protocol.TypeAck, p.channel, p.id)
+		if pos := p.receipt.Position; pos.Offset > 0 {
+			r.Epoch, r.Offset, r.Kept = pos.Epoch, pos.Offset, true
+			// An ack's offset has no predecessor to speak of.
+			r.Prev = pos.Offset - 1
+		}
+		x.link.Send(r)
 	}
-	m := &p.pub.Message
-	if p.err != nil {
-		x.fail(p.id, m.Channel, p.err)
-		return
+	if len(p.hub.publishes) < mostPublishes {
+		*p = publish{hub: p.hub, id: p.id[:0]}
+		p.hub.publishes = append(p.hub.publishes, p)
 	}
-	if p.id == nil {
-		return
-	}
-	r := x.hub.reply(protocol.TypeAck, m.Channel, p.id)
-	if pos := p.receipt.Position; pos.Offset > 0 {
-		r.Epoch, r.Offset, r.Kept = pos.Epoch, pos.Offset, true
-		// An ack's offset has no predecessor to speak of.
-		r.Prev = pos.Offset - 1
-	}
-	x.link.Send(r)
 }
+
+// mostPublishes is how many idle publications a hub keeps.
+const mostPublishes = 64
 
 // call takes an event without a channel: a request to the application.
 func (x *Session) call(m *protocol.Message) {

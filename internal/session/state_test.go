@@ -20,7 +20,7 @@ import (
 func brokers(t *testing.T, test func(t *testing.T, o houseOptions)) {
 	t.Run("memory", func(t *testing.T) { test(t, houseOptions{}) })
 	t.Run("elsewhere", func(t *testing.T) {
-		test(t, houseOptions{broker: &lateBroker{Broker: memory.New(memory.Options{}), prompt: true}})
+		test(t, houseOptions{broker: &lateBroker{driver: memory.New(memory.Options{}), prompt: true}})
 	})
 }
 
@@ -135,7 +135,7 @@ func TestSlowStateReader(t *testing.T) {
 		for seed := range uint64(12) {
 			o.channels = narrow(8)
 			if o.broker != nil {
-				o.broker = &lateBroker{Broker: memory.New(memory.Options{}), prompt: true}
+				o.broker = &lateBroker{driver: memory.New(memory.Options{}), prompt: true}
 			}
 			rnd := rand.New(rand.NewPCG(seed, 3))
 			h := newHouse(t, o)
@@ -182,7 +182,7 @@ func TestSlowStateReader(t *testing.T) {
 // TestStatePages: a snapshot leaves page by page, and nothing is read for who
 // does not take what was read before.
 func TestStatePages(t *testing.T) {
-	late := &lateBroker{Broker: memory.New(memory.Options{}), prompt: true}
+	late := &lateBroker{driver: memory.New(memory.Options{}), prompt: true}
 	h := newHouse(t, houseOptions{broker: late})
 	const keys = 3000
 	value := `"` + strings.Repeat("x", 100) + `"`

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringdown/internal/broker"
@@ -88,8 +89,7 @@ func (f *fabric) lose(name string) {
 	}
 }
 
-func (f *fabric) append(p *broker.Publication) broker.Receipt {
-	name := p.Name()
+func (f *fabric) append(name string, d *channel.Declaration, p *broker.Publication) broker.Receipt {
 	l := f.log(name)
 	if r, ok := l.keys[p.Dedupe]; ok && p.Dedupe != "" {
 		r.Duplicate = true
@@ -104,11 +104,11 @@ func (f *fabric) append(p *broker.Publication) broker.Receipt {
 	l.head = m.Offset
 	e := channel.NewEntry(m, false)
 	l.entries = append(l.entries, e)
-	kept := p.Declaration.Buffer.Messages // as much of a state channel's past
-	if h := p.Declaration.History; h != nil {
+	kept := d.Buffer.Messages // as much of a state channel's past
+	if h := d.History; h != nil {
 		kept = h.Messages
 	}
-	if p.Declaration.State != nil {
+	if d.State != nil {
 		l.set(e, string(m.Data))
 		if f.chance(3) {
 			l.forget()
@@ -148,36 +148,85 @@ func (l *log) forget() {
 type port struct {
 	broker.Alone
 	f    *fabric
-	feed broker.Feed
 	ctx  context.Context
 	end  context.CancelFunc
 	work lifecycle.Crew
 
 	// Guarded by f.mu.
-	follows  map[string]int // by name, which following it is
-	followed int
-	line     []delivery
-	more     chan struct{} // has one when line is not empty
-	deaf     bool          // nothing comes until it is over
+	follows map[string][]*follow // by name; copied on change
+	line    []delivery
+	more    chan struct{} // has one when line is not empty
+	deaf    bool          // nothing comes until it is over
 }
 
 // delivery is an entry, or without one the news of another epoch.
 type delivery struct {
 	name, epoch string
 	entry       *channel.Entry
-	following   int
+	to          []*follow
+}
+
+// follow is one follower of a log. Its mu is held while it is told something.
+type follow struct {
+	port     *port
+	name     string
+	follower broker.Follower
+
+	mu    sync.Mutex
+	begun bool
+	ended bool       // guarded by the fabric's mu
+	early []delivery // what came before it was told where it begins
+}
+
+func (f *follow) take(d delivery) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.begun {
+		f.early = append(f.early, d)
+		return
+	}
+	f.give(d)
+}
+
+func (f *follow) give(d delivery) {
+	if d.entry != nil {
+		f.follower.Entry(d.epoch, d.entry)
+	} else {
+		f.follower.Restart(protocol.Position{Epoch: d.epoch})
+	}
+}
+
+func (f *follow) begin(at protocol.Position, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.follower.Begin(at, err)
+	f.begun = true
+	for _, d := range f.early {
+		if err == nil {
+			f.give(d)
+		}
+	}
+	f.early = nil
+}
+
+// Close ends it.
+func (f *follow) Close() {
+	p := f.port
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	f.ended = true
+	p.follows[f.name] = slices.DeleteFunc(slices.Clone(p.follows[f.name]), func(o *follow) bool { return o == f })
 }
 
 func (f *fabric) port() *port {
-	p := &port{f: f, follows: map[string]int{}, more: make(chan struct{}, 1)}
+	p := &port{f: f, follows: map[string][]*follow{}, more: make(chan struct{}, 1)}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	return p
 }
 
 // queue is called with f.mu held.
 func (p *port) queue(d delivery) {
-	d.following = p.follows[d.name]
-	if d.following == 0 {
+	if d.to = p.follows[d.name]; len(d.to) == 0 {
 		return
 	}
 	p.line = append(p.line, d)
@@ -191,8 +240,7 @@ func (p *port) wake() {
 	}
 }
 
-func (p *port) Start(_ context.Context, _ string, feed broker.Feed) error {
-	p.feed = feed
+func (p *port) Start(context.Context, string, broker.Feed) error {
 	p.f.mu.Lock()
 	p.f.ports[p] = true
 	p.f.mu.Unlock()
@@ -227,15 +275,13 @@ func (p *port) deliver() {
 		}
 		p.f.mu.Unlock()
 		for _, d := range line {
-			p.f.mu.Lock()
-			wanted := p.follows[d.name] == d.following
-			p.f.mu.Unlock()
-			switch {
-			case !wanted:
-			case d.entry != nil:
-				p.feed.Entry(d.name, d.epoch, d.entry)
-			default:
-				p.feed.(broker.Restarter).Restarted(d.name, protocol.Position{Epoch: d.epoch})
+			for _, f := range d.to {
+				p.f.mu.Lock()
+				wanted := slices.Contains(p.follows[d.name], f)
+				p.f.mu.Unlock()
+				if wanted {
+					f.take(d)
+				}
 			}
 		}
 	}
@@ -261,57 +307,69 @@ func (p *port) sleep() bool {
 
 var errWay = &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, Message: "the way to the store is broken"}
 
-func (p *port) Append(pub *broker.Publication, d broker.Done) {
+// way is a log as a node opened it.
+type way struct {
+	*port
+	name     string
+	declared atomic.Pointer[channel.Declaration]
+}
+
+func (p *port) Open(name string, d *channel.Declaration) broker.Log {
+	w := &way{port: p, name: name}
+	w.declared.Store(d)
+	return w
+}
+
+func (p *way) Redeclare(d *channel.Declaration) { p.declared.Store(d) }
+
+func (p *way) Append(given *broker.Publication, d broker.Done) {
+	pub := *given
+	pub.Message = *given.Message.Clone()
 	p.work.Go(func() {
 		alive := p.sleep()
 		p.f.mu.Lock()
 		if !alive || p.f.chance(4) {
 			p.f.mu.Unlock()
-			d.Appended(pub, broker.Receipt{}, errWay)
+			d.Appended(broker.Receipt{}, errWay)
 			return
 		}
-		r := p.f.append(pub)
+		r := p.f.append(p.name, p.declared.Load(), &pub)
 		lost := p.f.chance(4)
 		p.f.mu.Unlock()
 		if !p.sleep() || lost {
-			d.Appended(pub, broker.Receipt{}, errWay)
+			d.Appended(broker.Receipt{}, errWay)
 			return
 		}
-		d.Appended(pub, r, nil)
+		d.Appended(r, nil)
 	})
 }
 
-func (p *port) Follow(name string, _ *channel.Declaration, ready func(protocol.Position, error)) {
+func (p *way) Follow(fr broker.Follower) broker.Subscription {
+	w := &follow{port: p.port, name: p.name, follower: fr}
 	p.work.Go(func() {
 		if !p.sleep() {
-			ready(protocol.Position{}, errWay)
+			w.begin(protocol.Position{}, errWay)
 			return
 		}
 		p.f.mu.Lock()
-		l := p.f.log(name)
+		l := p.f.log(p.name)
 		at := protocol.Position{Epoch: l.epoch, Offset: l.head}
 		fails := p.f.chance(3)
-		if !fails {
-			p.followed++
-			p.follows[name] = p.followed
+		if !fails && !w.ended {
+			p.follows[p.name] = append(slices.Clone(p.follows[p.name]), w)
 		}
 		p.f.mu.Unlock()
-		// Whatever comes next may be delivered before the position is told.
+		// Whatever comes next waits until the position is told.
 		if !p.sleep() || fails {
-			ready(protocol.Position{}, errWay)
+			w.begin(protocol.Position{}, errWay)
 			return
 		}
-		ready(at, nil)
+		w.begin(at, nil)
 	})
+	return w
 }
 
-func (p *port) Unfollow(name string) {
-	p.f.mu.Lock()
-	defer p.f.mu.Unlock()
-	delete(p.follows, name)
-}
-
-func (p *port) Read(ctx context.Context, name string, _ *channel.Declaration, r broker.Range) (broker.Page, error) {
+func (p *way) Read(ctx context.Context, r broker.Range) (broker.Page, error) {
 	if !p.sleep() || ctx.Err() != nil {
 		return broker.Page{}, errWay
 	}
@@ -320,7 +378,7 @@ func (p *port) Read(ctx context.Context, name string, _ *channel.Declaration, r 
 	if p.f.chance(3) {
 		return broker.Page{}, errWay
 	}
-	l := p.f.log(name)
+	l := p.f.log(p.name)
 	page := broker.Page{Epoch: l.epoch, Head: l.head, Oldest: l.oldest}
 	from, _ := slices.BinarySearchFunc(l.entries, r.After+1, func(e *channel.Entry, o uint64) int { return cmp.Compare(e.Offset, o) })
 	if r.Last > 0 {
@@ -331,7 +389,7 @@ func (p *port) Read(ctx context.Context, name string, _ *channel.Declaration, r 
 	return page, nil
 }
 
-func (p *port) State(ctx context.Context, name string, _ *channel.Declaration, r broker.StateRange) (broker.StatePage, error) {
+func (p *way) State(ctx context.Context, r broker.StateRange) (broker.StatePage, error) {
 	if !p.sleep() || ctx.Err() != nil {
 		return broker.StatePage{}, errWay
 	}
@@ -340,7 +398,7 @@ func (p *port) State(ctx context.Context, name string, _ *channel.Declaration, r
 	if p.f.chance(3) {
 		return broker.StatePage{}, errWay
 	}
-	l := p.f.log(name)
+	l := p.f.log(p.name)
 	page := broker.StatePage{Epoch: l.epoch, Head: l.head, Forgotten: l.forgotten}
 	for _, e := range l.latest {
 		if e.Offset > r.After {
@@ -355,4 +413,7 @@ func (p *port) State(ctx context.Context, name string, _ *channel.Declaration, r
 }
 
 func (p *port) Ready(context.Context) error { return nil }
-func (p *port) Immediate() bool             { return false }
+
+// Nodes and Send make it one that others share.
+func (p *port) Nodes(context.Context) ([]string, error)    { return nil, nil }
+func (p *port) Send(context.Context, string, []byte) error { return nil }

@@ -133,8 +133,8 @@ func (b *Broker) Stop(context.Context) error {
 // Ready returns nil: memory is always there.
 func (b *Broker) Ready(context.Context) error { return nil }
 
-// Immediate says that nothing here blocks.
-func (b *Broker) Immediate() {}
+// Immediate reports true: nothing here blocks.
+func (b *Broker) Immediate() bool { return true }
 
 // Open returns a handle on a log, which need not be there.
 func (b *Broker) Open(name string, d *channel.Declaration) broker.Log {

@@ -127,7 +127,7 @@ func (h *house) put(m protocol.Message) {
 
 type accepted chan error
 
-func (a accepted) Appended(_ *broker.Publication, _ broker.Receipt, err error) { a <- err }
+func (a accepted) Appended(_ broker.Receipt, err error) { a <- err }
 
 // waiting returns when n requests wait.
 func (h *house) waiting(n int) {

@@ -118,7 +118,7 @@ func (h *house) publish(data string) {
 
 type accepted chan error
 
-func (a accepted) Appended(_ *broker.Publication, _ broker.Receipt, err error) { a <- err }
+func (a accepted) Appended(_ broker.Receipt, err error) { a <- err }
 
 // block reads up to an empty line.
 func block(t *testing.T, in *bufio.Reader) string {

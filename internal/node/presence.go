@@ -83,19 +83,19 @@ func (a *attendance) tell(r *room, changes []presence.Change) {
 	out := a.node.open(log, Target{presenceLog})
 	for _, c := range changes {
 		a.node.metrics.PresenceTold.Add(1)
-		out.Append(&broker.Publication{Message: protocol.Message{Type: protocol.TypePresence, Channel: r.name, Data: presence.AppendChange(nil, c)}}, told{a, r.name})
+		out.Append(&broker.Publication{Message: protocol.Message{Type: protocol.TypePresence, Channel: r.name, Data: presence.AppendChange(nil, c)}}, untold{a, r.name})
 	}
 }
 
-// told hears what became of a change. One that was not accepted is not repeated:
+// untold hears what became of a change. One that was not accepted is not repeated:
 // who reads the list knows better.
-type told struct {
+type untold struct {
 	attendance *attendance
 	channel    string
 }
 
 // Appended implements broker.Done.
-func (t told) Appended(_ broker.Receipt, err error) {
+func (t untold) Appended(_ broker.Receipt, err error) {
 	if err != nil {
 		t.attendance.node.metrics.PresenceUntold.Add(1)
 		t.attendance.node.opts.Logger.Warn("a change of presence was not told", "channel", t.channel, "error", err)

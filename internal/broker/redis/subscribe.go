@@ -299,9 +299,7 @@ func (b *Broker) refuse(topics []string, err error) {
 	b.follows.mu.RLock()
 	var waiting []*follow
 	for _, topic := range topics {
-		if f := b.follows.byTopic[topic]; f != nil {
-			waiting = append(waiting, f)
-		}
+		waiting = append(waiting, b.follows.byTopic[topic]...)
 	}
 	b.follows.mu.RUnlock()
 	for _, f := range waiting {

@@ -43,19 +43,33 @@ func (l late) Appended(r broker.Receipt, err error) {
 	time.AfterFunc(time.Millisecond, func() { l.d.Appended(r, err) })
 }
 
-// lateFollower is told late, in the order in which things came.
+// lateFollower is told late where it begins, and what comes before that after it.
 type lateFollower struct {
 	broker.Follower
-	line chan func()
-	done chan struct{}
+	mu    sync.Mutex
+	begun bool
+	line  []func()
 }
 
 func (f *lateFollower) put(fn func()) {
-	select {
-	case f.line <- fn:
-	case <-f.done:
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.begun {
+		fn()
+	} else {
+		f.line = append(f.line, fn)
 	}
 }
+
+func (f *lateFollower) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.begun = true
+	for _, fn := range f.line {
+		fn()
+	}
+}
+
 func (f *lateFollower) Begin(p protocol.Position, err error) {
 	f.put(func() { f.Follower.Begin(p, err) })
 }
@@ -63,17 +77,6 @@ func (f *lateFollower) Entry(epoch string, e *channel.Entry) {
 	f.put(func() { f.Follower.Entry(epoch, e) })
 }
 func (f *lateFollower) Restart(p protocol.Position) { f.put(func() { f.Follower.Restart(p) }) }
-
-type lateSubscription struct {
-	broker.Subscription
-	once sync.Once
-	done chan struct{}
-}
-
-func (s *lateSubscription) Close() {
-	s.Subscription.Close()
-	s.once.Do(func() { close(s.done) })
-}
 
 func (b *lateBroker) Open(name string, d *channel.Declaration) broker.Log {
 	l := &brokertest.Log{Log: b.driver.Open(name, d)}
@@ -84,23 +87,17 @@ func (b *lateBroker) Open(name string, d *channel.Declaration) broker.Log {
 		l.Log.Append(p, d)
 	}
 	l.OnFollow = func(f broker.Follower) broker.Subscription {
-		late := &lateFollower{f, make(chan func(), 10_000), make(chan struct{})}
+		late := &lateFollower{Follower: f}
+		sub := l.Log.Follow(late)
+		if b.follow == nil {
+			time.AfterFunc(time.Millisecond, late.begin)
+			return sub
+		}
 		go func() {
-			if b.follow != nil {
-				<-b.follow
-			} else {
-				time.Sleep(time.Millisecond) // it is the slowness that is tested
-			}
-			for {
-				select {
-				case fn := <-late.line:
-					fn()
-				case <-late.done:
-					return
-				}
-			}
+			<-b.follow
+			late.begin()
 		}()
-		return &lateSubscription{Subscription: l.Log.Follow(late), done: late.done}
+		return sub
 	}
 	l.OnRead = func(ctx context.Context, r broker.Range) (broker.Page, error) {
 		early, err := l.Log.Read(ctx, r)

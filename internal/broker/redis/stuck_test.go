@@ -23,10 +23,10 @@ func TestRaisedRetention(t *testing.T) {
 	o := settings(t, s.Address)
 	a, b := join(t, "a", o), join(t, "b", o)
 	little := &channel.Declaration{Name: "c", History: &channel.History{Messages: 2, For: time.Hour}}
-	ready := make(chan error, 1)
-	a.Follow("c", little, func(_ protocol.Position, err error) { ready <- err })
-	if err := <-ready; err != nil {
-		t.Fatal(err)
+	f := &follower{a, "c", make(chan outcome, 1)}
+	sub := a.Open("c", little).Follow(f)
+	if o := <-f.begun; o.err != nil {
+		t.Fatal(o.err)
 	}
 	for i := range 10 {
 		b.publish("c", fmt.Sprint(i))
@@ -35,15 +35,15 @@ func TestRaisedRetention(t *testing.T) {
 	b.try("c", "10", "")
 	b.Broker.publish = "PUBLISH"
 	redistest.Await(t, 10*time.Second, "caught up", func() bool { return len(a.got("c")) == 11 })
-	page, err := b.Read(t.Context(), "c", kept, broker.Range{})
+	page, err := b.Open("c", kept).Read(t.Context(), broker.Range{})
 	if err != nil || len(page.Entries) != 11 {
 		t.Errorf("%d messages are kept, %v", len(page.Entries), err)
 	}
 	// Nor does whoever begins to follow have them go sooner.
-	a.Unfollow("c")
-	a.Follow("c", little, func(_ protocol.Position, err error) { ready <- err })
-	if err := <-ready; err != nil {
-		t.Fatal(err)
+	sub.Close()
+	a.Open("c", little).Follow(f)
+	if o := <-f.begun; o.err != nil {
+		t.Fatal(o.err)
 	}
 	if left := s.Do("PTTL", b.base("c")+logKey); left != ":-1" {
 		t.Errorf("the log goes in %s ms", left)
@@ -89,7 +89,7 @@ func TestEvicted(t *testing.T) {
 		name := "b" + part
 		answers := make(done, 100)
 		for i := range 100 {
-			a.Append(&broker.Publication{Declaration: board, Message: protocol.Message{Type: "e", Channel: name, Key: fmt.Sprint(i), Data: []byte("1")}}, answers)
+			a.append(board, name, &broker.Publication{Message: protocol.Message{Type: "e", Key: fmt.Sprint(i), Data: []byte("1")}}, answers)
 		}
 		epoch := ""
 		for range 100 {
@@ -100,11 +100,11 @@ func TestEvicted(t *testing.T) {
 			epoch = o.r.Position.Epoch
 		}
 		s.Do("DEL", a.base(name)+part)
-		page, err := a.State(t.Context(), name, board, broker.StateRange{})
+		page, err := a.Open(name, board).State(t.Context(), broker.StateRange{})
 		if err != nil || len(page.Entries) != 0 || page.Head != 100 || page.Epoch == epoch {
 			t.Errorf("without %s: %d entries, head %d, epoch %s after %s, %v", part, len(page.Entries), page.Head, page.Epoch, epoch, err)
 		}
-		again, err := a.State(t.Context(), name, board, broker.StateRange{})
+		again, err := a.Open(name, board).State(t.Context(), broker.StateRange{})
 		if err != nil || again.Epoch != page.Epoch {
 			t.Errorf("asked again: %+v, %v", again, err)
 		}

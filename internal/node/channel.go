@@ -24,11 +24,10 @@ type Nudger interface {
 // first nudger and goes with its last, and has a subscription of its own: another
 // Channel of the same name may have begun by then, and is no business of this one.
 type Channel struct {
-	Name    string
-	node    *Node
-	log     broker.Log
-	watched string // the channel whose members this log tells of; empty: it is no such log
-	kept    bool   // messages carry offsets
+	Name string
+	node *Node
+	log  broker.Log
+	kept bool // messages carry offsets
 
 	subscribers atomic.Int64
 	declaration atomic.Pointer[channel.Declaration]
@@ -97,11 +96,10 @@ func (n *Node) channel(name string, t Target) (c *Channel, made bool, err error)
 	}
 	n.channels.Add(1)
 	c = &Channel{Name: strings.Clone(name), node: n, kept: t.Declaration.Kept()}
-	c.watched, _ = PresenceOf(c.Name)
 	s.channels[c.Name] = c
 	// A reload since t was resolved has passed this channel by.
 	d := t.Declaration
-	if now, ok := n.table.Load().Match(c.Name); ok && c.watched == "" && now.Kept() == c.kept {
+	if now, ok := n.table.Load().Match(c.Name); ok && !protocol.ServerOwned(c.Name) && now.Kept() == c.kept {
 		d = now
 	}
 	c.declaration.Store(d)
@@ -216,8 +214,8 @@ func (f *follower) Entry(epoch string, e *channel.Entry) {
 		}
 		c.put(e)
 	})
-	if c.watched != "" {
-		c.node.present.overhear(c.watched, e)
+	if name, ok := PresenceOf(c.Name); ok {
+		c.node.present.overhear(name, e)
 	}
 }
 

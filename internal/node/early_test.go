@@ -4,28 +4,31 @@ import (
 	"testing"
 
 	"ringdown/internal/broker"
+	"ringdown/internal/broker/brokertest"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
 	"ringdown/protocol"
 )
 
-// hasty is a broker that delivers before it says where following begins.
+// hasty is a broker that delivers what lies before where following begins.
 type hasty struct {
 	*memory.Broker
-	feed broker.Feed
-	kept []uint64 // offsets that it delivers early
+	follower broker.Follower
 }
 
-func (h *hasty) Follow(name string, _ *channel.Declaration, ready func(protocol.Position, error)) {
-	for _, offset := range h.kept {
-		h.entry(name, offset)
-	}
-	ready(protocol.Position{Epoch: "e", Offset: 3}, nil)
+func (h *hasty) Open(name string, d *channel.Declaration) broker.Log {
+	return &brokertest.Log{Log: h.Broker.Open(name, d), OnFollow: func(f broker.Follower) broker.Subscription {
+		h.follower = f
+		f.Begin(protocol.Position{Epoch: "e", Offset: 3}, nil)
+		return h
+	}}
 }
+
+func (h *hasty) Close() {}
 
 func (h *hasty) entry(name string, offset uint64) {
 	m := protocol.Message{Type: "e", Channel: name, Data: []byte("1"), Kept: true, Offset: offset, Prev: offset - 1}
-	h.feed.Entry(name, "e", channel.NewEntry(&m, false))
+	h.follower.Entry("e", channel.NewEntry(&m, false))
 }
 
 type none struct{}
@@ -36,9 +39,8 @@ func (none) Nudge() {}
 // gives is not taken again; what comes after it is.
 func TestEarlyEntries(t *testing.T) {
 	d := &channel.Declaration{Name: "c", History: &channel.History{Messages: 10}, Buffer: channel.Buffer{Messages: 10, Bytes: 1 << 20}}
-	h := &hasty{Broker: memory.New(memory.Options{}), kept: []uint64{2, 3, 4}}
+	h := &hasty{Broker: memory.New(memory.Options{})}
 	n := newNode(t, h)
-	h.feed = (*feed)(n)
 	var c *Channel
 	n.Follow("c", Target{Declaration: d}, none{}, func(got *Channel, err error) {
 		if c = got; err != nil {
@@ -49,7 +51,7 @@ func TestEarlyEntries(t *testing.T) {
 		t.Fatal("it is not followed")
 	}
 	defer c.Leave(none{})
-	for _, offset := range []uint64{3, 4, 5} { // and the same again, late
+	for _, offset := range []uint64{2, 3, 4, 3, 4, 5} {
 		h.entry("c", offset)
 	}
 	if epoch, head := c.Position(); epoch != "e" || head.Mark != 5 || head.Seq != 2 {

@@ -6,7 +6,6 @@ import (
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
-	"ringdown/protocol"
 )
 
 // testRewritten: keys that were deleted and written again live, however many
@@ -24,8 +23,9 @@ func testRewritten(t *testing.T, b *bench) {
 	const others = channel.MaxGraves + 100
 	d := newOutcomes(others)
 	for n := range others {
-		b.broker.Append(&broker.Publication{Declaration: board,
-			Message: protocol.Message{Type: "e", Channel: "c", Key: fmt.Sprint("k", n), Data: []byte("null")}}, d)
+		p := publication(board, "c", n)
+		p.Message.Key, p.Message.Data = fmt.Sprint("k", n), []byte("null")
+		b.append(p, d)
 	}
 	for range others {
 		if o := <-d; o.err != nil {
@@ -35,7 +35,7 @@ func testRewritten(t *testing.T, b *bench) {
 	head := b.set(t, "last", "3")
 	after, live, deletions := uint64(0), []string(nil), 0
 	for more := true; more; {
-		s, err := b.broker.State(t.Context(), "c", board, broker.StateRange{After: after})
+		s, err := b.broker.Open("c", board).State(t.Context(), broker.StateRange{After: after})
 		if err != nil {
 			t.Fatal(err)
 		}

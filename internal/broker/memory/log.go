@@ -23,7 +23,7 @@ type log struct {
 	start     int              // where in entries the oldest one stands
 	bytes     int64
 	declared  *channel.Declaration // as of the newest publication
-	followers []*subscription
+	followers *subscription
 	dropped   bool // no longer in the map: look it up again
 
 	latest  *channel.Latest // of state channels that have keys
@@ -50,7 +50,7 @@ type dedupeKey struct {
 // idle reports whether dropping the log would lose nothing: all that it gave out
 // offsets for has expired.
 func (l *log) idle() bool {
-	return len(l.followers) == 0 && l.start == len(l.entries) && (l.latest == nil || l.latest.Len() == 0) && l.dedupes == nil
+	return l.followers == nil && l.start == len(l.entries) && (l.latest == nil || l.latest.Len() == 0) && l.dedupes == nil
 }
 
 func (l *log) append(b *Broker, p *broker.Publication, d *channel.Declaration) (broker.Receipt, error) {
@@ -83,7 +83,7 @@ func (l *log) append(b *Broker, p *broker.Publication, d *channel.Declaration) (
 	if p.Dedupe != "" {
 		l.remember(b, p.Dedupe, remembered{r, p.Fingerprint()})
 	}
-	if !keep && len(l.followers) == 0 {
+	if !keep && l.followers == nil {
 		return r, nil // nobody would ever see it
 	}
 	p.Message.Time = now
@@ -102,7 +102,7 @@ func (l *log) append(b *Broker, p *broker.Publication, d *channel.Declaration) (
 		}
 		l.trim(d, now)
 	}
-	for _, s := range l.followers {
+	for s := l.followers; s != nil; s = s.next {
 		s.follower.Entry(b.epoch, e)
 	}
 	return r, nil

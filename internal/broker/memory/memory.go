@@ -13,7 +13,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,8 +197,9 @@ func (h *handle) Append(p *broker.Publication, d broker.Done) {
 // Redeclare changes what is kept.
 func (h *handle) Redeclare(d *channel.Declaration) { h.declared.Store(d) }
 
-// subscription is one follower of a log.
+// subscription is one follower of a log, in a list with its others.
 type subscription struct {
+	next     *subscription
 	broker   *Broker
 	log      *log
 	follower broker.Follower
@@ -213,8 +213,8 @@ func (h *handle) Follow(f broker.Follower) broker.Subscription {
 		return &subscription{}
 	}
 	defer l.mu.Unlock()
-	s := &subscription{h.broker, l, f}
-	l.followers = append(l.followers, s)
+	s := &subscription{l.followers, h.broker, l, f}
+	l.followers = s
 	f.Begin(protocol.Position{Epoch: h.broker.epoch, Offset: l.head}, nil)
 	return s
 }
@@ -226,8 +226,11 @@ func (s *subscription) Close() {
 		return
 	}
 	l.mu.Lock()
-	if i := slices.Index(l.followers, s); i >= 0 {
-		l.followers = slices.Delete(l.followers, i, i+1)
+	for at := &l.followers; *at != nil; at = &(*at).next {
+		if *at == s {
+			*at = s.next
+			break
+		}
 	}
 	idle := l.idle()
 	l.mu.Unlock()

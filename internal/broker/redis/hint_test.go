@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"ringdown/internal/broker"
-	"ringdown/protocol"
 )
 
 // TestHint: what was heard of while a follow did not continue is not forgotten: it
@@ -12,9 +11,9 @@ import (
 func TestHint(t *testing.T) {
 	t.Parallel()
 	b := open(t, Options{Addresses: []string{"127.0.0.1:1"}})
-	b.feed = &node{Broker: b, t: t, heard: map[string][]heard{}}
-	f := &follow{name: "c", topic: b.base("c"), declared: kept, ready: func(protocol.Position, error) {}}
-	b.follows.byTopic[f.topic] = f
+	n := &node{Broker: b, t: t, heard: map[string][]heard{}}
+	f := &follow{log: b.Open("c", kept).(*log), follower: &follower{n, "c", make(chan outcome, 1)}, topic: b.base("c")}
+	b.follows.byTopic[f.topic] = []*follow{f}
 	b.follows.joining[f] = struct{}{}
 	news := func(offset string) string {
 		return "R1k e " + offset + " 5 p q\nj{\"type\":\"e\",\"channel\":\"c\",\"data\":1}"

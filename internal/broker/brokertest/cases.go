@@ -149,7 +149,7 @@ func testRedeclare(t *testing.T, b *bench) {
 	if a := <-f.begun; a.err != nil {
 		t.Fatal(a.err)
 	}
-	append := func(n int) {
+	put := func(n int) {
 		d := make(done, 1)
 		l.Append(&publication(keptShort, "c", n).Publication, d)
 		if o := <-d; o.err != nil {
@@ -157,11 +157,11 @@ func testRedeclare(t *testing.T, b *bench) {
 		}
 	}
 	for n := range 10 {
-		append(n)
+		put(n)
 	}
 	l.Redeclare(kept)
 	for n := range 10 {
-		append(n)
+		put(n)
 	}
 	page, err := l.Read(t.Context(), broker.Range{})
 	if err != nil || len(page.Entries) < 15 {

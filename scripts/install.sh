@@ -5,6 +5,7 @@ set -euo pipefail
 declare -A package=(
 	[chromium]=chromium [python3]=python3 [cc]=gcc [git]=git [redis-server]=redis-server [redis-sentinel]=redis-sentinel
 	[nginx]=nginx [haproxy]=haproxy [curl]=curl
+	[node]=nodejs [npm]=npm [javac]=default-jdk-headless [mvn]=maven # of the client libraries that are tried
 )
 missing=()
 PATH=$PATH:/usr/sbin # where Debian has the proxies

@@ -7,6 +7,17 @@ declare -A package=(
 	[nginx]=nginx [haproxy]=haproxy [curl]=curl
 	[node]=nodejs [npm]=npm [javac]=default-jdk-headless [mvn]=maven # of the client libraries that are tried
 )
+# The versions of Node.js that the documents name, for test/examples; what is not there is not run.
+if command -v npm >/dev/null 2>&1; then
+	[ -d "$(dirname "$0")/../.tools/examples/node_modules" ] ||
+		npm install --silent --no-audit --no-fund --prefix "$(dirname "$0")/../.tools/examples" partysocket@1.3.0 || true
+	for version in 22 24; do
+		to="$(dirname "$0")/../.tools/node-$version"
+		case "$(node --version 2>/dev/null)" in v$version.*) continue ;; esac
+		[ -x "$to/node_modules/.bin/node" ] || npm install --silent --no-audit --no-fund --prefix "$to" "node@$version" ||
+			echo "Node.js $version could not be had; its examples are not run" >&2
+	done
+fi
 missing=()
 PATH=$PATH:/usr/sbin # where Debian has the proxies
 for program in "${!package[@]}"; do

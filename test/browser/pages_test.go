@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ringdown"
+	"ringdown/test/program"
 )
 
 // pageOf is the page that a document shows, with a text in it replaced.
@@ -28,6 +29,81 @@ func pageOf(t *testing.T, document, old, new string) string {
 		t.Fatalf("%s has no page with %q in it", document, old)
 	}
 	return strings.ReplaceAll(html, old, new)
+}
+
+// programOf is the client program that a document shows, for another address, as
+// a page that shows what it prints.
+func programOf(t *testing.T, document, address string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```js\n")
+	program, _, ok := strings.Cut(rest, "```")
+	if !ok || !strings.Contains(program, "127.0.0.1:8000") {
+		t.Fatalf("%s has no program with an address in it", document)
+	}
+	path := filepath.Join(t.TempDir(), "program.html")
+	page := `<!doctype html><pre id="said"></pre><script>console.log = (...what) => said.append(JSON.stringify(what) + '\n')</script><script>` +
+		strings.ReplaceAll(program, "127.0.0.1:8000", address) + `</script>`
+	if err := os.WriteFile(path, []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "file://" + path
+}
+
+// TestPrograms are the clients of docs/recovery.md and docs/state.md, which say
+// that they are for pages too: they come back to a server that comes back.
+func TestPrograms(t *testing.T) {
+	t.Parallel()
+	address := program.FreeAddress(t)
+	serve := func() *ringdown.Server {
+		s, err := ringdown.New(ringdown.Options{Listen: address, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Config: []byte(`
+auth: {anonymous: true}
+origins: ["*"]
+store: {memory: true}
+channels:
+  - {name: orders, history: {messages: 10}, allow: {subscribe: anyone}}
+  - {name: 'trucks:{region}', state: {}, allow: {subscribe: anyone}}
+`)})
+		if err == nil {
+			err = s.Start(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	stop := func(s *ringdown.Server) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = s.Stop(ctx)
+	}
+	publish := func(s *ringdown.Server, channel, event string, data any, o ...ringdown.PublishOption) {
+		t.Helper()
+		if _, err := s.Publish(t.Context(), channel, event, data, o...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	follow, trucks := newWindow(t), newWindow(t)
+	follow.open(programOf(t, "recovery.md", address)) // before there is a server
+	trucks.open(programOf(t, "state.md", address))
+	s := serve()
+	publish(s, "trucks:eu", "position", 1, ringdown.WithKey("a"))
+	trucks.wait(`/"a",1|whole/.test(said.innerText)`)
+	follow.wait(`position.orders !== undefined`)
+	publish(s, "orders", "order-created", map[string]int{"id": 6})
+	follow.wait(`/,\{"id":6\}\]/.test(said.innerText)`)
+	stop(s)
+	s = serve()
+	defer stop(s)
+	publish(s, "trucks:eu", "position", 2, ringdown.WithKey("a"))
+	trucks.wait(`trucks.get('a') === 2`)
+	// What was in memory is gone, and so the program says.
+	follow.wait(`/missed something.*epoch/.test(said.innerText)`)
+	publish(s, "orders", "order-created", map[string]int{"id": 7})
+	follow.wait(`/,\{"id":7\}\]/.test(said.innerText)`)
 }
 
 // embedded starts a server in this process.

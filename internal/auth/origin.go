@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"ringdown/protocol"
 )
 
 // Origins is an allow-list of origins (RFC 6454): of the sites whose pages may
@@ -73,6 +75,18 @@ func (o Origins) Allow(r *http.Request) bool {
 		return true
 	}
 	return o.self && sameHost(c, r)
+}
+
+// OriginRefused is what the sender of a request is told whose Origin is not
+// allowed. It names the origin, as it came: pages have another one than one
+// thinks, and some libraries for programs send one too.
+func OriginRefused(r *http.Request) *protocol.Error {
+	const most = 100
+	came := strings.Join(r.Header["Origin"], ", ")
+	if len(came) > most {
+		came = came[:most] + "…"
+	}
+	return protocol.Errorf(protocol.CodeForbidden, "the origin %q is not allowed here; list it under origins in the configuration file (a program that is no page can leave the header Origin out)", came).WithReason("origin")
 }
 
 // sameHost reports whether a canonical origin is where r was sent to. Behind a

@@ -129,8 +129,8 @@ var httpKeys = &object{"http", []key{
 }}
 
 var heartbeatKeys = &object{"heartbeat", []key{
-	{name: "ping", shape: aDuration, min: int64(time.Second), max: int64(10 * time.Minute), preset: "25s", about: "a ping is sent after so long without sending anything"},
-	{name: "timeout", shape: aDuration, min: int64(time.Second), max: int64(5 * time.Minute), preset: "10s", about: "time to answer the ping in"},
+	{name: "ping", shape: aDuration, min: int64(time.Second), max: int64(10 * time.Minute), preset: "25s", about: "a ping is sent after so long without hearing or sending anything"},
+	{name: "timeout", shape: aDuration, min: int64(time.Second), max: int64(5 * time.Minute), preset: "10s", about: "time to be heard of after the ping; then the connection is closed with 4201"},
 }}
 
 var presenceKeys = &object{"presence", []key{

@@ -43,7 +43,7 @@ func (l *Loop) open(c *Conn, open func(c *Conn) Handler) {
 // data gives what was read to the handler, unless nobody wants it any more.
 func (l *Loop) data(c *Conn, p []byte) {
 	c.lastRead = l.stamp()
-	if c.closed || c.ending {
+	if c.closed || c.ending && !c.hearing {
 		return
 	}
 	defer l.settle()

@@ -17,28 +17,57 @@ func (c *Conn) Close(err error) {
 	c.loop.dying = append(c.loop.dying, c)
 }
 
+// Linger is for a last word that the peer is to answer: what waits is written,
+// what is sent from now on is ignored, and Drained is not called, but what comes
+// in still goes to Data, even from a peer that does not read. The connection
+// closes when the peer ends its side, after grace at the latest, or with Finish
+// or CloseAfterFlush.
+func (c *Conn) Linger(grace time.Duration) {
+	if !c.closed && !c.ending {
+		c.end(grace)
+		c.hearing = !c.closed
+	}
+}
+
 // CloseAfterFlush writes what waits, ends our side of the stream, and closes
 // when the peer has ended its own, or after grace at the latest: closing sooner
 // could make the kernel reset the stream under the last words. What comes in
 // meanwhile is thrown away, what is sent is ignored, and Drained is not called.
 func (c *Conn) CloseAfterFlush(grace time.Duration) {
-	if c.closed || c.ending {
+	if c.closed || c.ending && !c.hearing {
 		return
 	}
+	c.end(grace)
+	c.hearing = false
+	if !c.closed && c.backlog == nil {
+		c.shutdown()
+	}
+}
+
+// Finish writes what waits and then closes: there is nothing more to come from
+// the peer that would be heard, so its end is not waited for. A peer that takes
+// nothing has a moment.
+func (c *Conn) Finish() {
 	c.flush()
-	if c.closed {
-		return
+	if !c.closed {
+		c.hearing = false
+		c.hangUp(io.EOF)
+	}
+}
+
+// end lets what waits be the last that is sent.
+func (c *Conn) end(grace time.Duration) {
+	c.flush()
+	if c.closed || c.ending {
+		return // it waits already
 	}
 	c.ending = true
 	c.linger = &linger{conn: c}
 	c.loop.Arm(&c.linger.timer, grace, c.linger)
-	if c.backlog == nil {
-		c.shutdown()
-	}
 	c.interest()
 }
 
-// linger is the wait of CloseAfterFlush.
+// linger is the wait of Linger and CloseAfterFlush.
 type linger struct {
 	timer Timer
 	conn  *Conn
@@ -64,20 +93,29 @@ func (c *Conn) shutdown() {
 // sent to it before.
 const mostOwed = 5 * time.Second
 
-// ended is for a peer that has ended its side (err io.EOF) or is gone. One that
-// only ended its side may still read.
+// ended is for a peer that has ended its side (err io.EOF) or is gone.
 func (c *Conn) ended(err error) {
+	c.hangUp(err)
+	c.loop.settle()
+}
+
+// hangUp closes, but not before a peer that only ended its side was given what it
+// is owed: it may still read.
+func (c *Conn) hangUp(err error) {
 	switch {
 	case !errors.Is(err, io.EOF) || !c.owes():
 		c.Close(err)
+		return
 	case c.ending:
 		c.hungUp = true
-		c.interest()
+		if c.backlog == nil {
+			c.shutdown()
+		}
 	default:
 		c.hungUp = true
 		c.CloseAfterFlush(mostOwed)
 	}
-	c.loop.settle()
+	c.interest()
 }
 
 // owes reports that there are bytes which are neither with the peer nor in the

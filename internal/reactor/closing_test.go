@@ -45,6 +45,104 @@ func TestLinger(t *testing.T) {
 	})
 }
 
+// TestLingerHears: after our last word the peer is heard, even one that we had
+// stopped reading from or that does not read, and nothing more is said to it.
+func TestLingerHears(t *testing.T) {
+	drivers(t, func(t *testing.T, e *Engine) {
+		for _, words := range []int{3, 8 << 20} {
+			client, server := pair(t)
+			h := newHooks()
+			heard := make(chan string, 1)
+			h.drained = func(*Conn) { t.Error("Drained while ending") }
+			h.data = func(c *Conn, p []byte) { heard <- string(p) }
+			c := add(t, e, server, h, "")
+			text := bytes.Repeat([]byte("x"), words)
+			on(t, c.Loop(), func() {
+				c.PauseRead()
+				c.Send(text)
+				c.Linger(inVain)
+				c.Send([]byte("too late"))
+			})
+			_, _ = client.Write([]byte("and you"))
+			if got := wait(t, "Data", heard); got != "and you" {
+				t.Errorf("heard %q", got)
+			}
+			// Our side is open still, and everything that waits leaves.
+			got := make([]byte, words)
+			if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, text) {
+				t.Fatal("the last words did not come whole:", err)
+			}
+			on(t, c.Loop(), c.Finish)
+			if n, err := client.Read(got); n != 0 || err != io.EOF {
+				t.Errorf("after Finish %d bytes came, %v", n, err)
+			}
+			if err := wait(t, "Closed", h.closed); err != io.EOF {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestFinish: everything that waits leaves, and then the connection closes,
+// whether the peer ends its side or not.
+func TestFinish(t *testing.T) {
+	drivers(t, func(t *testing.T, e *Engine) {
+		for _, lingered := range []bool{false, true} {
+			client, server := pair(t)
+			h := newHooks()
+			h.data = func(*Conn, []byte) { t.Error("Data after Finish") }
+			c := add(t, e, server, h, "")
+			text := bytes.Repeat([]byte("last words "), 500_000)
+			on(t, c.Loop(), func() {
+				c.Share(text)
+				if lingered {
+					c.Linger(inVain)
+				}
+				c.Finish()
+				c.Finish()
+				c.Linger(inVain)
+				c.Send([]byte("too late"))
+			})
+			if got, err := io.ReadAll(client); err != nil || !bytes.Equal(got, text) {
+				t.Errorf("%d of %d bytes came; %v", len(got), len(text), err)
+			}
+			if err := wait(t, "Closed", h.closed); err != io.EOF {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestLingerThenClose: who has nothing more to hear after all waits for the end
+// of the peer's side, in what is left of the grace.
+func TestLingerThenClose(t *testing.T) {
+	drivers(t, func(t *testing.T, e *Engine) {
+		client, server := pair(t)
+		h := newHooks()
+		h.data = func(*Conn, []byte) { t.Error("Data after CloseAfterFlush") }
+		c := add(t, e, server, h, "")
+		on(t, c.Loop(), func() {
+			c.Send([]byte("bye"))
+			c.Linger(inVain)
+			c.CloseAfterFlush(inVain)
+		})
+		if got, err := io.ReadAll(client); err != nil || string(got) != "bye" {
+			t.Errorf("%q %v", got, err)
+		}
+		_, _ = client.Write([]byte("in vain"))
+		client.Close()
+		wait(t, "Closed", h.closed)
+		// The grace of Linger ends it as well.
+		_, server = pair(t)
+		h = newHooks()
+		c = add(t, e, server, h, "")
+		on(t, c.Loop(), func() { c.Linger(30 * time.Millisecond) })
+		if err := wait(t, "Closed", h.closed); err != nil {
+			t.Error("the end of the grace is", err)
+		}
+	})
+}
+
 // TestLingerThrowsAway: a peer that goes on sending neither loses our last words
 // to a reset nor is heard.
 func TestLingerThrowsAway(t *testing.T) {

@@ -14,7 +14,7 @@ type Handler interface {
 	// Drained is called when c is no longer blocked.
 	Drained(c *Conn)
 	// Closed is the last call, once for each connection. err is io.EOF when the
-	// peer ended its side, nil when the grace of CloseAfterFlush ran out, a
+	// peer ended its side or Finish was called, nil when a grace ran out, a
 	// *PanicError after a panic, and else what Close was given or what the
 	// socket said. c is to be forgotten: its slot is used again.
 	Closed(c *Conn, err error)
@@ -29,7 +29,7 @@ type Conn struct {
 	backlog *backlog // nil: not blocked
 	held    Held     // told when the socket is closed; nil: nobody is
 	cause   error    // for Closed
-	linger  *linger  // the wait of CloseAfterFlush
+	linger  *linger  // the wait of Linger and CloseAfterFlush
 	next    *Conn    // in the list of free slots
 
 	lastRead  int64 // as Loop.stamp
@@ -40,7 +40,8 @@ type Conn struct {
 	generation uint32 // of this use of the slot
 	armed      uint32 // what the poller watches for
 	closed     bool   // Close was called; Closed may be still to come
-	ending     bool   // CloseAfterFlush was called
+	ending     bool   // nothing more is sent: Linger or CloseAfterFlush was called
+	hearing    bool   // and what comes in is still heard: it was Linger
 	hungUp     bool   // the peer has ended its side, but is owed bytes
 	paused     bool
 }

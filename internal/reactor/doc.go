@@ -19,7 +19,8 @@
 //
 //	Add ── open ──▶ open ⇄ blocked            Data, Drained
 //	                 │        │
-//	                 ├────────┴─ CloseAfterFlush ─▶ ending   (what comes in is thrown away)
+//	                 ├────────┴─ CloseAfterFlush ─▶ ending   (what comes in is thrown away;
+//	                 │                               │         after Linger it is heard)
 //	                 │                               │
 //	                 └── Close, error, panic ────────┴─▶ closed ── Closed ─▶ the slot is free
 //

@@ -139,7 +139,7 @@ func (c *Conn) writeBacklog() (unblocked bool) {
 	}
 	c.backlog = nil
 	c.interest()
-	if c.ending {
+	if c.ending && (!c.hearing || c.hungUp) {
 		c.shutdown()
 	}
 	return !c.closed

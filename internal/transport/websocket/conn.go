@@ -29,6 +29,7 @@ type Conn struct {
 	early   uint8    // how much earlier than others it is pinged, of 256 parts
 	deflate bool
 	proto   bool // protobuf subprotocol
+	spoken  bool // the heartbeat is a message
 
 	// Owned by the loop. Times are nanoseconds on the handler's clock.
 	closing bool          // a close frame was sent or received
@@ -47,6 +48,7 @@ type Conn struct {
 func (c *Conn) begin(h *Handler, rc *reactor.Conn, a App, hs *handshake, o *Options) {
 	c.handler, c.rc, c.app, c.opts = h, rc, a, o
 	c.window, c.deflate, c.proto = uint8(hs.window), hs.deflate, hs.protobuf
+	c.spoken = hs.spoken
 	defer c.guard()
 	c.startHeartbeat()
 	a.Open(c)
@@ -172,16 +174,17 @@ func (c *Conn) Close(code uint16, reason string) {
 	if c.why == nil {
 		c.why = fmt.Errorf("closed with %d %s", code, reason)
 	}
-	c.end(code, wsframe.AppendClose(nil, code, reason))
+	c.farewell(code, wsframe.AppendClose(nil, code, reason))
+	// Our side of the stream stays open until the peer has answered: some clients
+	// take the end of it for the end of the connection, and their programs never
+	// hear of the code.
+	c.rc.Linger(c.opts.CloseTimeout)
 }
 
-// end sends the last frame. The reactor then takes what the peer still sends
-// and drops it, until the peer has closed too, so that a reset does not
-// overtake what we said.
-func (c *Conn) end(code uint16, payload []byte) {
+// farewell sends the close frame: nothing more is said.
+func (c *Conn) farewell(code uint16, payload []byte) {
 	c.closing, c.code = true, code
 	c.sendControl(wsframe.Close, payload)
-	c.rc.CloseAfterFlush(closeGrace)
 }
 
 // fail closes for something that the peer did wrong.
@@ -207,7 +210,8 @@ func (c *Conn) closedByPeer(p []byte) {
 	if code != wsframe.NoStatus && code != 1000 && code != 1001 {
 		c.why = fmt.Errorf("the client closed with %d", code)
 	}
-	c.end(code, wsframe.AppendClose(nil, code, ""))
+	c.farewell(code, wsframe.AppendClose(nil, code, ""))
+	c.rc.Finish()
 }
 
 // Drained implements reactor.Handler.

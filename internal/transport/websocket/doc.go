@@ -19,8 +19,10 @@
 // The Handler itself may be used from anywhere.
 //
 // A connection is open until a close frame is sent or received; then it is
-// closing: it says and hears nothing more, and only waits, a moment at most, for
-// the peer to close too, lest a reset overtakes the close frame. When the
+// closing: it says nothing more and only waits, a moment at most, for the peer's
+// close frame or its end. Our side of the stream stays open meanwhile, since some
+// clients take its end for the end of everything, and the connection ends at once
+// when the peer has answered, since others wait for us to end it. When the
 // reactor says Closed it is over, the app is told, and everything it is still
 // asked for does nothing.
 //

@@ -408,7 +408,7 @@ func TestHeartbeat(t *testing.T) {
 
 func TestStalled(t *testing.T) {
 	engines(t, func(t *testing.T, engine string) {
-		h := serve(t, engine, Options{PingInterval: 100 * time.Millisecond, PongTimeout: time.Second, StalledTimeout: 300 * time.Millisecond}, 1<<20)
+		h := serve(t, engine, Options{PingInterval: 100 * time.Millisecond, PongTimeout: time.Second, StalledTimeout: 300 * time.Millisecond, CloseTimeout: 100 * time.Millisecond}, 1<<20)
 		p := h.dial()
 		frame := masked(0x82, make([]byte, 1<<20))
 		go func() {

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"ringdown/internal/auth"
 	"ringdown/internal/problem"
 	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 	"ringdown/protocol"
 )
 
@@ -33,6 +36,8 @@ type App interface {
 type door struct {
 	admit func(context.Context) error               // before the upgrade; may wait
 	app   func(r *http.Request) (func() App, error) // in the request's goroutine; the inner one on the loop
+	// refusals is told of handshakes that were refused; nil: nobody is.
+	refusals *refusal.Recorder
 }
 
 // Handler answers WebSocket handshakes. Its methods are safe for concurrent use.
@@ -74,30 +79,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := h.opts.Load()
 	hs, bad := readHandshake(r, o.Compression)
 	if bad == nil && !o.Origins.Allow(r) {
-		bad = &refusal{http.StatusForbidden, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not connect; list the origin under origins in the configuration file")}
+		bad = &rejection{http.StatusForbidden, auth.OriginRefused(r)}
 	}
 	if bad == nil {
 		if err := h.door.admit(r.Context()); err != nil {
 			e := protocol.AsError(err)
-			bad = &refusal{e.Code.HTTPStatus(), e}
+			bad = &rejection{e.Code.HTTPStatus(), e}
 		}
 	}
 	if bad != nil {
-		h.refuse(w, bad)
+		h.refuse(w, r, bad)
 		return
 	}
 	app, err := h.door.app(r)
 	if err != nil {
-		h.refuse(w, &refusal{protocol.AsError(err).Code.HTTPStatus(), protocol.AsError(err)})
+		h.refuse(w, r, &rejection{protocol.AsError(err).Code.HTTPStatus(), protocol.AsError(err)})
 		return
 	}
-	h.upgrade(w, hs, o, app)
+	h.upgrade(w, r, hs, o, app)
 }
 
 // refuse answers with a problem document (RFC 9457) and ends the connection, so
 // that nothing behind a failed handshake is taken for a request.
-func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, bad *rejection) {
 	h.tally.refused(bad.status)
+	// Asking the socket would cost a system call. What does not parse stays empty.
+	at, _ := netip.ParseAddrPort(r.RemoteAddr)
+	h.door.refusals.Note(refusal.Refusal{Door: refusal.WebSocket, Action: "connect", Err: bad.err, Address: at.Addr().Unmap()})
 	// Behind the answer net/http reads what is left of a body, for ever if it does
 	// not come. A writer without deadlines has no socket to wait for.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
@@ -115,10 +123,10 @@ func (h *Handler) refuse(w http.ResponseWriter, bad *refusal) {
 
 // upgrade hands the socket to the engine. The answer 101 leaves from the loop,
 // in one write with what the app says first.
-func (h *Handler) upgrade(w http.ResponseWriter, hs *handshake, o *Options, app func() App) {
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake, o *Options, app func() App) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		h.refuse(w, &refusal{http.StatusInternalServerError, protocol.Errorf(protocol.CodeInternal, "this server cannot take the connection over")})
+		h.refuse(w, r, &rejection{http.StatusInternalServerError, protocol.Errorf(protocol.CodeInternal, "this server cannot take the connection over")})
 		return
 	}
 	var answer strings.Builder

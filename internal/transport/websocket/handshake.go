@@ -18,42 +18,46 @@ type handshake struct {
 	deflate     bool
 	extension   string // what is answered for it
 	window      int    // bits that the client can take; 15 unless it asked for fewer
+	spoken      bool   // the heartbeat is to be a message
 }
 
-// refusal is a handshake that is not accepted.
-type refusal struct {
+// rejection is a handshake that is not accepted.
+type rejection struct {
 	status int
 	err    *protocol.Error
 }
 
-func refuse(status int, format string, args ...any) *refusal {
-	return &refusal{status, protocol.Errorf(protocol.CodeBadRequest, format, args...)}
+func reject(status int, format string, args ...any) *rejection {
+	return &rejection{status, protocol.Errorf(protocol.CodeBadRequest, format, args...).WithReason("handshake")}
 }
 
 // readHandshake checks a request by RFC 6455 §4.2.1, strictly: whatever is not
 // exactly a WebSocket handshake must not become a tunnel.
-func readHandshake(r *http.Request, compression bool) (*handshake, *refusal) {
+func readHandshake(r *http.Request, compression bool) (*handshake, *rejection) {
 	switch {
 	case r.Method != http.MethodGet:
-		return nil, refuse(http.StatusMethodNotAllowed, "a WebSocket begins with GET and not %s", r.Method)
+		return nil, reject(http.StatusMethodNotAllowed, "a WebSocket begins with GET and not %s", r.Method)
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
-		return nil, refuse(http.StatusBadRequest, "a WebSocket begins over HTTP/1.1")
+		return nil, reject(http.StatusBadRequest, "a WebSocket begins over HTTP/1.1")
 	case !hasToken(r.Header["Upgrade"], "websocket") || len(r.Header["Upgrade"]) != 1 || strings.Contains(r.Header.Get("Upgrade"), ","):
-		return nil, refuse(http.StatusUpgradeRequired, "this is a WebSocket address: connect with new WebSocket(…)")
+		return nil, reject(http.StatusUpgradeRequired, "this is a WebSocket address: connect with new WebSocket(…)")
 	case !hasToken(r.Header["Connection"], "upgrade"):
-		return nil, refuse(http.StatusBadRequest, "the header Connection must name Upgrade; a proxy in between may have dropped it")
+		return nil, reject(http.StatusBadRequest, "the header Connection must name Upgrade; a proxy in between may have dropped it")
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
-		return nil, refuse(http.StatusBadRequest, "a WebSocket handshake has no body")
+		return nil, reject(http.StatusBadRequest, "a WebSocket handshake has no body")
 	}
 	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || v[0] != "13" {
-		return nil, refuse(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13")
+		return nil, reject(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13")
 	}
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 || !validKey(keys[0]) {
-		return nil, refuse(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64")
+		return nil, reject(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64")
 	}
 	h := &handshake{accept: acceptKey(keys[0]), window: 15}
 	if bad := h.chooseSubprotocol(r.Header["Sec-Websocket-Protocol"]); bad != nil {
+		return nil, bad
+	}
+	if bad := h.chooseHeartbeat(r); bad != nil {
 		return nil, bad
 	}
 	if compression {
@@ -89,27 +93,56 @@ func hasToken(lines []string, token string) bool {
 // browser can set no other header. It is never echoed.
 const bearer = "bearer."
 
-// chooseSubprotocol takes the first that we speak. A client that offers only
-// others is refused; one that offers none, or only a token, speaks JSON.
-func (h *handshake) chooseSubprotocol(lines []string) *refusal {
-	offered := 0
+// chooseSubprotocol takes the first that we speak. A client that offers none
+// speaks JSON. One that offers only others is refused, and so is one that offers
+// nothing but a token: a browser gives up a connection none of whose offers was
+// taken, and all that its program would hear of it is that it failed.
+func (h *handshake) chooseSubprotocol(lines []string) *rejection {
+	offered, tokens := "", false
 	for _, line := range lines {
 		for item := range strings.SplitSeq(line, ",") {
 			item = strings.TrimSpace(item)
 			switch {
-			case item == "" || strings.HasPrefix(item, bearer):
-				continue
+			case item == "":
+			case strings.HasPrefix(item, bearer):
+				tokens = true
 			case h.subprotocol != "":
 			case item == protocol.SubprotocolJSON:
 				h.subprotocol = item
 			case item == protocol.SubprotocolProtobuf:
 				h.subprotocol, h.protobuf = item, true
+			case offered == "":
+				offered = item
 			}
-			offered++
 		}
 	}
-	if offered > 0 && h.subprotocol == "" {
-		return refuse(http.StatusBadRequest, "none of the offered subprotocols is spoken here; offer %s or %s, or none at all", protocol.SubprotocolJSON, protocol.SubprotocolProtobuf)
+	var said *rejection
+	switch {
+	case h.subprotocol != "":
+		return nil
+	case offered != "":
+		said = reject(http.StatusBadRequest, "the subprotocol %.64q is not spoken here: there are %s and %s; offer one of them, or none at all", offered, protocol.SubprotocolJSON, protocol.SubprotocolProtobuf)
+	case tokens:
+		said = reject(http.StatusBadRequest, "a token among the subprotocols goes beside the name of one, since a browser fails a connection whose offers are answered by none: new WebSocket(url, ['%s', 'bearer.' + token])", protocol.SubprotocolJSON)
+	default:
+		return nil
+	}
+	said.err.Reason = "subprotocol"
+	return said
+}
+
+// chooseHeartbeat reads whether the address asks for a heartbeat that programs
+// see.
+func (h *handshake) chooseHeartbeat(r *http.Request) *rejection {
+	if !strings.Contains(r.URL.RawQuery, "heartbeat=") {
+		return nil
+	}
+	switch how := r.URL.Query().Get("heartbeat"); how {
+	case "message":
+		h.spoken = true
+	case "":
+	default:
+		return reject(http.StatusBadRequest, "heartbeat may be message, and not %.64q", how)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/refusal"
 	"ringdown/protocol"
 )
 
@@ -245,8 +247,6 @@ func TestSubprotocols(t *testing.T) {
 		"ringdown.v1.protobuf,ringdown.v1.json": "ringdown.v1.protobuf",
 		"ringdown.v1.json, bearer.secret":       "ringdown.v1.json",
 		"bearer.secret, ringdown.v1.json":       "ringdown.v1.json",
-		"bearer.secret":                         "",
-		"bearer.ringdown.v1.json":               "",
 	} {
 		line := "+Sec-WebSocket-Protocol: " + offer
 		if offer == "" {
@@ -268,12 +268,57 @@ func TestSubprotocols(t *testing.T) {
 	}
 }
 
+// What is offered and not spoken is answered with what is; a token alone with the
+// line to write, since a browser says no more than that it failed.
+func TestSubprotocolRefused(t *testing.T) {
+	g := newGate(t, Options{})
+	for offer, want := range map[string]string{
+		"bearer.secret":           `new WebSocket(url, ['ringdown.v1.json', 'bearer.' + token])`,
+		"bearer.ringdown.v1.json": `new WebSocket(url, ['ringdown.v1.json', 'bearer.' + token])`,
+		"ringdown":                `\"ringdown\" is not spoken here: there are ringdown.v1.json and ringdown.v1.protobuf`,
+		"ringdown.v1":             `\"ringdown.v1\" is not spoken here: there are ringdown.v1.json and ringdown.v1.protobuf`,
+		"soap, bearer.secret":     `\"soap\" is not spoken here: there are ringdown.v1.json and ringdown.v1.protobuf`,
+	} {
+		resp, body, closed := g.try(t, request("GET /v1/ws HTTP/1.1", "+Sec-WebSocket-Protocol: "+offer))
+		if resp.StatusCode != http.StatusBadRequest || !closed || !strings.Contains(string(body), want) || strings.Contains(string(body), "secret") {
+			t.Errorf("%q: %d %s", offer, resp.StatusCode, body)
+		}
+	}
+}
+
+// A refused handshake is noted with what refused, like any other refusal.
+func TestRefusalsNoted(t *testing.T) {
+	g := newGate(t, Options{})
+	var log bytes.Buffer
+	g.handler.door.refusals = refusal.NewRecorder(slog.New(slog.NewTextHandler(&log, nil)))
+	for _, raw := range []string{
+		request("GET /v1/ws HTTP/1.1", "+Origin: https://evil.example"),
+		request("GET /v1/ws HTTP/1.1", "+Sec-WebSocket-Protocol: bearer.secret"),
+		request("GET /v1/ws HTTP/1.1", "-Sec-WebSocket-Key"),
+	} {
+		g.try(t, raw)
+	}
+	counts := g.handler.door.refusals.Counts()
+	for _, k := range []refusal.Key{
+		{Door: refusal.WebSocket, Code: protocol.CodeForbidden, Name: "origin"},
+		{Door: refusal.WebSocket, Code: protocol.CodeBadRequest, Name: "subprotocol"},
+		{Door: refusal.WebSocket, Code: protocol.CodeBadRequest, Name: "handshake"},
+	} {
+		if counts[k] != 1 {
+			t.Errorf("%+v: %d times in %v", k, counts[k], counts)
+		}
+	}
+	if s := log.String(); !strings.Contains(s, "https://evil.example") || !strings.Contains(s, "address=127.0.0.1") || strings.Contains(s, "secret") {
+		t.Error(s)
+	}
+}
+
 // TestOrigins (C01) as far as it is this room's: the list is asked, and a page
 // that is not on it is told how to get there.
 func TestOriginRefused(t *testing.T) {
 	g := newGate(t, Options{})
 	resp, body, closed := g.try(t, request("GET /v1/ws HTTP/1.1", "+Origin: https://shop.example"))
-	if resp.StatusCode != http.StatusForbidden || !closed || !strings.Contains(string(body), `"forbidden"`) {
+	if resp.StatusCode != http.StatusForbidden || !closed || !strings.Contains(string(body), `"forbidden"`) || !strings.Contains(string(body), "https://shop.example") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 	origins, err := auth.ParseOrigins([]string{"https://shop.example"})

@@ -15,8 +15,8 @@ import (
 // happened since, and arms itself for when something could have to be done. It
 // serves
 //
-//	the heartbeat    a ping when nothing was sent for PingInterval, and the end
-//	                 when nothing came back within PongTimeout
+//	the heartbeat    a ping when nothing was heard, or nothing sent, for
+//	                 PingInterval, and the end when nothing came within PongTimeout
 //	the slow         the end when nothing of what waits was taken for
 //	                 StalledTimeout
 //	the unfinished   the end when a message was not finished in MessageTimeout,
@@ -38,7 +38,7 @@ func (c *Conn) startHeartbeat() {
 	c.wakeAt(c.now() + c.patience())
 }
 
-// patience is how long nothing may be sent.
+// patience is how long nothing may be heard or sent.
 func (c *Conn) patience() int64 {
 	d := int64(c.opts.PingInterval)
 	return d - d/5*int64(c.early)/256
@@ -108,7 +108,7 @@ func (c *Conn) lookBlocked(now int64) (next int64) {
 // lookPaused keeps the line open, and cannot know whether anybody is there.
 func (c *Conn) lookPaused(now int64) (next int64) {
 	c.unheard()
-	next = c.ping(now)
+	next = c.ping(now, c.handler.since(c.rc.LastWrite()))
 	c.pinged = 0
 	return next
 }
@@ -135,24 +135,29 @@ func (c *Conn) look(now int64) (next int64) {
 		}
 		return min(next, end)
 	}
-	// Who is sent something all the time is never pinged, and who only listens
-	// is never heard: the kernel knows whether anybody acknowledges.
-	if now-heard > int64(c.opts.PingInterval) && c.rc.Dead() {
-		c.lost()
-		return 0
-	}
-	return min(next, c.ping(now))
+	// Who is sent something all the time is asked as well: that a kernel, or a proxy
+	// in between, takes it does not say that there still is anybody.
+	return min(next, c.ping(now, min(heard, c.handler.since(c.rc.LastWrite()))))
 }
 
-// ping sends one if it is time, and returns when to look again.
-func (c *Conn) ping(now int64) (next int64) {
-	if at := c.handler.since(c.rc.LastWrite()) + c.patience(); now < at {
+// ping sends one if nothing happened since then for long enough, and returns when
+// to look again.
+func (c *Conn) ping(now, since int64) (next int64) {
+	if at := since + c.patience(); now < at {
 		return at
 	}
-	c.sendControl(wsframe.Ping, nil)
+	if p, ok := c.app.(pinger); ok && c.spoken {
+		p.Ping()
+	} else {
+		c.sendControl(wsframe.Ping, nil)
+	}
 	c.pinged = now
 	return now + int64(c.opts.PongTimeout)
 }
+
+// pinger is an App that says the heartbeat as a message, for programs that see no
+// frames.
+type pinger interface{ Ping() }
 
 // lost closes a connection that has no other end any more.
 func (c *Conn) lost() {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ringdown/internal/reactor"
+	"ringdown/internal/session"
 	"ringdown/internal/wsframe"
 )
 
@@ -37,11 +38,12 @@ func (e *echo) Closed(_ *Conn, err error) {
 
 // host serves an app on a real listener.
 type host struct {
-	t       *testing.T
-	addr    string
-	engine  *reactor.Engine
-	handler *Handler
-	closed  chan error // what the echo is told at the end
+	t        *testing.T
+	addr     string
+	engine   *reactor.Engine
+	handler  *Handler
+	sessions *session.Server // nil: it serves an app
+	closed   chan error      // what the echo is told at the end
 }
 
 func engines(t *testing.T, test func(t *testing.T, engine string)) {
@@ -215,6 +217,7 @@ func (p *peer) closedWith(code uint16) {
 		if err != nil || have != code {
 			p.t.Fatalf("closed with %d (%v), want %d", have, err, code)
 		}
+		p.raw(masked(0x88, got)...)
 		break
 	}
 	if _, err := p.r.ReadByte(); err == nil {
@@ -231,6 +234,7 @@ func (p *peer) outcome() uint16 {
 		}
 		if f == 0x88 {
 			code, _, _ := wsframe.ParseClose(got)
+			p.raw(masked(0x88, got)...)
 			return code
 		}
 	}

@@ -199,7 +199,7 @@ func TestAfterClosed(t *testing.T) {
 func TestClose(t *testing.T) {
 	engines(t, func(t *testing.T, engine string) {
 		closed := make(chan error, 2)
-		h := serveApp(t, engine, Options{Logger: silent}, func() App {
+		h := serveApp(t, engine, Options{Logger: silent, CloseTimeout: 200 * time.Millisecond}, func() App {
 			return &app{
 				message: func(c *Conn, _ Opcode, p []byte) {
 					c.Close(4001, string(p))
@@ -217,11 +217,10 @@ func TestClose(t *testing.T) {
 			if err != nil || bad != nil || first != 0x88 || code != 4001 || !strings.HasPrefix(reason, said) || len(said) < min(len(reason), 122) {
 				t.Errorf("%.20q: %#x %d %q (%v %v)", reason, first, code, said, err, bad)
 			}
+			p.raw(masked(0x88, payload)...)
 			if _, err := p.r.ReadByte(); err == nil {
 				t.Error("something comes behind the close frame")
 			}
-			p.raw(masked(0x88, payload)...)
-			p.conn.Close()
 			if err := receive(t, "Closed", closed); err == nil || !strings.Contains(err.Error(), "4001") {
 				t.Error("the app was told", err)
 			}

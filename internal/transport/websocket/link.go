@@ -15,7 +15,7 @@ import (
 // New returns the handler whose connections are sessions of s.
 func New(e *reactor.Engine, s *session.Server, o Options) *Handler {
 	d := &doorway{server: s, decoded: make([]protocol.Message, len(e.Loops()))}
-	return newHandler(e, door{admit: s.Admit, app: d.enter}, o)
+	return newHandler(e, door{admit: s.Admit, app: d.enter, refusals: s.Refusals()}, o)
 }
 
 // doorway is what the links of a handler share.
@@ -126,6 +126,9 @@ func (l *link) Closed(_ *Conn, err error) {
 		l.session.Closed(err)
 	}
 }
+
+// Ping says the heartbeat as a message.
+func (l *link) Ping() { l.session.Ping() }
 
 // MaxMessage implements App.
 func (l *link) MaxMessage(*Conn) int { return l.session.MaxMessage() }

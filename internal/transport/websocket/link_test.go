@@ -56,7 +56,7 @@ func sessions(t *testing.T, engine string, o Options, policy session.Policy) *ho
 		t.Fatal(err)
 	}
 	o.Logger = silent
-	h := &host{t: t, engine: e, addr: l.Addr().String(), handler: New(e, s, o)}
+	h := &host{t: t, engine: e, addr: l.Addr().String(), sessions: s, handler: New(e, s, o)}
 	srv := &http.Server{Handler: h.handler, ReadHeaderTimeout: 2 * time.Second}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = srv.Serve(l) }()
@@ -413,6 +413,29 @@ func TestWelcomeAtOnce(t *testing.T) {
 		n, err := c.Read(buf)
 		if err != nil || !bytes.Contains(buf[:n], []byte("101 Switching")) || !bytes.Contains(buf[:n], []byte(`"welcome"`)) {
 			t.Errorf("the first bytes are %q (%v)", buf[:n], err)
+		}
+	})
+}
+
+// TestDrainEndsAtOnce: a server that goes down waits for nobody who has answered
+// its close frame, though many libraries leave the end of TCP to the server.
+func TestDrainEndsAtOnce(t *testing.T) {
+	engines(t, func(t *testing.T, engine string) {
+		h := sessions(t, engine, Options{CloseTimeout: forever}, session.Policy{Anonymous: true})
+		peers := make([]*peer, 20)
+		for i := range peers {
+			peers[i] = h.knock("/v1/ws")
+			peers[i].want(protocol.TypeWelcome)
+		}
+		drained := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		go func() { drained <- h.sessions.Drain(ctx, time.Second) }()
+		for _, p := range peers {
+			p.raw(masked(0x88, p.told(4200))...)
+		}
+		if err := receive(t, "the end of the drain", drained); err != nil {
+			t.Error(err)
 		}
 	})
 }

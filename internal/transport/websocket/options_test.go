@@ -15,7 +15,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s is %v by default", name, v.Field(i))
 		}
 	}
-	o := Options{PingInterval: 1, PongTimeout: 2, MessageTimeout: 3, StalledTimeout: 4, ControlPerSecond: 5, Logger: silent}
+	o := Options{PingInterval: 1, PongTimeout: 2, CloseTimeout: 6, MessageTimeout: 3, StalledTimeout: 4, ControlPerSecond: 5, Logger: silent}
 	if got := o.WithDefaults(); !reflect.DeepEqual(got, o) {
 		t.Errorf("%+v became %+v", o, got)
 	}

@@ -78,6 +78,52 @@ func (c *Conn) Data(_ *reactor.Conn, p []byte) {
 			p = c.header(p)
 		}
 	}
+	if c.closing {
+		c.hearOut(p)
+	}
+}
+
+// hearOut goes over what still comes after our close frame until the peer's own,
+// which ends the connection: many libraries leave that to the server.
+func (c *Conn) hearOut(p []byte) {
+	if c.in == nil {
+		c.in = inbounds.Get().(*inbound)
+	}
+	in := c.in
+	for len(p) > 0 || in.inFrame && in.left == 0 {
+		if !in.inFrame {
+			before := in.headN
+			in.headN += copy(in.head[before:], p)
+			h, n, err := wsframe.ParseHeader(in.head[:in.headN])
+			switch {
+			case err != nil:
+				// Nobody knows where the next frame begins.
+				c.rc.CloseAfterFlush(c.opts.CloseTimeout)
+				return
+			case n == 0:
+				return
+			}
+			c.skip(h)
+			p = p[n-before:]
+		}
+		n := min(int64(len(p)), in.left)
+		p, in.left = p[n:], in.left-n
+		if in.left > 0 {
+			return
+		}
+		if in.inFrame = false; in.frame.Op == wsframe.Close {
+			c.rc.Finish()
+			return
+		}
+	}
+}
+
+// skip takes note of a frame that is gone over.
+func (c *Conn) skip(h wsframe.Header) {
+	if c.in == nil {
+		c.in = inbounds.Get().(*inbound)
+	}
+	c.in.headN, c.in.frame, c.in.inFrame, c.in.left = 0, h, true, h.Length
 }
 
 // header reads a header that begins with p, and the whole frame if it is there.
@@ -85,17 +131,18 @@ func (c *Conn) header(p []byte) []byte {
 	h, n, err := wsframe.ParseHeader(p)
 	if err != nil {
 		c.fail(protocol.CloseProtocolError, err)
-		return nil
+		return p
 	}
 	if n == 0 {
 		in := c.inbound()
 		in.headN = copy(in.head[:], p)
 		return nil
 	}
-	if !c.begins(h) {
-		return nil
-	}
 	p = p[n:]
+	if !c.begins(h) {
+		c.skip(h)
+		return p
+	}
 	if h.Length > int64(len(p)) || !h.Op.Control() && (!h.Fin || h.Op == wsframe.Continuation) {
 		c.startFrame(h)
 		return c.payload(p)
@@ -118,14 +165,16 @@ func (c *Conn) restOfHeader(p []byte) []byte {
 	h, n, err := wsframe.ParseHeader(in.head[:in.headN])
 	if err != nil {
 		c.fail(protocol.CloseProtocolError, err)
-		return nil
+		in.headN = before
+		return p
 	}
 	if n == 0 {
 		return nil // the copy took all: a header is never longer than head
 	}
 	in.headN = 0
 	if !c.begins(h) {
-		return nil
+		c.skip(h)
+		return p[n-before:]
 	}
 	c.startFrame(h)
 	return c.payload(p[n-before:])
@@ -225,7 +274,7 @@ func (c *Conn) payload(p []byte) []byte {
 		// As early as it can be known (RFC 6455 §8.1), and not only at the end.
 		if in.op == wsframe.Text && !in.compressed && !in.text.Write(part) {
 			c.fail(protocol.CloseInvalidPayload, errUTF8)
-			return nil
+			return p[len(part):]
 		}
 		c.collect(part)
 	}

@@ -128,7 +128,11 @@ func (l *link) Closed(_ *Conn, err error) {
 }
 
 // Ping says the heartbeat as a message.
-func (l *link) Ping() { l.session.Ping() }
+func (l *link) Ping() {
+	if l.session != nil {
+		l.session.Ping()
+	}
+}
 
 // MaxMessage implements App.
 func (l *link) MaxMessage(*Conn) int { return l.session.MaxMessage() }

@@ -49,6 +49,17 @@ func run() error {
 			reply(centrifuge.PublishReply{Options: o}, nil)
 		})
 	})
+	if address := os.Getenv("RINGDOWN_BENCH_REDIS"); address != "" {
+		shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: address})
+		if err != nil {
+			return err
+		}
+		broker, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: []*centrifuge.RedisShard{shard}})
+		if err != nil {
+			return err
+		}
+		node.SetBroker(broker)
+	}
 	if err := node.Run(); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"ringdown"
@@ -44,8 +45,12 @@ func run() error {
 		handshakes = 1_000_000
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	text := fmt.Sprintf(configuration, handshakes)
+	if address := os.Getenv("RINGDOWN_BENCH_REDIS"); address != "" {
+		text += "broker: {redis: {addresses: " + strconv.Quote(address) + "}}\n"
+	}
 	server, err := ringdown.New(ringdown.Options{
-		Config:      fmt.Appendf(nil, configuration, handshakes),
+		Config:      []byte(text),
 		Logger:      log,
 		Engine:      os.Getenv("RINGDOWN_BENCH_ENGINE"), // "std" weighs the portable engine
 		DrainWindow: time.Millisecond,                   // nobody is to come back

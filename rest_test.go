@@ -301,38 +301,6 @@ func TestRefusalsOfREST(t *testing.T) {
 	}
 }
 
-// TestPages: what answers at the address itself, and the page of each code, in the
-// form that is asked for, with nothing on it that would need another request.
-func TestPages(t *testing.T) {
-	s := start(t, ringdown.Options{Config: []byte(restConf)})
-	const browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-	for _, c := range []struct {
-		path, accept, kind string
-		status             int
-		says               string
-	}{
-		{"/", browser, "text/html; charset=utf-8", 200, "This is a Ringdown server"},
-		{"/", "", "text/plain; charset=utf-8", 200, "/v1/openapi.json"},
-		{"/", "Accept: application/json", "application/json", 200, `"server": "ringdown `},
-		{"/v1/errors", browser, "text/html; charset=utf-8", 200, `href="../v1/errors/forbidden"`},
-		{"/v1/errors", "Accept: */*", "text/plain; charset=utf-8", 200, "forbidden        403"},
-		{"/v1/errors/forbidden", browser, "text/html; charset=utf-8", 200, "<h1><code>forbidden</code>Not allowed</h1>"},
-		{"/v1/errors/forbidden", "Accept: text/plain", "text/plain; charset=utf-8", 200, "Try again? Final"},
-		{"/v1/errors/forbidden", "Accept: text/html;q=0.1, application/json", "application/json", 200, `"code": "forbidden"`},
-		{"/v1/errors/forbidden", "Accept: application/problem+json", "application/json", 200, `"code": "forbidden"`},
-		{"/v1/errors/%3Cb%3E", browser, "text/html; charset=utf-8", 404, "There is no code <code>&lt;b&gt;</code>"},
-		{"/v1/errors/%3Cb%3E", "", "application/problem+json", 404, "the codes are bad_request, "},
-	} {
-		resp, text := exchange(t, s, "GET", c.path, "", c.accept)
-		if resp.StatusCode != c.status || resp.Header.Get("Content-Type") != c.kind || !strings.Contains(text, c.says) {
-			t.Errorf("%s %s: %d %s %.300s", c.path, c.accept, resp.StatusCode, resp.Header.Get("Content-Type"), text)
-		}
-		if html := c.kind == "text/html; charset=utf-8"; html && (!strings.Contains(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(text, "ZgotmplZ")) {
-			t.Errorf("%s: %v", c.path, resp.Header)
-		}
-	}
-}
-
 // logged is a log that a test reads.
 type logged struct {
 	mu   sync.Mutex

@@ -114,7 +114,8 @@ type Server struct {
 	hooks   session.Hooks // guarded by hooksMu
 	hooksMu sync.Mutex
 
-	running lifecycle.Stack
+	running   lifecycle.Stack
+	metricsAt net.Addr
 }
 
 // New reads the configuration and builds a server that is not started. The
@@ -269,6 +270,9 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
+	if err := s.listenMetrics(ctx); err != nil {
+		return err
+	}
 	start("token verifier", s.verifier)
 	start("event loops", s.engine)
 	start("broker", s.node)
@@ -385,7 +389,7 @@ func (s *Server) Stop(ctx context.Context) error { return s.running.Stop(ctx) }
 // Reload reads the configuration again and swaps channels, rules, schemas,
 // limits, keys and origins at once, for every connection that is open. If the
 // configuration is bad, all stays as it is and the error says what is wrong.
-// listen, http, paths, engine, broker and store are read at Start only.
+// listen, http, metrics, paths, engine, broker and store are read at Start only.
 func (s *Server) Reload() error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
@@ -408,10 +412,11 @@ func (s *Server) Reload() error {
 	s.polls.Reload(poll.Options{Origins: s.origins(conf)})
 	s.rest.Reload(s.apiOptions(conf))
 	s.sessions.Recheck()
-	if !slices.Equal(old.Listen, conf.Listen) || old.Front.Idle != conf.Front.Idle || old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
+	if !slices.Equal(old.Listen, conf.Listen) || old.Front.Idle != conf.Front.Idle || old.Metrics != conf.Metrics ||
+		old.Engine.Engine != conf.Engine.Engine || !slices.Equal(old.Paths, conf.Paths) ||
 		!slices.Equal(old.SSE.Paths, conf.SSE.Paths) || !slices.Equal(old.Poll.Paths, conf.Poll.Paths) ||
 		!reflect.DeepEqual(old.Redis, conf.Redis) || !reflect.DeepEqual(old.Store, conf.Store) {
-		s.log.Warn("listen, http, paths, engine, broker or store changed in the configuration; they take effect at the next start")
+		s.log.Warn("listen, http, metrics, paths, engine, broker or store changed in the configuration; they take effect at the next start")
 	}
 	return nil
 }

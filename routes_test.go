@@ -29,12 +29,11 @@ type rest struct {
 func newRest(t *testing.T, s *ringdown.Server) *rest {
 	t.Helper()
 	r := &rest{t: t, base: "http://" + s.Addr().String(), seen: map[string]bool{}}
-	resp, err := http.Get(r.base + "/v1/openapi.json")
-	if err != nil {
-		t.Fatal(err)
+	code, text := fetch(t, s, "GET", "/v1/openapi.json", key, "")
+	if code != 200 {
+		t.Fatalf("the document: %d %s", code, text)
 	}
-	defer resp.Body.Close()
-	doc, err := jsonschema.UnmarshalJSON(resp.Body)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,8 +224,8 @@ func TestREST(t *testing.T) {
 	if code, got := r.call("GET", "/v1/errors/{code}", "", "", "{code}", "nothing"); code != 404 || !strings.Contains(got["detail"].(string), "backend_failed") {
 		t.Errorf("the page of a code that is none: %d %v", code, got)
 	}
-	for _, path := range []string{"/v1/openapi.json", "/v1/asyncapi.json", "/livez", "/readyz", "/metrics"} {
-		if code, _ := r.call("GET", path, "", ""); code != 200 {
+	for path, credential := range map[string]string{"/v1/openapi.json": key, "/v1/asyncapi.json": key, "/livez": "", "/readyz": "", "/metrics": key} {
+		if code, _ := r.call("GET", path, credential, ""); code != 200 {
 			t.Errorf("GET %s: %d", path, code)
 		}
 	}

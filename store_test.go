@@ -3,7 +3,6 @@ package ringdown_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -153,14 +152,9 @@ func (l *lines) String() string {
 
 func get(t *testing.T, s *ringdown.Server, path string) string {
 	t.Helper()
-	r, err := http.Get("http://" + s.Addr().String() + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	text, err := io.ReadAll(r.Body)
-	if err != nil || r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status, err)
+	code, text := fetch(t, s, "GET", path, key, "")
+	if code != http.StatusOK {
+		t.Fatal(code, string(text))
 	}
 	return string(text)
 }

@@ -89,9 +89,9 @@ func (s *Server) eventOptions(conf *config.Config) sse.Options {
 
 // apiOptions is what the REST API takes from the configuration.
 func (s *Server) apiOptions(conf *config.Config) api.Options {
-	return api.Options{
+	o := api.Options{
 		Sessions: s.sessions,
-		Metrics:  s.registry,
+		Public:   conf.Documents == config.DocumentsPublic,
 		Origins:  s.origins(conf),
 		Dev:      conf.Dev && s.verifier.Empty(),
 		Name:     "ringdown " + Version,
@@ -101,6 +101,10 @@ func (s *Server) apiOptions(conf *config.Config) api.Options {
 		Ready:  s.ready,
 		Logger: s.log,
 	}
+	if conf.Metrics == "" {
+		o.Metrics = s.registry
+	}
+	return o
 }
 
 // ready returns nil when the server can serve: its broker answers and it is not

@@ -21,13 +21,14 @@ import (
 	"ringdown/protocol"
 )
 
-// Options make a Handler. Sessions and Metrics are needed.
+// Options make a Handler. Sessions are needed; without Metrics there are none here.
 type Options struct {
 	Sessions *session.Server
 	Metrics  prometheus.Gatherer
 	Origins  auth.Origins
 	Dev      bool                            // callers without a key may do everything
 	Name     string                          // of the server, such as "ringdown 0.1.0"
+	Public   bool                            // the documents and the metrics are for everybody
 	AsyncAPI func() ([]byte, error)          // the document of the declared channels
 	Ready    func(ctx context.Context) error // nil: requests can be served
 	Logger   *slog.Logger
@@ -62,14 +63,14 @@ var routes = []route{
 	{"POST", "/v1/connections/{connection}/messages", false, (*Handler).postMessage},
 	{"POST", "/v1/tickets", false, (*Handler).issueTicket},
 	{"DELETE", "/v1/users/{user}/connections", false, (*Handler).deleteUser},
-	{"GET", "/v1/openapi.json", true, (*Handler).openAPI},
-	{"GET", "/v1/asyncapi.json", true, (*Handler).asyncAPI},
+	{"GET", "/v1/openapi.json", false, (*Handler).openAPI},
+	{"GET", "/v1/asyncapi.json", false, (*Handler).asyncAPI},
 	{"GET", "/v1/errors", true, (*Handler).errorPages},
 	{"GET", "/v1/errors/{code}", true, (*Handler).errorPage},
 	{"GET", "/", true, (*Handler).root},
 	{"GET", "/livez", true, (*Handler).live},
 	{"GET", "/readyz", true, (*Handler).ready},
-	{"GET", "/metrics", true, (*Handler).metrics},
+	{"GET", "/metrics", false, (*Handler).metrics},
 }
 
 // New returns the handler.

@@ -150,15 +150,35 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error {
+	if h.opts.Load().Metrics == nil {
+		return protocol.Errorf(protocol.CodeNotFound, "the metrics have an address of their own (metrics.listen)").WithReason("route")
+	}
+	if err := h.reader(r); err != nil {
+		return err
+	}
 	promhttp.HandlerFor(h.opts.Load().Metrics, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	return nil
 }
 
-func (h *Handler) openAPI(w http.ResponseWriter, _ *http.Request) error {
+// reader lets those pass who may read what the server tells about itself.
+func (h *Handler) reader(r *http.Request) error {
+	if h.opts.Load().Public {
+		return nil
+	}
+	return h.server(r)
+}
+
+func (h *Handler) openAPI(w http.ResponseWriter, r *http.Request) error {
+	if err := h.reader(r); err != nil {
+		return err
+	}
 	return served(w, openapiJSON, nil)
 }
 
-func (h *Handler) asyncAPI(w http.ResponseWriter, _ *http.Request) error {
+func (h *Handler) asyncAPI(w http.ResponseWriter, r *http.Request) error {
+	if err := h.reader(r); err != nil {
+		return err
+	}
 	text, err := h.opts.Load().AsyncAPI()
 	return served(w, text, err)
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"ringdown/internal/problem"
 	"ringdown/internal/refusal"
@@ -69,33 +70,54 @@ func form(r *http.Request) string {
 // page is one that comes in three forms.
 type page struct {
 	status int
+	once   string // its name among those that are made once; empty: it is not
 	name   string // of the template
 	html   any
 	json   any
 	text   string
 }
 
-func (h *Handler) show(w http.ResponseWriter, r *http.Request, p page) error {
-	as := form(r)
+// as makes the text of the page in one form.
+func (p *page) as(form string) ([]byte, error) {
 	var out bytes.Buffer
-	switch as {
+	switch form {
 	case asHTML:
-		if err := pages.ExecuteTemplate(&out, p.name, p.html); err != nil {
-			return err
-		}
-		w.Header().Set("Content-Security-Policy", pagesPolicy)
+		err := pages.ExecuteTemplate(&out, p.name, p.html)
+		return out.Bytes(), err
 	case asJSON:
 		e := json.NewEncoder(&out)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
-		if err := e.Encode(p.json); err != nil {
+		err := e.Encode(p.json)
+		return out.Bytes(), err
+	}
+	return []byte(p.text), nil
+}
+
+// made are the pages that were made once: they need no credential, and are the
+// same for everybody. Their number is that of the codes, three forms each.
+var made sync.Map
+
+func (h *Handler) show(w http.ResponseWriter, r *http.Request, p page) error {
+	as := form(r)
+	name := [2]string{p.once, as}
+	var text []byte
+	if known, ok := made.Load(name); ok && p.once != "" {
+		text, _ = known.([]byte)
+	} else {
+		var err error
+		if text, err = p.as(as); err != nil {
 			return err
 		}
-	default:
-		out.WriteString(p.text)
+		if p.once != "" {
+			made.Store(name, text)
+		}
 	}
 	kind := as + "; charset=utf-8"
-	if as == asJSON {
+	switch as {
+	case asHTML:
+		w.Header().Set("Content-Security-Policy", pagesPolicy)
+	case asJSON:
 		kind = as
 	}
 	w.Header().Set("Content-Type", kind)
@@ -103,13 +125,15 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, p page) error {
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.status)
-	_, _ = out.WriteTo(w) // an error is the client's having gone
+	_, _ = w.Write(text) // an error is the client's having gone
 	return nil
 }
 
 // errorPages lists the codes.
 func (h *Handler) errorPages(w http.ResponseWriter, r *http.Request) error {
-	return h.show(w, r, codes(http.StatusOK, "../", ""))
+	p := codes(http.StatusOK, "../", "")
+	p.once = "codes"
+	return h.show(w, r, p)
 }
 
 // codes is the list of all codes; missing is one that was asked for and is none.
@@ -119,7 +143,7 @@ func codes(status int, root, missing string) page {
 		fmt.Fprintf(&text, "%-16s %d  %s\n", p.Code, p.Status, p.Title)
 	}
 	text.WriteString("\nEach has a page: " + protocol.ErrorPages + "CODE\n")
-	return page{status, "list", map[string]any{"Root": root, "Pages": problem.Pages, "Missing": missing}, map[string]any{"errors": problem.Pages}, text.String()}
+	return page{status, "", "list", map[string]any{"Root": root, "Pages": problem.Pages, "Missing": missing}, map[string]any{"errors": problem.Pages}, text.String()}
 }
 
 // errorPage tells about one code.
@@ -131,7 +155,7 @@ func (h *Handler) errorPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	text := fmt.Sprintf("%s: %s (HTTP %d)\n\n%s\n\nTry again? %s\n\nWhat to do:\n- %s\n\nAn example:\n  > %s\n  < %s\n",
 		p.Code, p.Title, p.Status, p.Means, p.Final, strings.Join(p.Do, "\n- "), p.Example.Sent, p.Example.Answer)
-	return h.show(w, r, page{http.StatusOK, "page", map[string]any{"Root": "../../", "Page": p}, p, text})
+	return h.show(w, r, page{http.StatusOK, string(code), "page", map[string]any{"Root": "../../", "Page": p}, p, text})
 }
 
 // noSuchCode answers with the codes that there are.
@@ -157,10 +181,14 @@ type link struct {
 
 // root says what answers here, to whoever opens the address without a path.
 func (h *Handler) root(w http.ResponseWriter, r *http.Request) error {
+	who := " (with a server key)"
+	if h.opts.Load().Public {
+		who = ""
+	}
 	links := []link{
 		{Path: "/v1/ws", About: "WebSocket: new WebSocket(\"wss://…/v1/ws\")"},
-		{Path: "/v1/openapi.json", About: "the REST API, as an OpenAPI document"},
-		{Path: "/v1/asyncapi.json", About: "the declared channels, as an AsyncAPI document"},
+		{Path: "/v1/openapi.json", About: "the REST API, as an OpenAPI document" + who},
+		{Path: "/v1/asyncapi.json", About: "the declared channels, as an AsyncAPI document" + who},
 		{Path: "/v1/errors", About: "what the error codes mean"},
 		{Path: "/livez", About: "whether the server runs"},
 		{Path: "/readyz", About: "whether it can serve"},
@@ -174,5 +202,5 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) error {
 		}
 		fmt.Fprintf(&text, "%-18s %s\n", links[i].Path, links[i].About)
 	}
-	return h.show(w, r, page{http.StatusOK, "root", map[string]any{"Name": name, "Links": links}, map[string]any{"server": name, "links": links}, text.String()})
+	return h.show(w, r, page{http.StatusOK, "", "root", map[string]any{"Name": name, "Links": links}, map[string]any{"server": name, "links": links}, text.String()})
 }

@@ -54,7 +54,7 @@ func Document(t *channel.Table, info Info) ([]byte, error) {
 			}
 			operations[op+"."+id] = object{
 				"action": action, "channel": object{"$ref": "#/channels/" + id},
-				"summary": op + ": " + rule.String(),
+				"summary": op + ": " + who(rule),
 			}
 		}
 		add("subscribe", "receive", d.Allow.Subscribe)
@@ -82,6 +82,15 @@ func Document(t *channel.Table, info Info) ([]byte, error) {
 	}
 	// Keys of maps are written in order, which makes the bytes the same each time.
 	return json.MarshalIndent(doc, "", " ")
+}
+
+// who says whom a rule lets: by its word, or only that it is a rule. What it asks
+// is the operator's, and this document may be read by everybody.
+func who(r channel.Rule) string {
+	if channel.Word(r) {
+		return r.String()
+	}
+	return "by a rule of this channel"
 }
 
 // presence is what subscribers are told who may see who is there.

@@ -43,6 +43,8 @@ type Config struct {
 	SSE           sse.Options
 	Poll          poll.Options
 	Engine        reactor.Options
+	Documents     string         // DocumentsPublic or DocumentsKey
+	Metrics       string         // the address of the metrics alone; empty: they are with the rest
 	Store         *store.Options // nil: messages are kept in memory
 
 	Files    []string // all files that were read, sorted
@@ -188,6 +190,7 @@ func (l *loader) file(f fields) {
 		c.Limits = limits.limits()
 	}
 	f.requests(&c.Front)
+	c.Documents, c.Metrics = f.documents(), f.metrics()
 	c.Redis = f.broker()
 	f.auth()
 	f.channels()

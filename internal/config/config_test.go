@@ -39,7 +39,7 @@ func mustLoad(t *testing.T, file string, o LoadOptions) *Config {
 func TestFull(t *testing.T) {
 	c := mustLoad(t, "testdata/good/full.yaml", LoadOptions{})
 	if !slices.Equal(c.Listen, []string{"127.0.0.1:9000"}) || !slices.Equal(c.Paths, []string{"/socket", "/v1/ws/chat"}) || len(c.Origins) != 3 ||
-		!c.Anonymous || c.Dev || c.Engine.Engine != "std" {
+		!c.Anonymous || c.Dev || c.Engine.Engine != "std" || c.Documents != DocumentsPublic || c.Metrics != "127.0.0.1:9090" {
 		t.Errorf("%+v", c)
 	}
 	dir, err := filepath.Abs("testdata/good/data")

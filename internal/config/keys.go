@@ -74,6 +74,8 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "sse", shape: aMapping, of: sseKeys, about: "Server-Sent Events"},
 	{name: "poll", shape: aMapping, of: pollKeys, about: "long-poll"},
 	{name: "compression", shape: aBool, preset: "false", about: "offer permessage-deflate to clients that ask for it"},
+	{name: "documents", shape: aText, words: []string{DocumentsPublic, DocumentsKey}, preset: DocumentsKey, about: "who may read /v1/openapi.json, /v1/asyncapi.json and /metrics: everybody, or callers with a server key; in dev mode everybody by default"},
+	{name: "metrics", shape: aMapping, of: metricsKeys, about: "where the metrics are"},
 	{name: "engine", shape: aText, words: []string{"epoll", "std"}, about: "how connections are driven; by default the best there is"},
 }}
 
@@ -126,6 +128,10 @@ var jwtKeys = &object{"a jwt entry", []key{
 
 var httpKeys = &object{"http", []key{
 	{name: "idle", shape: aDuration, min: int64(time.Second), max: int64(time.Hour), preset: "2m", about: "how long a connection waits for its next request; longer than the proxy in front keeps one, or requests of the proxy fail now and then"},
+}}
+
+var metricsKeys = &object{"metrics", []key{
+	{name: "listen", shape: aText, about: "an address of their own for the metrics, host:port or unix:PATH: /metrics is there for everybody who reaches it, and nowhere else"},
 }}
 
 var heartbeatKeys = &object{"heartbeat", []key{

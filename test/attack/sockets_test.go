@@ -126,7 +126,7 @@ func TestPoliteCrowd(t *testing.T) {
 // TestUnreadAnswers: more clients than there are files ask again and again and
 // take no answer, without any credential.
 func TestUnreadAnswers(t *testing.T) {
-	s, served := crowded(t, "")
+	s, served := crowded(t, "documents: public\n")
 	before := s.descriptors()
 	many := []byte(strings.Repeat("GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 200))
 	var conns []net.Conn

@@ -23,6 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const conf = `
+documents: public
 listen: 127.0.0.1:0
 auth: {anonymous: true}
 broker: {redis: {%s, timeout: 2s}}

@@ -1,0 +1,98 @@
+package ringdown_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"ringdown"
+)
+
+// TestPages: what answers at the address itself, and the page of each code, in the
+// form that is asked for, with nothing on it that would need another request.
+func TestPages(t *testing.T) {
+	s := start(t, ringdown.Options{Config: []byte(restConf)})
+	const browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	for _, c := range []struct {
+		path, accept, kind string
+		status             int
+		says               string
+	}{
+		{"/", browser, "text/html; charset=utf-8", 200, "This is a Ringdown server"},
+		{"/", "", "text/plain; charset=utf-8", 200, "/v1/openapi.json"},
+		{"/", "Accept: application/json", "application/json", 200, `"server": "ringdown `},
+		{"/v1/errors", browser, "text/html; charset=utf-8", 200, `href="../v1/errors/forbidden"`},
+		{"/v1/errors", "Accept: */*", "text/plain; charset=utf-8", 200, "forbidden        403"},
+		{"/v1/errors/forbidden", browser, "text/html; charset=utf-8", 200, "<h1><code>forbidden</code>Not allowed</h1>"},
+		{"/v1/errors/forbidden", "Accept: text/plain", "text/plain; charset=utf-8", 200, "Try again? Final"},
+		{"/v1/errors/forbidden", "Accept: text/html;q=0.1, application/json", "application/json", 200, `"code": "forbidden"`},
+		{"/v1/errors/forbidden", "Accept: application/problem+json", "application/json", 200, `"code": "forbidden"`},
+		{"/v1/errors/%3Cb%3E", browser, "text/html; charset=utf-8", 404, "There is no code <code>&lt;b&gt;</code>"},
+		{"/v1/errors/%3Cb%3E", "", "application/problem+json", 404, "the codes are bad_request, "},
+	} {
+		resp, text := exchange(t, s, "GET", c.path, "", c.accept)
+		if resp.StatusCode != c.status || resp.Header.Get("Content-Type") != c.kind || !strings.Contains(text, c.says) {
+			t.Errorf("%s %s: %d %s %.300s", c.path, c.accept, resp.StatusCode, resp.Header.Get("Content-Type"), text)
+		}
+		if html := c.kind == "text/html; charset=utf-8"; html && (!strings.Contains(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(text, "ZgotmplZ")) {
+			t.Errorf("%s: %v", c.path, resp.Header)
+		}
+	}
+}
+
+// TestDocuments: who may read what the server tells about itself is declared.
+func TestDocuments(t *testing.T) {
+	const hidden = "claims.plan == 'secret-plan'"
+	conf := strings.Replace(restConf, "state: {}\n    allow: {subscribe: anyone, publish: anyone}", `state: {}
+    allow: {subscribe: "`+hidden+`", publish: anyone}`, 1)
+	for _, c := range []struct {
+		name           string
+		o              ringdown.Options
+		nobody, server int // what they are answered
+	}{
+		{"by default", ringdown.Options{Config: []byte(conf)}, 401, 200},
+		{"key", ringdown.Options{Config: []byte(conf + "documents: key\n")}, 401, 200},
+		{"public", ringdown.Options{Config: []byte(conf + "documents: public\n")}, 200, 200},
+		{"dev", ringdown.Options{Dev: true, Listen: "127.0.0.1:0"}, 200, 0},
+		{"metrics apart", ringdown.Options{Config: []byte(conf + "metrics: {listen: '127.0.0.1:0'}\n")}, 401, 200},
+	} {
+		s := start(t, c.o)
+		for _, path := range []string{"/v1/openapi.json", "/v1/asyncapi.json", "/metrics"} {
+			nobody, server := c.nobody, c.server
+			if path == "/metrics" && s.MetricsAddr() != nil {
+				nobody, server = 404, 404
+			}
+			code, text := fetch(t, s, "GET", path, "", "")
+			if code != nobody {
+				t.Errorf("%s: %s without a credential: %d", c.name, path, code)
+			}
+			if strings.Contains(string(text), "secret-plan") {
+				t.Errorf("%s: %s tells the text of a rule", c.name, path)
+			}
+			if server == 0 {
+				continue
+			}
+			if code, _ := fetch(t, s, "GET", path, key, ""); code != server {
+				t.Errorf("%s: %s with a key: %d", c.name, path, code)
+			}
+			if user, _ := fetch(t, s, "GET", path, userToken(t, "ann", nil), ""); nobody == 401 && user != 403 {
+				t.Errorf("%s: %s with a user's token: %d", c.name, path, user)
+			}
+		}
+		if a := s.MetricsAddr(); a != nil {
+			for path, want := range map[string]int{"/metrics": 200, "/livez": 404, "/v1/openapi.json": 404} {
+				resp, err := http.Get("http://" + a.String() + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != want || want == 200 && !strings.Contains(string(text), "ringdown_connections") {
+					t.Errorf("%s at the metrics' own address: %d", path, resp.StatusCode)
+				}
+			}
+			http.DefaultClient.CloseIdleConnections()
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 const (
 	TicketLife   = 30 * time.Second
 	MaxTickets   = 200_000 // given out in one TicketLife, on one node
+	UserTickets  = 1_000   // of those, to one user
 	ticketBytes  = 16
 	ticketLength = 22 // of its text
 	maxNode      = 64 // of a node's name: see broker.Broker
@@ -22,12 +24,15 @@ const (
 
 // Tickets is what a node has given out in place of tokens: each can be used
 // once, within TicketLife, by pages of the origin that it was given to. A ticket
-// in an address is worth nothing once it was used, unlike a token. The zero
-// value is ready for use. Safe for concurrent use.
+// in an address is worth nothing once it was used, unlike a token. No user has
+// more than a small share of them, so that nobody can use up those of the others.
+// The zero value is ready for use. Safe for concurrent use.
 type Tickets struct {
 	mu    sync.Mutex
 	open  map[[ticketBytes]byte]ticket
-	queue [][ticketBytes]byte // in the order of their ends, used ones included
+	given []given        // in the last TicketLife, in order, used ones included
+	users map[string]int // how many of given each user has
+	timer *time.Timer    // forgets the last ones when nobody asks for more
 }
 
 type ticket struct {
@@ -36,9 +41,15 @@ type ticket struct {
 	ends   time.Time
 }
 
+type given struct {
+	key  [ticketBytes]byte
+	user string
+	at   time.Time
+}
+
 // Issue returns a ticket for who, and when it ends: no later than who's token.
 // origin is that of the page that asked (RequestOrigin). It fails, retryably,
-// when too many were given out.
+// when too many were given out, to this user or to all.
 func (t *Tickets) Issue(who *Identity, origin string) (text string, ends time.Time, err error) {
 	now := time.Now()
 	var k [ticketBytes]byte
@@ -46,37 +57,60 @@ func (t *Tickets) Issue(who *Identity, origin string) (text string, ends time.Ti
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.forget(now)
-	if len(t.queue) >= MaxTickets {
-		return "", ends, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: time.Second, Message: "too many tickets were given out just now; try again"}
+	if t.users[who.User] >= UserTickets {
+		return "", ends, &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, RetryAfter: time.Second, Reason: "tickets_of_user",
+			Message: fmt.Sprintf("%d tickets were given to this user in the last %v; one serves for one connection, so fetch it when you connect", UserTickets, TicketLife)}
+	}
+	if len(t.given) >= MaxTickets {
+		return "", ends, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: t.left(now), Reason: "tickets",
+			Message: fmt.Sprintf("this server has given %d tickets to its users in the last %v, and gives no more before the first of them end", MaxTickets, TicketLife)}
 	}
 	ends = now.Add(TicketLife)
 	if !who.Expires.IsZero() && who.Expires.Before(ends) {
 		ends = who.Expires
 	}
 	if t.open == nil {
-		t.open = make(map[[ticketBytes]byte]ticket)
+		t.open, t.users = make(map[[ticketBytes]byte]ticket), make(map[string]int)
+		t.timer = time.AfterFunc(TicketLife, t.tidy)
 	}
 	t.open[k] = ticket{who, origin, ends}
-	t.queue = append(t.queue, k)
+	t.given = append(t.given, given{k, who.User, now})
+	t.users[who.User]++
 	return base64.RawURLEncoding.EncodeToString(k[:]), ends, nil
 }
 
-// forget drops what has ended: all before the first that may still be used. One
-// that ends early, with its token, waits for those before it and is refused
-// meanwhile by Redeem.
+// left returns how long the oldest is still counted.
+func (t *Tickets) left(now time.Time) time.Duration {
+	return max(t.given[0].at.Add(TicketLife).Sub(now), time.Second)
+}
+
+// forget drops what is older than a ticket can be. One that ends early, with its
+// token, is refused meanwhile by Redeem.
 func (t *Tickets) forget(now time.Time) {
 	n := 0
-	for ; n < len(t.queue); n++ {
-		if k, ok := t.open[t.queue[n]]; ok {
-			if now.Before(k.ends) {
-				break
-			}
-			delete(t.open, t.queue[n])
+	for ; n < len(t.given) && now.Sub(t.given[n].at) >= TicketLife; n++ {
+		g := &t.given[n]
+		delete(t.open, g.key)
+		if t.users[g.user]--; t.users[g.user] == 0 {
+			delete(t.users, g.user)
 		}
+		*g = given{}
 	}
-	if t.queue = t.queue[n:]; len(t.queue) == 0 {
-		t.queue = nil
+	if t.given = t.given[n:]; len(t.given) == 0 {
+		t.given = nil
 	}
+}
+
+// tidy forgets what has ended, and all of the memory with the last one.
+func (t *Tickets) tidy() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if t.forget(now); len(t.given) > 0 {
+		t.timer.Reset(t.left(now))
+		return
+	}
+	t.open, t.users, t.given, t.timer = nil, nil, nil, nil
 }
 
 // Redeem swaps a ticket for who it stands for, once. A page of another origin is

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -92,8 +93,8 @@ func TestTicketEnds(t *testing.T) {
 			t.Error("good after 30 seconds")
 		}
 		issue(annie, TicketLife)
-		if len(tickets.open) != 1 || len(tickets.queue) != 1 {
-			t.Errorf("%d and %d are remembered", len(tickets.open), len(tickets.queue))
+		if len(tickets.open) != 1 || len(tickets.given) != 1 || tickets.users["ann"] != 1 || len(tickets.users) != 1 {
+			t.Errorf("%d and %d are remembered", len(tickets.open), len(tickets.given))
 		}
 	})
 }
@@ -101,17 +102,59 @@ func TestTicketEnds(t *testing.T) {
 func TestTicketLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tickets Tickets
-		for range MaxTickets {
-			if _, _, err := tickets.Issue(annie, ""); err != nil {
-				t.Fatal(err)
+		issue := func(user string) error {
+			_, _, err := tickets.Issue(&Identity{User: user}, "")
+			return err
+		}
+		for n := range MaxTickets {
+			if err := issue(fmt.Sprint("user", n/UserTickets)); err != nil {
+				t.Fatal(n, err)
+			}
+			if n == MaxTickets/2 {
+				time.Sleep(10 * time.Second)
 			}
 		}
-		if _, _, err := tickets.Issue(annie, ""); err == nil || !protocol.AsError(err).Retryable {
-			t.Errorf("one too many: %v", err)
+		err := protocol.AsError(issue("ann"))
+		if err == nil || err.Code != protocol.CodeUnavailable || !err.Retryable || err.RetryAfter != 20*time.Second || !strings.Contains(err.Message, "200000") {
+			t.Errorf("one too many: %+v", err)
+		}
+		time.Sleep(20 * time.Second)
+		if err := issue("ann"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * TicketLife)
+		synctest.Wait()
+		tickets.mu.Lock()
+		defer tickets.mu.Unlock()
+		if tickets.open != nil || tickets.users != nil || tickets.given != nil {
+			t.Errorf("%d and %d are remembered for nobody", len(tickets.open), len(tickets.given))
+		}
+	})
+}
+
+// TestTicketShare: one user who takes all that there is leaves the others theirs.
+func TestTicketShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tickets Tickets
+		given := 0
+		for range 2 * UserTickets {
+			text, _, err := tickets.Issue(annie, "")
+			if err == nil {
+				given++
+				_, _ = tickets.Redeem(text, "") // used ones count as well
+			} else if e := protocol.AsError(err); e.Code != protocol.CodeLimitExceeded || !e.Retryable || e.RetryAfter <= 0 {
+				t.Fatalf("told %v", err)
+			}
+		}
+		if given != UserTickets {
+			t.Errorf("one user was given %d tickets", given)
+		}
+		if _, _, err := tickets.Issue(&Identity{User: "bob"}, ""); err != nil {
+			t.Errorf("another: %v", err)
 		}
 		time.Sleep(TicketLife)
 		if _, _, err := tickets.Issue(annie, ""); err != nil {
-			t.Error(err)
+			t.Errorf("later: %v", err)
 		}
 	})
 }

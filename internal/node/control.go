@@ -52,10 +52,16 @@ type letter struct {
 	Err  *letterError    `json:"error,omitempty"`
 }
 
+// letterError is a protocol.Error on its way.
 type letterError struct {
-	Code      protocol.Code `json:"code"`
-	Message   string        `json:"message"`
-	Retryable bool          `json:"retryable,omitempty"`
+	Code       protocol.Code `json:"code"`
+	Message    string        `json:"message"`
+	Retryable  bool          `json:"retryable,omitempty"`
+	RetryAfter time.Duration `json:"retry_after,omitempty"`
+	Rule       string        `json:"rule,omitempty"`
+	Limit      string        `json:"limit,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
+	DidYouMean string        `json:"did_you_mean,omitempty"`
 }
 
 func newControl() control {
@@ -222,7 +228,8 @@ func (n *Node) answer(ctx context.Context, l letter) (reply letter) {
 	reply.ID = l.ID
 	fail := func(err error) letter {
 		e := protocol.AsError(err)
-		return letter{ID: l.ID, Err: &letterError{e.Code, e.Message, e.Retryable}}
+		told := letterError(*e)
+		return letter{ID: l.ID, Err: &told}
 	}
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -248,7 +255,8 @@ func (l *letter) error() error {
 	if l.Err == nil {
 		return nil
 	}
-	return &protocol.Error{Code: l.Err.Code, Message: l.Err.Message, Retryable: l.Err.Retryable}
+	told := protocol.Error(*l.Err)
+	return &told
 }
 
 // clip keeps what another sent from filling the log.

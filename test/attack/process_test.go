@@ -53,6 +53,10 @@ channels:
   - name: kept
     history: {messages: 100}
     allow: {subscribe: anyone, publish: anyone}
+  - name: hall
+    history: {messages: 100}
+    presence: true
+    allow: {subscribe: anyone, publish: anyone, presence: anyone}
   - name: board
     state: {for: 1h}
     allow: {subscribe: anyone, publish: anyone}

@@ -93,20 +93,21 @@ type Server struct {
 	opts Options
 	log  *slog.Logger
 
-	front    *front.Front
-	engine   *reactor.Engine
-	verifier *auth.Verifier
-	node     *node.Node
-	kept     *embedded.Broker // nil: there is no store in a directory
-	redis    *redis.Broker    // nil: this is the only node
-	sessions *session.Server
-	sockets  *websocket.Handler
-	events   *sse.Handler
-	polls    *poll.Handler
-	rest     *api.Handler
-	handler  http.Handler
-	registry *prometheus.Registry
-	refusals *refusal.Recorder
+	descriptors int // that this process may have
+	front       *front.Front
+	engine      *reactor.Engine
+	verifier    *auth.Verifier
+	node        *node.Node
+	kept        *embedded.Broker // nil: there is no store in a directory
+	redis       *redis.Broker    // nil: this is the only node
+	sessions    *session.Server
+	sockets     *websocket.Handler
+	events      *sse.Handler
+	polls       *poll.Handler
+	rest        *api.Handler
+	handler     http.Handler
+	registry    *prometheus.Registry
+	refusals    *refusal.Recorder
 
 	conf   atomic.Pointer[config.Config]
 	reload sync.Mutex
@@ -175,12 +176,13 @@ func (s *Server) build(conf *config.Config) (err error) {
 	if s.verifier, err = auth.New(ao); err != nil {
 		return err
 	}
-	descriptors, err := reactor.RaiseFileLimit()
+	files, err := reactor.RaiseFileLimit()
+	s.descriptors = int(min(files, 1<<30))
 	if err != nil {
 		s.log.Warn("the limit of open files could not be raised", "error", err)
 	}
 	limits := conf.Limits.Session.WithDefaults()
-	s.front = front.New(front.Options{Policy: frontPolicy(conf), Descriptors: int(min(descriptors, 1<<30)), Refusals: s.refusals})
+	s.front = front.New(front.Options{Policy: frontPolicy(conf), Descriptors: s.descriptors, Refusals: s.refusals})
 	logs, err := s.newBroker(conf)
 	if err != nil {
 		return err

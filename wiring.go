@@ -33,6 +33,7 @@ func (s *Server) newBroker(conf *config.Config) (broker.Broker, error) {
 		o := *cmp.Or(conf.Store, &store.Options{})
 		o.Dir = cmp.Or(s.opts.StoreDir, o.Dir)
 		o.Logger = s.log
+		o.OpenFiles = min(front.StoreFiles(s.descriptors), 1000)
 		s.log.Info("messages are kept in a store", "dir", o.Dir, "fsync", cmp.Or(o.Fsync, store.Always))
 		s.kept = embedded.New(o)
 		return s.kept, nil

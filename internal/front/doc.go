@@ -113,6 +113,10 @@ func Reserve(descriptors int) int {
 	return min(max(descriptors/10, 128), 4096, (descriptors+1)/2)
 }
 
+// StoreFiles is how many of the reserved descriptors the files of a store's database
+// may take; the rest is for its journal and for whatever else is opened.
+func StoreFiles(descriptors int) int { return max(Reserve(descriptors)*3/4, 1) }
+
 // SetPolicy changes the limits, for sockets and requests from now on.
 func (f *Front) SetPolicy(p Policy) {
 	p.Sockets = min(cmp.Or(p.Sockets, f.files), f.files)

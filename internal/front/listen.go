@@ -74,6 +74,11 @@ func connOf(r *http.Request) *Conn {
 	return c
 }
 
+// sendBuffer is how many bytes of answers the kernel may hold for a connection (it
+// doubles them). Left to itself it takes megabytes for one that reads nothing, and
+// we would not notice that it does.
+const sendBuffer = 128 << 10
+
 // listener accepts those for whom there is a place.
 type listener struct {
 	net.Listener
@@ -90,6 +95,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		c, bad := l.front.enter(nc)
 		if bad == nil {
+			if t, ok := nc.(*net.TCPConn); ok {
+				_ = t.SetWriteBuffer(sendBuffer) // where it cannot be set, it is the system's
+			}
 			return c, nil
 		}
 		l.front.note(&place{host: l.front.policy.Load().hostOf(nc.RemoteAddr())}, bad)

@@ -170,6 +170,7 @@ func (s *Store) databaseOptions() *pebble.Options {
 		DisableWAL:                  true,                       // the journal stands in its place
 		CacheSize:                   s.opts.CacheBytes,
 		MemTableSize:                uint64(s.opts.MemTableBytes),
+		MaxOpenFiles:                s.opts.OpenFiles, // 0 is its own default
 		MemTableStopWritesThreshold: stopMemTables,
 		L0StopWritesThreshold:       stopLevels,
 		L0CompactionThreshold:       4,

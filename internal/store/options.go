@@ -52,6 +52,7 @@ type Options struct {
 	CacheBytes    int64 // of blocks read. Default 32 MiB
 	MemTableBytes int64 // of writes that are not sorted into tables yet. Default 16 MiB
 	SegmentBytes  int64 // of one file of the journal. Default 16 MiB
+	OpenFiles     int   // of the database at a time. Default 1,000
 	CachedLogs    int   // channels whose heads are held in memory. Default 65,536
 
 	// Restarted is told, on the committer's goroutine, that everything goes on in a

@@ -234,10 +234,15 @@ func (b *Broker) publishCall(q *publication) call {
 		return c
 	}
 	messages, bytes, age := limits(q.declared)
+	s := publishScript
+	if bytes != "0" || age != "0" || q.declared.State != nil {
+		s = publishAll
+	}
 	q.told = b.evidence.seen(q.log.name)
-	c := b.logCall(publishScript, q.log.name, q.declared, q.told,
-		q.message, newRandom(), window, messages, bytes, age, q.key, flag(q.deleted), stateAge(q.declared), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
-	c.args = append(c.args, q.fingerprint)
+	c := b.logCall(s, q.log.name, q.declared, q.told, q.message, messages, bytes, age, window, q.fingerprint)
+	if q.declared.State != nil {
+		c.args = append(c.args, q.key, flag(q.deleted), stateAge(q.declared), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
+	}
 	if q.dedupe != "" {
 		c.keys = append(c.keys, base+dedupeKey+q.dedupe)
 	}

@@ -19,6 +19,10 @@ import (
 var (
 	//go:embed lua/log.lua
 	logSource string
+	//go:embed lua/trim.lua
+	trimSource string
+	//go:embed lua/expire.lua
+	expireSource string
 	//go:embed lua/publish.lua
 	publishSource string
 	//go:embed lua/position.lua
@@ -30,10 +34,13 @@ var (
 	//go:embed lua/announce.lua
 	announceSource string
 
+	// The parts that a channel with a count of messages alone needs; each part costs
+	// Redis time, needed or not.
 	publishScript  = newScript(logSource + publishSource)
+	publishAll     = newScript(logSource + trimSource + expireSource + publishSource)
 	positionScript = newScript(logSource + positionSource)
-	pageScript     = newScript(logSource + pageSource)
-	stateScript    = newScript(logSource + stateSource)
+	pageScript     = newScript(logSource + trimSource + pageSource)
+	stateScript    = newScript(logSource + expireSource + stateSource)
 	announceScript = newScript(announceSource)
 )
 

@@ -25,7 +25,6 @@ local function clock()
 end
 
 -- An entry of the log is {id, {'f', fingerprint, 't', time, 'm', message}}.
-local function offset(entry) return tonumber(string.match(entry[1], '^%d+')) end
 
 -- The fingerprint that the log has at an offset; nil where it no longer holds it.
 local function mark(m, at)
@@ -85,53 +84,5 @@ local function touch(m, looks)
   for i = 1, OWN do
     local key = KEYS[i]
     if ttl > 0 then redis.call('PEXPIRE', key, whole(ttl)) else redis.call('PERSIST', key) end
-  end
-end
-
--- Drops the oldest entries past the limits, 0 being none, and not more than a
--- thousand or so at a time, so that nobody waits long.
-local function trim(now, messages, bytes, age, added)
-  local len = redis.call('XLEN', LOG)
-  local held = 0
-  if bytes > 0 then
-    -- A log that had no such limit before is taken for one of equal messages.
-    local n = redis.call('HGET', META, 'n')
-    if n then held = tonumber(n) + added elseif added > 0 then held = len * added else bytes = 0 end
-  end
-  for _ = 1, 64 do
-    local cut
-    local done = true
-    for _, e in ipairs(redis.call('XRANGE', LOG, '-', '+', 'COUNT', 16)) do
-      if messages > 0 and len > messages or bytes > 0 and held > bytes and len > 1
-        or age > 0 and now - tonumber(e[2][4]) > age then
-        cut, len, held, done = offset(e), len - 1, held - #e[2][6] - 128, false
-      else
-        done = true
-        break
-      end
-    end
-    if cut then redis.call('XTRIM', LOG, 'MINID', '=', whole(cut + 1)) end
-    if done then break end
-  end
-  if bytes > 0 then
-    if len == 0 then held = 0 end
-    redis.call('HSET', META, 'n', whole(held))
-  end
-end
-
--- Drops the keys of a state that nobody wrote to for too long.
-local function expire(now, age)
-  if age == 0 then return end
-  for _ = 1, 64 do
-    local keys = redis.call('ZRANGE', ORDER, 0, 15)
-    for _, key in ipairs(keys) do
-      local v = redis.call('HGET', STATE, key)
-      local t = v and tonumber(string.match(v, '^%d+ (%d+) '))
-      if t and now - t <= age then return end
-      redis.call('HDEL', STATE, key)
-      redis.call('ZREM', ORDER, key)
-      redis.call('ZREM', GRAVES, key)
-    end
-    if #keys == 0 then return end
   end
 end

@@ -24,7 +24,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +57,10 @@ type Options struct {
 	// Dev declares every channel and lets everybody do everything, on loopback
 	// only. With a configuration it only relaxes what is not declared there.
 	Dev bool
+	// DevFiles is a folder whose files are served beside the API in dev mode, for
+	// pages that are being written: one that is opened as a file has no origin, and
+	// is not let in.
+	DevFiles string
 	// Listen is the address to listen on, such as ":8000" or "127.0.0.1:0". It
 	// takes the place of the configuration's listen; with neither, nothing is
 	// listened on and Handler is yours to serve.
@@ -203,7 +206,9 @@ func (s *Server) build(conf *config.Config) (err error) {
 	if s.rest, err = api.New(s.apiOptions(conf)); err != nil {
 		return err
 	}
-	s.handler = s.routes(conf)
+	if s.handler, err = s.routes(conf); err != nil {
+		return err
+	}
 	return s.registry.Register(&collector{s})
 }
 
@@ -213,27 +218,11 @@ func (s *Server) policy(conf *config.Config) session.Policy {
 		Limits:    conf.Limits.Session,
 		Anonymous: conf.Anonymous || s.opts.Dev,
 		AnyToken:  s.opts.Dev,
+		AnyKey:    s.openToAll(conf),
 		Ping:      conf.WebSocket.PingInterval,
 
 		PresenceGrace: conf.PresenceGrace,
 	}
-}
-
-// routes puts everything on one handler.
-func (s *Server) routes(conf *config.Config) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", s.rest)
-	for _, t := range []struct {
-		path    string
-		aliases []string
-		handler http.Handler
-	}{{"/v1/ws", conf.Paths, s.sockets}, {"/v1/sse", conf.SSE.Paths, s.events}, {"/v1/poll", conf.Poll.Paths, s.polls}} {
-		mux.Handle(t.path, t.handler)
-		for _, path := range t.aliases {
-			mux.Handle(path, t.handler)
-		}
-	}
-	return s.front.Handler(api.Literal(mux))
 }
 
 // Handler serves everything: the WebSocket and its further paths, the REST API
@@ -350,21 +339,6 @@ func (s *Server) listenAddrs() []string {
 		return []string{s.opts.ListenDefault}
 	}
 	return nil
-}
-
-// loopbackOnly keeps a server that lets everybody in away from the network.
-func (s *Server) loopbackOnly(addr string) error {
-	if !s.opts.Dev || strings.HasPrefix(addr, "unix:") {
-		return nil
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("listening on %q: %w", addr, err)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("dev mode lets everybody do everything, so it listens on loopback only and not on %q; use 127.0.0.1 or leave --dev out", addr)
 }
 
 // Addr returns the first address that is listened on, nil before Start or without

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
+	"slices"
 
 	"ringdown/internal/api"
 	"ringdown/internal/asyncapi"
@@ -58,11 +60,36 @@ func frontPolicy(conf *config.Config) front.Policy {
 	return p
 }
 
-// origins are checked by the configuration; in dev mode every page may connect.
+// routes puts everything on one handler.
+func (s *Server) routes(conf *config.Config) (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.rest)
+	for _, t := range []struct {
+		path    string
+		aliases []string
+		handler http.Handler
+	}{{"/v1/ws", conf.Paths, s.sockets}, {"/v1/sse", conf.SSE.Paths, s.events}, {"/v1/poll", conf.Poll.Paths, s.polls}} {
+		mux.Handle(t.path, t.handler)
+		for _, path := range t.aliases {
+			mux.Handle(path, t.handler)
+		}
+	}
+	handler := api.Literal(mux)
+	if conf.Dev {
+		var err error
+		if handler, err = s.devRoutes(handler); err != nil {
+			return nil, err
+		}
+	}
+	return s.front.Handler(handler), nil
+}
+
+// origins are checked by the configuration; in dev mode pages that this machine
+// serves may connect too.
 func (s *Server) origins(conf *config.Config) auth.Origins {
 	list := conf.Origins
 	if conf.Dev {
-		list = []string{"*"}
+		list = append(slices.Clone(list), "loopback")
 	}
 	o, err := auth.ParseOrigins(list)
 	if err != nil {
@@ -94,7 +121,7 @@ func (s *Server) apiOptions(conf *config.Config) api.Options {
 		Sessions: s.sessions,
 		Public:   conf.Documents == config.DocumentsPublic,
 		Origins:  s.origins(conf),
-		Dev:      conf.Dev && s.verifier.Empty(),
+		Dev:      s.openToAll(conf),
 		Name:     "ringdown " + Version,
 		AsyncAPI: func() ([]byte, error) {
 			return asyncapi.Document(conf.Table(), asyncapi.Info{Title: "Ringdown", Version: Version})

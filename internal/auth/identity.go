@@ -13,6 +13,8 @@ type Identity struct {
 	Expires time.Time       // exp, without the leeway; zero for never
 	Leeway  time.Duration   // how much longer a token is good that was let in after it expired
 	Caps    Capabilities    // from the claim "ringdown", nil without it
+	// Server: it is a server key, which no rule is asked about and which is nobody's.
+	Server bool
 }
 
 // Assume returns who a token with these claims would say somebody is, without

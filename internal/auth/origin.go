@@ -18,13 +18,16 @@ type Origins struct {
 	any    bool                // "*"
 	self   bool                // "self": the host that was asked for
 	null   bool                // "null"
+	// loopback: pages that this machine serves, on whatever port.
+	loopback bool
 }
 
 // ParseOrigins reads a list of origins such as https://shop.example. Scheme,
 // host and port are compared exactly, a default port being the same as none and
-// upper case the same as lower. There are three words besides: "*" allows every
-// site, "self" pages from the host that they connect to, "null" pages without an
-// origin, such as files. An error joins an *OptionError for each bad entry.
+// upper case the same as lower. There are four words besides: "*" allows every
+// site, "self" pages from the host that they connect to, "loopback" pages that this
+// machine serves, "null" pages without an origin, such as files and whatever
+// another site puts into a frame without one. An error joins an *OptionError for each bad entry.
 func ParseOrigins(list []string) (Origins, error) {
 	o := Origins{listed: make(map[string]struct{}, len(list))}
 	var p problems
@@ -36,6 +39,8 @@ func ParseOrigins(list []string) (Origins, error) {
 			o.self = true
 		case "null":
 			o.null = true
+		case "loopback":
+			o.loopback = true
 		default:
 			c, bad := canonical(entry)
 			if bad != nil {
@@ -74,7 +79,23 @@ func (o Origins) Allow(r *http.Request) bool {
 	if _, ok := o.listed[c]; ok {
 		return true
 	}
-	return o.self && sameHost(c, r)
+	return o.loopback && LoopbackHost(hostOf(c)) || o.self && sameHost(c, r)
+}
+
+// hostOf returns host and port of a canonical origin.
+func hostOf(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	return host
+}
+
+// LoopbackHost reports whether a Host header, or host and port of an origin,
+// names this machine and nothing that DNS could point here.
+func LoopbackHost(hostport string) bool {
+	host, _, bad := splitHost(hostport)
+	if bad != nil {
+		return false
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || loopback(strings.Trim(host, "[]"))
 }
 
 // OriginRefused is what the sender of a request is told whose Origin is not

@@ -30,7 +30,8 @@ inside the grace period; a second one cuts off whoever is still there.`,
   ringdown serve --config ringdown.yaml
   ringdown serve --config ringdown.yaml --listen 127.0.0.1:9000
   ringdown serve --config ringdown.yaml --drain-notice 5s --grace 30s
-  ringdown serve --dev            every channel, everybody, on loopback only`,
+  ringdown serve --dev            every channel, everybody, on loopback only
+  ringdown serve --dev --www .    with the pages of this folder`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.ConfigFile == "" && !o.Dev {
@@ -38,6 +39,9 @@ inside the grace period; a second one cuts off whoever is still there.`,
 					return usage("there is no ./%s; name a file with --config, or try things out with --dev\nSee ringdown serve --help", defaultConfig)
 				}
 				o.ConfigFile = defaultConfig
+			}
+			if o.DevFiles != "" && !o.Dev {
+				return usage("--www is for trying things out, with --dev")
 			}
 			log, err := g.logger()
 			if err != nil {
@@ -50,12 +54,14 @@ inside the grace period; a second one cuts off whoever is still there.`,
 	f := c.Flags()
 	f.StringVarP(&o.ConfigFile, "config", "c", "", "configuration file (default ./ringdown.yaml, but with --dev none)")
 	f.BoolVar(&o.Dev, "dev", false, "allow everything to everybody, on loopback only")
+	f.StringVar(&o.DevFiles, "www", "", "with --dev: serve the files of `FOLDER` beside the API")
 	f.StringVarP(&o.Listen, "listen", "l", "", "address to listen on, in place of the file's (default 127.0.0.1:8000)")
 	f.StringVar(&o.Engine, "engine", "", "how connections are driven: epoll or std (default: the best there is)")
 	f.DurationVar(&grace, "grace", 15*time.Second, "time to end in after SIGTERM, notice and window included")
 	f.DurationVar(&o.DrainNotice, "drain-notice", 0, "time for load balancers to see /readyz fail before clients are sent away")
 	f.DurationVar(&o.DrainWindow, "drain-window", 8*time.Second, "time over which clients are sent away; less where there are few")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
+	_ = c.MarkFlagDirname("www")
 	_ = c.RegisterFlagCompletionFunc("engine", words("epoll", "std"))
 	return c
 }

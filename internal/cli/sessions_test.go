@@ -167,7 +167,8 @@ func TestEveryCommandHasExamples(t *testing.T) {
 func TestRemoteSessions(t *testing.T) {
 	srv, err := ringdown.New(ringdown.Options{
 		Config: []byte("auth: {anonymous: true, keys: [a-key-of-at-least-sixteen-bytes]}\n" +
-			"channels:\n  - {name: news, history: {messages: 100}, events: {e: {schema: {type: [object, string, number]}}}, allow: {subscribe: anyone}}\n"),
+			"channels:\n  - {name: news, history: {messages: 100}, events: {e: {schema: {type: [object, string, number]}}}, allow: {subscribe: anyone}}\n" +
+			"  - {name: closed, history: {messages: 100}, allow: {subscribe: none}}\n"),
 		Listen: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
@@ -196,6 +197,9 @@ func TestRemoteSessions(t *testing.T) {
 		{line: `pub news e 1 --url http://127.0.0.1:1`, code: 1, err: `no answer from http://127.0.0.1:1.*Is the server running`},
 		{line: `sub news --last 2 -n 2 --url http://AT`, out: `"offset":6.*"offset":7`},
 		{line: `sub news --last 1 -n 1 --url ws://AT/v1/ws`, out: `^\{"type":"e".*"offset":7`},
+		{line: `sub closed --last 1 -n 1 --url ws://AT`, code: 1, err: `closed.allow.subscribe`},
+		{line: `pub closed e 1 --url ws://AT WITHKEY`, out: `"offset":1`},
+		{line: `sub closed --last 1 -n 1 --url ws://AT WITHKEY`, out: `"offset":1`},
 		{line: `sub nowhere --url ws://AT`, code: 1, err: `not_found`},
 	} {
 		run(t, s, at)

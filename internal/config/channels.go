@@ -99,8 +99,13 @@ func plain(err error) string {
 func (f fields) buildTable() {
 	c := f.conf
 	if f.opts.Dev {
-		if n := len(c.Channels); n == 0 || c.Channels[n-1].Name != channel.CatchAll {
-			c.Channels = append(c.Channels, devChannel())
+		for _, d := range devChannels() {
+			// What the file declares for these names holds.
+			_, err := channel.NewTable(append(slices.Clone(c.Channels), d))
+			var hidden *channel.HiddenError
+			if !errors.As(err, &hidden) || hidden.Name != d.Name {
+				c.Channels = append(c.Channels, d)
+			}
 		}
 	}
 	for list := c.Channels; ; {

@@ -5,6 +5,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -58,8 +59,8 @@ func (c *Config) Table() *channel.Table { return c.table }
 
 // LoadOptions say where values come from.
 type LoadOptions struct {
-	// Dev adds a declaration that matches every channel and allows everything
-	// to everybody, lets clients without a token in, and refuses to listen
+	// Dev adds declarations that match every channel and allow everything to
+	// everybody, lets clients without a token in, and refuses to listen
 	// beyond this machine.
 	Dev bool
 	// Env looks up environment variables for env: values. Default os.LookupEnv.
@@ -121,6 +122,8 @@ type loader struct {
 }
 
 func read(name string, src []byte, files []string, o LoadOptions) (*Config, error) {
+	// Editors of Windows begin a file with a byte order mark.
+	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	l := &loader{
 		report: report{file: name, lines: strings.Split(string(src), "\n")},
 		opts:   o,
@@ -197,14 +200,24 @@ func (l *loader) file(f fields) {
 	c.Store = f.store()
 }
 
-// devChannel is what --dev declares.
-func devChannel() *channel.Declaration {
-	return &channel.Declaration{
-		Name:     channel.CatchAll,
-		About:    "Every channel, in dev mode",
-		History:  &channel.History{Messages: 100, For: 10 * time.Minute},
-		Presence: true,
-		ShowFrom: true,
-		Allow:    channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone, Presence: channel.Anyone, History: channel.Anyone},
+// devChannels are what --dev declares: every channel with history and presence,
+// and those below state: with a state.
+func devChannels() []*channel.Declaration {
+	var list []*channel.Declaration
+	for _, name := range []string{"state:{a}", "state:{a}:{b}", "state:{a}:{b}:{c}", channel.CatchAll} {
+		d := &channel.Declaration{
+			Name:     name,
+			About:    "Every channel, in dev mode",
+			History:  &channel.History{Messages: 100, For: 10 * time.Minute},
+			Presence: true,
+			ShowFrom: true,
+			Allow:    channel.Allow{Subscribe: channel.Anyone, Publish: channel.Anyone, Presence: channel.Anyone, History: channel.Anyone},
+		}
+		if name != channel.CatchAll {
+			d.About = "The latest of each key, in dev mode"
+			d.State = &channel.State{For: time.Hour}
+		}
+		list = append(list, d)
 	}
+	return list
 }

@@ -120,6 +120,14 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestByteOrderMark: a file from an editor of Windows, with its line ends too.
+func TestByteOrderMark(t *testing.T) {
+	c, err := Parse("conf.yaml", []byte("\ufeffchannels:\r\n  - name: a\r\n    allow: {subscribe: anyone}\r\n"), LoadOptions{})
+	if err != nil || len(c.Channels) != 1 {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
 // TestNoGrace: 0s is not the default but none at all.
 // TestDefaultStore: a file whose channels keep messages has a place for them; what
 // is no file, keeps none, has a broker or says so has none.

@@ -61,7 +61,7 @@ const (
 var fileKeys = &object{"the configuration", []key{
 	{name: "listen", shape: aListOfTexts, about: "addresses to listen on: host:port, where an empty host is every address of the machine, or unix:PATH"},
 	{name: "trusted_proxies", shape: aListOfTexts, about: "proxies that may say for whom they speak, in X-Forwarded-For or Forwarded: networks such as 10.0.0.0/8, addresses, or unix for whoever comes over a Unix socket"},
-	{name: "origins", shape: aListOfTexts, about: "web pages that may connect: scheme://host[:port], self, or * for all"},
+	{name: "origins", shape: aListOfTexts, about: "web pages that may connect: scheme://host[:port], self, loopback (pages that this machine serves), or * for all"},
 	{name: "paths", shape: aListOfTexts, about: "further paths of the WebSocket, besides /v1/ws"},
 	{name: "auth", shape: aMapping, of: authKeys, about: "who may connect and call the REST API"},
 	{name: "broker", shape: aMapping, of: brokerKeys, about: "what several nodes share; without it there is one node"},

@@ -78,7 +78,7 @@ func loopback(host string) bool {
 func (f fields) origins() (out []string) {
 	for _, n := range f.texts("origins") {
 		if _, err := auth.ParseOrigins([]string{n.text}); err != nil {
-			f.optionErrors(n, "write scheme://host[:port] as browsers send it, self for pages of this server, or * for all", err)
+			f.optionErrors(n, "write scheme://host[:port] as browsers send it, self for pages of this server, loopback for those of this machine, or * for all", err)
 			continue
 		}
 		if n.text == "*" {

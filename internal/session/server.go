@@ -43,7 +43,8 @@ type Front interface {
 type Policy struct {
 	Limits    Limits
 	Anonymous bool          // connections without a token are welcome
-	AnyToken  bool          // --dev without keys: the token is taken for the user's name
+	AnyToken  bool          // --dev without auth.jwt: the token is taken for the user's name
+	AnyKey    bool          // --dev without any auth: what looks like a server key is one
 	Ping      time.Duration // of links that are no Stream: announced in welcome
 	// PresenceGrace is how long a member whose connection was lost may take to
 	// come back before it is told to have left. Default 15 s; negative: none.
@@ -121,6 +122,10 @@ func (s *Server) Limits() Limits { return s.policy.Load().Limits }
 // Authenticate judges a token that came with a handshake or a message.
 func (s *Server) Authenticate(ctx context.Context, token string) (*auth.Identity, error) {
 	if s.policy.Load().AnyToken && s.opts.Verifier.Empty() {
+		if auth.LooksLikeKey(token) || auth.LooksSigned(token) {
+			s.metrics.TokensRefused.Add(1)
+			return nil, protocol.Errorf(protocol.CodeUnauthorized, "this server runs with --dev and takes the token for a user name, and this one looks like a server key or a signed token; present none, or a name of less than %d characters", auth.MinKey)
+		}
 		if err := protocol.ValidUser(token); err != nil {
 			return nil, protocol.Errorf(protocol.CodeUnauthorized, "this server runs with --dev and takes the token for a user name: %s", protocol.AsError(err).Message)
 		}
@@ -253,6 +258,9 @@ func (x *Session) permit(op channel.Op, name, event string, t node.Target) error
 	}
 	var caps auth.Capabilities
 	if x.identity != nil {
+		if x.identity.Server {
+			return nil
+		}
 		caps = x.identity.Caps
 	}
 	return node.Permit(t, name, caps, &h.request)

@@ -64,6 +64,9 @@ func (s *Server) Identify(ctx context.Context, r *http.Request) (who *auth.Ident
 		who, err = s.Redeem(ctx, ticket, auth.RequestOrigin(r))
 		return who, true, err
 	}
+	if key, ok := auth.RequestKey(r); ok && (s.opts.Verifier.Key(key) || s.policy.Load().AnyKey && auth.LooksLikeKey(key)) {
+		return &auth.Identity{Server: true}, true, nil
+	}
 	if token, ok := auth.RequestToken(r); ok {
 		who, err = s.Authenticate(ctx, token)
 		return who, true, err

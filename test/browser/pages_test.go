@@ -157,19 +157,20 @@ func TestEventsPage(t *testing.T) {
 	w.wait(`events.readyState === EventSource.CLOSED`)
 }
 
-// TestPresencePage is the page of docs/presence.md, opened as a file: two people
-// see each other, and one who goes is gone.
+// TestPresencePage is the page of docs/presence.md, from the folder that --www
+// names: two people see each other, and one who goes is gone.
 func TestPresencePage(t *testing.T) {
 	t.Parallel()
-	s := embedded(t, ringdown.Options{Dev: true, Listen: "127.0.0.1:0"})
-	path := filepath.Join(t.TempDir(), "here.html")
-	if err := os.WriteFile(path, []byte(pageOf(t, "presence.md", "127.0.0.1:8000", s.Addr().String())), 0o600); err != nil {
+	dir := t.TempDir()
+	s := embedded(t, ringdown.Options{Dev: true, Listen: "127.0.0.1:0", DevFiles: dir})
+	page := pageOf(t, "presence.md", "127.0.0.1:8000", s.Addr().String())
+	if err := os.WriteFile(filepath.Join(dir, "here.html"), []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	visit := func(name string) *window {
 		w := newWindow(t)
 		w.before(`window.prompt = () => ` + quote(name))
-		w.open("file://" + path)
+		w.open("http://" + s.Addr().String() + "/here.html")
 		return w
 	}
 	ann := visit("ann")

@@ -44,7 +44,7 @@ func (x *Session) publish(m *protocol.Message) {
 		return
 	}
 	hook := x.hub.server.hooks.Load().Publish
-	if hook == nil {
+	if hook == nil || x.byServer() {
 		x.append(m, t)
 		return
 	}

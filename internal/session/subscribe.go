@@ -145,7 +145,7 @@ func (x *Session) subscribeOne(r *request) {
 	}
 	x.claim(r)
 	hook := x.hub.server.hooks.Load().Subscribe
-	if hook == nil {
+	if hook == nil || x.byServer() {
 		x.follow(r, t)
 		return
 	}

@@ -31,7 +31,7 @@ func (a *asked) give(text string) {
 		return
 	}
 	var err error
-	a.h.do(func() { err = a.x.deliver(&Delivery{Server: true, Message: []byte(text)}) })
+	a.do(func() { err = a.x.deliver(&Delivery{Server: true, Message: []byte(text)}) })
 	switch e := protocol.AsError(err); {
 	case err == nil:
 	case e.Code == protocol.CodeLimitExceeded && e.RetryAfter > 0 && e.Retryable:
@@ -68,7 +68,7 @@ func (a *asked) answers() (n, size int) {
 // read lets the peer take one message more, and returns how many answers had come
 // until then.
 func (a *asked) read() (n int) {
-	a.h.do(func() {
+	a.do(func() {
 		n, _ = a.answers()
 		a.link.mu.Lock()
 		a.link.block = false
@@ -124,15 +124,15 @@ func TestAnswersWaitForThePeer(t *testing.T) {
 						a = &asked{client: c, link: c.link}
 					} else {
 						c, l := h.follow("", 1<<30, "chat:1")
-						h.do(func() { c.x.identity = &auth.Identity{User: "ann"} })
+						c.do(func() { c.x.identity = &auth.Identity{User: "ann"} })
 						a = &asked{client: c, link: &l.fakeLink, post: true}
 					}
 					for begun := false; !begun; {
-						h.do(func() { begun = a.x.find("chat:1") >= 0 && a.x.suspended == nil })
+						a.do(func() { begun = a.x.find("chat:1") >= 0 && a.x.suspended == nil })
 					}
 					h.settle()
 					a.answers()
-					h.do(func() { a.link.mu.Lock(); a.link.single = true; a.link.mu.Unlock() })
+					a.do(func() { a.link.mu.Lock(); a.link.single = true; a.link.mu.Unlock() })
 					a.try(t, command.text, command.answers)
 				})
 			}
@@ -193,7 +193,7 @@ func TestSendingOnWithoutReading(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, houseOptions{policy: Policy{Limits: Limits{BadMessages: 1_000_000}}})
 			c := h.welcomed("ann")
-			h.do(func() { c.link.mu.Lock(); c.link.block = true; c.link.mu.Unlock() })
+			c.do(func() { c.link.mu.Lock(); c.link.block = true; c.link.mu.Unlock() })
 			var bytes, most int
 			for i := 0; ; i++ {
 				c.link.mu.Lock()
@@ -205,7 +205,7 @@ func TestSendingOnWithoutReading(t *testing.T) {
 				if i > 10_000 {
 					t.Fatal("it may go on for ever")
 				}
-				h.do(func() {
+				c.do(func() {
 					if s := c.x.suspended; s != nil {
 						bytes, most = s.bytes, c.x.mostDeferred()
 					}

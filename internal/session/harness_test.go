@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,8 @@ type house struct {
 	engine *reactor.Engine
 	server *Server
 	node   *node.Node
-	loop   *reactor.Loop
+	loop   *reactor.Loop // the first
+	opened atomic.Int64  // clients
 }
 
 type houseOptions struct {
@@ -44,6 +46,7 @@ type houseOptions struct {
 	broker   broker.Broker
 	log      io.Writer
 	quiet    time.Duration // after which rings are emptied
+	loops    int           // over which clients are spread, one after the other. Default 1
 }
 
 func open(allow channel.Rule) channel.Allow {
@@ -73,7 +76,7 @@ func newHouse(t testing.TB, o houseOptions) *house {
 		o.log = io.Discard
 	}
 	log := slog.New(slog.NewTextHandler(o.log, nil))
-	engine, err := reactor.New(reactor.Options{Engine: "std", Loops: 1, Logger: log})
+	engine, err := reactor.New(reactor.Options{Engine: "std", Loops: max(o.loops, 1), Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,11 +108,19 @@ func newHouse(t testing.TB, o houseOptions) *house {
 	return &house{t: t, engine: engine, server: s, node: n, loop: engine.Loops()[0]}
 }
 
-// do runs fn on the loop.
-func (h *house) do(fn func()) {
+// do runs fn on the first loop.
+func (h *house) do(fn func()) { h.t.Helper(); h.on(h.loop, fn) }
+
+// pick returns the loop for the next client.
+func (h *house) pick() *reactor.Loop {
+	loops := h.engine.Loops()
+	return loops[int(h.opened.Add(1)-1)%len(loops)]
+}
+
+func (h *house) on(loop *reactor.Loop, fn func()) {
 	h.t.Helper()
 	done := make(chan struct{})
-	if !h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { defer close(done); fn() })) {
+	if !loop.Post(reactor.TaskFunc(func(*reactor.Loop) { defer close(done); fn() })) {
 		h.t.Fatal("the loop has stopped")
 	}
 	<-done
@@ -120,7 +131,9 @@ func (h *house) do(fn func()) {
 func (h *house) settle() {
 	h.t.Helper()
 	for range 50 {
-		h.do(func() {})
+		for _, loop := range h.engine.Loops() {
+			h.on(loop, func() {})
+		}
 	}
 }
 
@@ -255,8 +268,8 @@ func (h *house) connect(user string) *client {
 }
 
 func (h *house) open(o Open) *client {
-	c := &client{h: h, link: &fakeLink{loop: h.loop, room: -1, more: make(chan struct{})}}
-	h.do(func() {
+	c := &client{h: h, link: &fakeLink{loop: h.pick(), room: -1, more: make(chan struct{})}}
+	c.do(func() {
 		c.x = h.server.Open(c.link, o)
 		c.link.session = c.x
 	})
@@ -264,13 +277,16 @@ func (h *house) open(o Open) *client {
 	return c
 }
 
-func (c *client) leave() { c.h.do(func() { c.x.Closed(nil) }) }
+// do runs fn on the client's loop.
+func (c *client) do(fn func()) { c.h.t.Helper(); c.h.on(c.link.loop, fn) }
+
+func (c *client) leave() { c.do(func() { c.x.Closed(nil) }) }
 
 // send gives the session one message, in memory that is overwritten afterwards.
 func (c *client) send(text string) {
 	c.h.t.Helper()
 	frame := []byte(text)
-	c.h.do(func() {
+	c.do(func() {
 		var m protocol.Message
 		if err := protocol.DecodeJSON(frame, &m); err != nil {
 			c.x.BadMessage(&m, err)
@@ -380,7 +396,7 @@ func (c *client) fill(room int) {
 
 // drain lets the peer read: what was queued goes, and room more bytes may.
 func (c *client) drain(room int) {
-	c.h.do(func() {
+	c.do(func() {
 		c.link.mu.Lock()
 		c.link.stream = append(c.link.stream, c.link.backlog...)
 		c.link.backlog = nil

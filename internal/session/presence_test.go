@@ -101,6 +101,10 @@ func each(t *testing.T, fn func(t *testing.T, o houseOptions)) {
 	t.Run("blocking", func(t *testing.T) {
 		fn(t, houseOptions{broker: &blocking{Broker: memory.New(memory.Options{})}})
 	})
+	t.Run("loops", func(t *testing.T) { fn(t, houseOptions{loops: 3}) })
+	t.Run("blocking loops", func(t *testing.T) {
+		fn(t, houseOptions{loops: 3, broker: &blocking{Broker: memory.New(memory.Options{})}})
+	})
 }
 
 // told is a change as a watcher gets it.
@@ -260,7 +264,7 @@ func TestPresenceEndsWithTheSubscription(t *testing.T) {
 		for name, end := range map[string]func(c *client){
 			"unsubscribe": func(c *client) { c.send(`{"type":"unsubscribe","channel":"chat:1","id":1}`) },
 			"disconnect":  func(c *client) { c.leave() },
-			"kick":        func(c *client) { h.do(func() { c.x.kick(protocol.CloseByOperator) }) },
+			"kick":        func(c *client) { c.do(func() { c.x.kick(protocol.CloseByOperator) }) },
 		} {
 			ann := h.subscribed("ann", "chat:1")
 			ann.enters("chat:1", "null")
@@ -496,7 +500,7 @@ func TestPresenceRightLostAndGained(t *testing.T) {
 		if got := says(t, ann.one()); got != "enter ben 1" {
 			t.Fatal(got)
 		}
-		h.do(func() { ben.x.become(&auth.Identity{User: "ben"}); ben.x.recheck() })
+		ben.do(func() { ben.x.become(&auth.Identity{User: "ben"}); ben.x.recheck() })
 		if got := code(t, ben.next()); got != protocol.CodeForbidden {
 			t.Error(got)
 		}
@@ -509,7 +513,7 @@ func TestPresenceRightLostAndGained(t *testing.T) {
 			t.Errorf("ben still sees %s", show(got))
 		}
 		// The subscription itself has stayed, and sees again with a better token.
-		h.do(func() { ben.x.become(id); ben.x.recheck() })
+		ben.do(func() { ben.x.become(id); ben.x.recheck() })
 		h.settle()
 		ann.send(`{"type":"presence","channel":"secret","data":{"action":"update","data":2}}`)
 		if got := says(t, ben.one()); got != "update ann 2" {
@@ -600,7 +604,7 @@ func TestPresenceListBeforeWhatIsNewer(t *testing.T) {
 }
 
 func reading(h *house, c *client) (is bool) {
-	h.do(func() { is = c.x.suspended != nil })
+	c.do(func() { is = c.x.suspended != nil })
 	return is
 }
 

@@ -336,3 +336,17 @@ func TestRecheck(t *testing.T) {
 		t.Errorf("%d channels are still followed", n)
 	}
 }
+
+// TestLastGrace: a token that was let in within its issuer's leeway is good for
+// that much longer, and not for the leeway of anybody else.
+func TestLastGrace(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	begun := time.Now()
+	c := h.open(Open{Identity: &auth.Identity{User: "ann", Expires: begun.Add(-100 * time.Millisecond), Leeway: 400 * time.Millisecond}})
+	if got := c.closed(); got != protocol.CloseTokenExpired {
+		t.Errorf("closed with %d", got)
+	}
+	if d := time.Since(begun); d < 200*time.Millisecond || d > 5*time.Second {
+		t.Errorf("closed after %v", d)
+	}
+}

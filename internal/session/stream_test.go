@@ -62,9 +62,9 @@ func (h *house) follow(at string, room int, channels ...string) (*client, *fakeS
 	for _, c := range channels {
 		o.Follow = append(o.Follow, Follow{Channel: c, Since: from.Find(c), Last: 1000})
 	}
-	l := &fakeStream{fakeLink: fakeLink{loop: h.loop, room: room, more: make(chan struct{})}}
+	l := &fakeStream{fakeLink: fakeLink{loop: h.pick(), room: room, more: make(chan struct{})}}
 	c := &client{h: h, link: &l.fakeLink}
-	h.do(func() { c.x = h.server.Open(l, o) })
+	c.do(func() { c.x = h.server.Open(l, o) })
 	h.t.Cleanup(c.leave)
 	return c, l
 }

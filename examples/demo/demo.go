@@ -71,7 +71,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	// it twice does no harm.
 	defer func() { err = errors.Join(err, d.chat.Close(), d.shop.Stop(context.WithoutCancel(ctx))) }()
 	ready := func(a net.Addr) { o.introduce(a, randomKey) }
-	return stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, d.server, d.shop, d.trucks)
+	defer context.AfterFunc(ctx, func() { fmt.Fprintln(o.Out, "\n  Going down: everybody is told.") })()
+	err = stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, d.server, d.shop, d.trucks)
+	if err == nil {
+		fmt.Fprintln(o.Out, "  Goodbye.")
+	}
+	return err
 }
 
 func dataDir(o *Options) (remove func() error, err error) {
@@ -151,10 +156,13 @@ func (d *demo) routes() http.Handler {
 }
 
 func (o *Options) introduce(a net.Addr, randomKey bool) {
-	url := "http://" + a.String()
+	url, phone := "http://"+a.String(), ""
 	if host, port, err := net.SplitHostPort(a.String()); err == nil {
 		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 			url = "http://localhost:" + port
+			if own := ownAddress(); own != "" {
+				phone = "http://" + net.JoinHostPort(own, port)
+			}
 		}
 	}
 	var b bytes.Buffer
@@ -173,6 +181,9 @@ func (o *Options) introduce(a net.Addr, randomKey bool) {
     curl %[1]s/shop/orders -H "Authorization: Bearer $TOKEN" \
       -d '{"lines":[{"product":"bell-collar","quantity":1}]}'
 `, url, cmp.Or(o.Trucks, trucks.DefaultTrucks))
+	if phone != "" {
+		fmt.Fprintf(&b, "\n  From a phone in the same network: %s\n%s", phone, code(phone))
+	}
 	if randomKey {
 		fmt.Fprintf(&b, "\n  API key for programs, until this process ends (set RINGDOWN_API_KEY to choose it):\n    %s\n", o.APIKey)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
@@ -88,6 +90,41 @@ func run(t *testing.T, o Options) *running {
 	}
 	r.base = regexp.MustCompile(`http://[0-9.:]+`).FindString(r.said.String())
 	return r
+}
+
+// TestGoodbye: who ends the demo is told that it ends, and that it has ended.
+func TestGoodbye(t *testing.T) {
+	r := run(t, Options{})
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	said := r.said.String()
+	if down, bye := strings.Index(said, "Going down"), strings.Index(said, "Goodbye."); down < 0 || bye < down {
+		t.Errorf("it said %s", said)
+	}
+}
+
+// TestPhone: on all addresses, one that a phone can reach is told, and as a code.
+func TestPhone(t *testing.T) {
+	own := ownAddress()
+	if own == "" {
+		t.Skip("this machine has no address that others can reach")
+	}
+	said := &notice{ready: make(chan struct{})}
+	o := Options{Out: said}
+	o.introduce(&net.TCPAddr{IP: net.IPv6unspecified, Port: 8000}, false)
+	if text := said.String(); !strings.Contains(text, "http://"+own+":8000\n") || !strings.Contains(text, code("http://"+own+":8000")) || !strings.Contains(text, "http://localhost:8000/shop") {
+		t.Errorf("it said %s", text)
+	}
+	lines := strings.Split(strings.TrimRight(code("http://192.168.1.20:8000"), "\n"), "\n")
+	for _, line := range lines {
+		if n := utf8.RuneCountInString(line); n != 4+25+2*2 {
+			t.Errorf("a line of the code has %d characters: %s", n, line)
+		}
+	}
+	if len(lines) != (25+2*2+1)/2 {
+		t.Errorf("the code has %d lines", len(lines))
+	}
 }
 
 func (r *running) get(path string) (int, string) {

@@ -18,6 +18,7 @@ func demoCommand(g *global) *cobra.Command {
 configuration file that they run on shown on their pages. What they keep stands in the data directory.`,
 		Example: `  ringdown demo
   ringdown demo --listen 127.0.0.1:9000 --data /tmp/shop
+  ringdown demo --listen 0.0.0.0:8000     # prints an address and a QR code for a phone
   ringdown demo --trucks 50
   RINGDOWN_API_KEY=… ringdown demo`,
 		Args: cobra.NoArgs,

@@ -217,11 +217,34 @@ function show() {
       el('div', {className: 'bubble'},
         el('p', {className: follows ? 'byline unseen' : 'byline'}, el('b', {}, m.who), ' ', el('time', {dateTime: new Date(m.time).toISOString()}, clock(m.time))),
         picture(m),
-        m.text && el('p', {className: 'text'}, m.text),
-        m.state === 'failed' && el('button', {className: 'pill small plain', type: 'button', onclick: () => { m.state = 'sending'; show(); room.deliver(m); }}, 'Try again')));
+        m.text && el('p', {className: 'text'}, ...linked(m.text)),
+        m.state === 'failed' && el('p', {className: 'acts'},
+          el('button', {className: 'pill small plain', type: 'button', onclick: () => { m.state = 'sending'; show(); room.deliver(m); }}, 'Try again'),
+          el('button', {className: 'pill small plain', type: 'button', onclick: () => discard(m)}, 'Discard'))));
   });
   if (list.at(-1)?.state === 'sending') atEnd = true;
   if (atEnd) toEnd();
+}
+
+// What was refused is taken back; its text, if it has one, can be mended.
+function discard(m) {
+  room.messages.delete(m.id);
+  if (!$('text').value.trim()) $('text').value = m.text;
+  show();
+  grow();
+  $('text').focus();
+}
+
+// Addresses become links; what ends the sentence is not part of them.
+const address = /\bhttps?:\/\/[^\s<>"]+[^\s<>"'.,;:!?)\]}]/g;
+function linked(text) {
+  const parts = [];
+  let at = 0;
+  for (const {0: href, index} of text.matchAll(address)) {
+    parts.push(text.slice(at, index), el('a', {href, target: '_blank', rel: 'noopener noreferrer nofollow'}, href));
+    at = index + href.length;
+  }
+  return [...parts, text.slice(at)];
 }
 
 function picture(m) {
@@ -326,6 +349,10 @@ async function upload(file) {
   ]);
   return {url, ...size};
 }
+
+const other = user === 'ben' ? 'ann' : 'ben';
+$('second').href = `/chat/?user=${other}`;
+$('second').textContent = `open a second window as ${other}`;
 
 roomNamed('lobby');
 go(decodeURIComponent(location.hash.slice(1)) || 'lobby');

@@ -88,6 +88,7 @@ $('checkout').onsubmit = (event) => {
   $('note').value = '';
   showBasket();
   showOrders();
+  $('orders').firstElementChild.focus(); // the button is gone, and here is what became of it
   place(order);
 };
 
@@ -144,11 +145,11 @@ async function change(order, body) {
 function showOrders(changed) {
   const list = [...[...pending.values()].reverse(), ...book.newestFirst];
   $('orders-empty').hidden = list.length > 0;
-  inPlace($('orders'), list, (o) => o.reference ?? o.id, () => el('li', {className: 'panel order'}), (card, o) => {
+  inPlace($('orders'), list, (o) => o.reference ?? o.id, () => el('li', {className: 'panel order', tabIndex: -1}), (card, o) => {
     const version = `${o.status} ${o.version ?? line.state.name}`;
     if (card.dataset.version === version) return;
     card.dataset.version = version;
-    const again = card.childElementCount > 0;
+    const again = card.childElementCount > 0, focused = card.contains(document.activeElement);
     card.dataset.order = o.id ?? '';
     card.dataset.status = o.status;
     card.replaceChildren(
@@ -162,6 +163,7 @@ function showOrders(changed) {
         o.status === 'created' && el('button', {className: 'pill small', type: 'button', onclick: () => change(o, {status: 'paid'})}, 'Pay'),
         (o.status === 'created' || o.status === 'paid') &&
           el('button', {className: 'pill small plain', type: 'button', onclick: () => change(o, {status: 'cancelled'})}, 'Cancel')));
+    if (focused) card.focus({preventScroll: true}); // its button may be gone
     if (again && o.id === changed) flash(card);
   });
 }

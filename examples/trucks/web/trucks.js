@@ -73,7 +73,7 @@ $('rate').onchange = changeRate;
 sayRate();
 
 line.watch(async (state) => {
-  if (state.name !== 'live') return;
+  if (state.name !== 'live') return silent();
   try { // whose clock is right does not matter, only that both mean the same
     const asked = Date.now();
     const {data} = await line.request({type: 'ping'});
@@ -126,9 +126,15 @@ setInterval(() => {
   [heard, counted] = [0, now];
   if (flow.length > 60) flow.shift();
   const recent = flow.slice(-10); // at the slowest pace they come once in five seconds
-  $('flow').textContent = Math.round(recent.reduce((a, b) => a + b, 0) / recent.length);
+  if (line.state.name === 'live') $('flow').textContent = Math.round(recent.reduce((a, b) => a + b, 0) / recent.length);
   drawFlow();
 }, 1000);
+
+// Without a line nothing comes, and the mean of the seconds before says otherwise.
+function silent() {
+  heard = 0;
+  $('flow').textContent = '0';
+}
 
 function drawFlow() {
   const bars = $('bars'), g = bars.getContext('2d'), ratio = devicePixelRatio;

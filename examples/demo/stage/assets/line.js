@@ -14,6 +14,7 @@ const dead = 40_000; // ms without a word after which nobody is
 const beat = 5_000; // ms between two looks at the line
 const patience = 8_000; // ms in which an answer must come when we have been asleep
 const firstWait = 500, longestWait = 20_000;
+const longestLook = 3_000; // the longest wait while somebody looks at the page
 
 export class Refusal extends Error {
   constructor({code, message, retryable, retry_after: seconds} = {}) {
@@ -127,14 +128,16 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
 
   // Exponential backoff with full jitter: after an outage a thousand pages must
   // not come back in the same instant.
-  function wait(ms = Math.random() * Math.min(longestWait, firstWait * 2 ** attempt)) {
+  function wait(ms = Math.random() * Math.min(document.hidden ? longestWait : longestLook, firstWait * 2 ** attempt)) {
     attempt++;
     become(navigator.onLine ? 'waiting' : 'offline', {until: Date.now() + ms});
     clearTimeout(timer);
     timer = setTimeout(dial, ms);
   }
 
+  // Something has changed, so what was learnt by failing counts no more.
   function hurry() {
+    attempt = 0;
     if (state.name === 'waiting' || state.name === 'offline') dial();
   }
 
@@ -172,6 +175,7 @@ export function openLine(token, {path = '/v1/ws', traffic = () => {}} = {}) {
   }
   const pulse = setInterval(look, beat);
   addEventListener('online', wake); // it may be another network than before
+  addEventListener('focus', hurry);
   addEventListener('offline', () => state.name === 'waiting' && become('offline', state));
   addEventListener('visibilitychange', () => document.hidden || wake());
   document.addEventListener('resume', wake); // after the browser had frozen the page

@@ -69,6 +69,12 @@ func TestReserved(t *testing.T) {
 			t.Errorf("%q", typ)
 		}
 	}
+	for typ, says := range map[string]string{"message": "", "a_": "", "": "empty", "a b": "may not contain", "subscribe": "is a verb", "pong": "is a verb", "_skip": "begin with _"} {
+		err := ValidEvent(typ)
+		if (err == nil) != (says == "") || err != nil && (AsError(err).Code != CodeBadRequest || !strings.Contains(err.Error(), says)) {
+			t.Errorf("an event named %q: %v", typ, err)
+		}
+	}
 	n := 0
 	for _, typ := range strings.Fields("auth subscribe unsubscribe presence history ping welcome subscribed unsubscribed ack error pong state gap reconnect") {
 		n++

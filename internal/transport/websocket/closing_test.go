@@ -144,12 +144,13 @@ func TestCloseInTheMiddle(t *testing.T) {
 // stream ends, and the connection with the peer's side.
 func TestCloseAfterGarbage(t *testing.T) {
 	engines(t, func(t *testing.T, engine string) {
-		for _, cut := range []int{1, 4} {
+		for _, cut := range []int{0, 1} {
 			h, closed := closer(t, engine, Options{CloseTimeout: forever})
 			p := h.dial()
-			ping := masked(0x89, make([]byte, 126)) // a control frame has 125 at most
-			p.raw(ping[:cut]...)
-			p.raw(ping[cut:]...)
+			garbage := masked(0x89, make([]byte, 126)) // a control frame has 125 at most
+			p.raw(append(masked(0x89, []byte("first")), garbage[:cut]...)...)
+			p.expect(0x8a, "first") // so the beginning of the header was read by itself
+			p.raw(garbage[cut:]...)
 			p.told(1002)
 			if _, err := p.r.ReadByte(); err == nil {
 				t.Fatal("something comes behind the close frame")
@@ -157,6 +158,50 @@ func TestCloseAfterGarbage(t *testing.T) {
 			p.raw(masked(0x81, []byte("is anybody there?"))...)
 			p.conn.Close()
 			receive(t, "the end", closed)
+		}
+	})
+}
+
+// A header that comes in two pieces is judged like any other.
+func TestCloseForSplitHeader(t *testing.T) {
+	engines(t, func(t *testing.T, engine string) {
+		h, closed := closer(t, engine, Options{CloseTimeout: forever})
+		p := h.dial()
+		reserved := masked(0xf1, []byte("oh"))
+		p.raw(append(masked(0x89, []byte("first")), reserved[:1]...)...)
+		p.expect(0x8a, "first")
+		p.raw(reserved[1:]...)
+		p.raw(masked(0x88, p.told(1002))...)
+		p.ends(closed)
+	})
+}
+
+// The first reason counts, and nothing is said after the close frame.
+func TestCloseOnce(t *testing.T) {
+	engines(t, func(t *testing.T, engine string) {
+		opened, closed := make(chan *Conn, 1), make(chan error, 1)
+		h := serveApp(t, engine, Options{CloseTimeout: forever, Logger: silent}, func() App {
+			return &app{open: func(c *Conn) { opened <- c }, closed: func(_ *Conn, err error) { closed <- err }}
+		})
+		p := h.dial()
+		c := receive(t, "Open", opened)
+		on(t, h.engine.Loops()[0], func() {
+			c.Share([]byte("\x81\x05first"))
+			c.Close(4003, "the first")
+			c.fail(1002, errUTF8)
+			c.Close(4005, "the second")
+			c.Share([]byte("\x81\x03not"))
+		})
+		p.expect(0x81, "first")
+		p.raw(masked(0x88, p.told(4003))...)
+		if _, err := p.r.ReadByte(); err == nil {
+			t.Error("something comes behind the close frame")
+		}
+		if err := receive(t, "the end", closed); err == nil || err.Error() != "closed with 4003 the first" {
+			t.Error("the app was told", err)
+		}
+		if s := h.handler.Stats(); s.Closes[4003] != 1 {
+			t.Errorf("counted %+v", s)
 		}
 	})
 }

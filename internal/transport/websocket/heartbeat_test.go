@@ -82,6 +82,22 @@ func TestOneSided(t *testing.T) {
 	})
 }
 
+// Nobody is asked more often than the interval says, up to a fifth earlier.
+func TestPingsNotTooOften(t *testing.T) {
+	engines(t, func(t *testing.T, engine string) {
+		h := serve(t, engine, Options{PingInterval: 200 * time.Millisecond, PongTimeout: 20 * time.Millisecond}, 1000)
+		p := h.dial()
+		begun := time.Now()
+		for range 4 {
+			p.expect(0x89, "")
+			p.raw(masked(0x8a, nil)...)
+		}
+		if d := time.Since(begun); d < 4*160*time.Millisecond {
+			t.Errorf("four pings in %v", d)
+		}
+	})
+}
+
 // With ?heartbeat=message the heartbeat is one that programs see, and answer.
 func TestSpokenHeartbeat(t *testing.T) {
 	engines(t, func(t *testing.T, engine string) {

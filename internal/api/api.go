@@ -127,7 +127,7 @@ func (h *Handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if !h.opts.Load().Origins.Allow(r) {
-		h.fail(w, r, protocol.Errorf(protocol.CodeForbidden, "pages of this origin may not call the API; list the origin under origins in the configuration file").WithReason("origin"))
+		h.fail(w, r, auth.OriginRefused(r))
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"ringdown/protocol"
 )
 
 func request(host string, secure bool, origins ...string) *http.Request {
@@ -257,5 +259,23 @@ func TestRequestToken(t *testing.T) {
 	r := &http.Request{URL: mustURL(t, "http://a.example"), Header: http.Header{"Sec-Websocket-Protocol": {"ringdown.v1.json", "bearer.p"}}}
 	if got, _ := RequestToken(r); got != "p" {
 		t.Errorf("in the second of two header lines: %q", got)
+	}
+}
+
+// A page is told which origin it has: it is often not the one that its author
+// thinks of.
+func TestOriginRefused(t *testing.T) {
+	for _, c := range []struct {
+		came []string
+		says string
+	}{
+		{[]string{"http://localhost:5173"}, `the origin "http://localhost:5173" is not allowed`},
+		{[]string{"https://a.example", "https://b.example"}, `"https://a.example, https://b.example"`},
+		{[]string{strings.Repeat("x", 5000)}, strings.Repeat("x", 100) + "…"},
+	} {
+		err := OriginRefused(&http.Request{Header: http.Header{"Origin": c.came}})
+		if err.Code != protocol.CodeForbidden || err.Reason != "origin" || !strings.Contains(err.Message, c.says) || len(err.Message) > 400 {
+			t.Errorf("%.50q: %v", c.came, err)
+		}
 	}
 }

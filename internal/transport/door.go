@@ -60,7 +60,7 @@ func (d Door) Enter(w http.ResponseWriter, r *http.Request, origins auth.Origins
 	h.Add("Vary", "Origin")
 	if r.Header.Get("Origin") != "" {
 		if !origins.Allow(r) {
-			d.Refuse(w, r, http.StatusForbidden, protocol.Errorf(protocol.CodeForbidden, "pages of the origin %.200q may not connect; list it under origins in the configuration file", r.Header.Get("Origin")).WithReason("origin"))
+			d.Refuse(w, r, http.StatusForbidden, auth.OriginRefused(r))
 			return false
 		}
 		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))

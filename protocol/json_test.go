@@ -28,6 +28,7 @@ func TestRoundTrip(t *testing.T) {
 		"binary":   binary,
 		"small":    {Type: "ping"},
 		"first":    {Type: "a", Kept: true, Offset: 1},
+		"nothing":  {Type: "a", Kept: true},
 		"skip":     {Type: TypeSkip, Channel: "c", Kept: true, Offset: 9, Prev: 4},
 		"control":  {Type: "subscribed", Channel: "c", Kept: true, Offset: 7, Epoch: "e"},
 		"no bytes": {Type: "a", Binary: true, Data: []byte{}},
@@ -132,6 +133,17 @@ func TestDecodeTruncated(t *testing.T) {
 			}
 			if e, ok := err.(*Error); !ok || e.Code != CodeBadRequest {
 				t.Fatalf("%s, %q: error %v", codec.name, wire[:cut], err)
+			}
+		}
+	}
+}
+
+// A word that is cut short is noticed where the memory ends, too.
+func TestWordsCutShort(t *testing.T) {
+	for _, word := range []string{"true", "false", "null"} {
+		for cut := 1; cut < len(word); cut++ {
+			if p := []byte(word); ValidJSON(p[:cut:cut]) == nil {
+				t.Errorf("%s is valid", p[:cut])
 			}
 		}
 	}

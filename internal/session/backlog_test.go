@@ -191,7 +191,8 @@ func TestSendingOnWithoutReading(t *testing.T) {
 		"broken": `{"type":`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, houseOptions{policy: Policy{Limits: Limits{BadMessages: 1_000_000}}})
+			var log strings.Builder // written to on the loop, before the link is closed
+			h := newHouse(t, houseOptions{log: &log, policy: Policy{Limits: Limits{BadMessages: 1_000_000}}})
 			c := h.welcomed("ann")
 			c.do(func() { c.link.mu.Lock(); c.link.block = true; c.link.mu.Unlock() })
 			var bytes, most int
@@ -220,6 +221,9 @@ func TestSendingOnWithoutReading(t *testing.T) {
 			}
 			if sent := len(c.messages()); sent > 1 {
 				t.Errorf("%d answers were made for nobody", sent)
+			}
+			if !strings.Contains(log.String(), "closed=4100") {
+				t.Errorf("the log does not say that it was cut off:\n%s", log.String())
 			}
 		})
 	}

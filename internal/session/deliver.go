@@ -51,7 +51,7 @@ func (x *Session) deliver(d *Delivery) error {
 	case x.stream == nil || !x.welcomed:
 		return protocol.Errorf(protocol.CodeBadRequest, "this connection takes messages itself (it is of %s); send them over it", x.transport.name)
 	case len(d.Message) > x.MaxMessage():
-		return protocol.Errorf(protocol.CodeTooLarge, "a message has at most %d bytes, this one %d", x.MaxMessage(), len(d.Message))
+		return protocol.Errorf(protocol.CodeTooLarge, "a message has at most %d bytes, this one %d", x.MaxMessage(), len(d.Message)).WithLimit("limits.connection.max_message")
 	}
 	var m protocol.Message
 	if err := protocol.DecodeJSON(d.Message, &m); err != nil {

@@ -63,11 +63,11 @@ func (x *Session) allowed() error {
 	}
 	// The refusals of one burst are answered; whoever goes on regardless is
 	// only costing us the answers.
-	if x.refused++; int(x.refused) > 2*burst {
-		x.end(protocol.CloseRateLimited)
-	}
 	e := protocol.Errorf(protocol.CodeRateLimited, "more than %d messages a second on this connection", perSecond).WithLimit("limits.connection.messages_per_second")
 	e.Retryable, e.RetryAfter = true, wait
+	if x.refused++; int(x.refused) > 2*burst {
+		x.cutOff(protocol.CloseRateLimited, e)
+	}
 	return e
 }
 
@@ -84,8 +84,8 @@ func (x *Session) BadMessage(m *protocol.Message, err error) {
 		return
 	}
 	x.take(m, err)
-	if x.bad++; int(x.bad) > x.hub.server.policy.Load().Limits.BadMessages {
-		x.end(protocol.CloseProtocol)
+	if x.bad++; int(x.bad) > x.hub.server.Limits().BadMessages {
+		x.cutOff(protocol.CloseProtocol, protocol.Errorf(protocol.CodeBadRequest, "too many messages that could not be read").WithLimit("limits.connection.bad_messages"))
 	}
 }
 

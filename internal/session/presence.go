@@ -106,12 +106,12 @@ func (x *Session) enter(r *presenceRequest) error {
 	case i < 0:
 		return protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
 	case len(r.data) > l.PresenceData:
-		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.connection.presence_data), not %d", l.PresenceData, len(r.data))
+		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.connection.presence_data), not %d", l.PresenceData, len(r.data)).WithLimit("limits.connection.presence_data")
 	case x.subs[i].present:
 	case r.action == "update":
 		return protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
 	case x.presences() >= l.Presences:
-		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences)
+		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences).WithLimit("limits.connection.presences")
 	}
 	fresh := !x.subs[i].present
 	x.subs[i].present = true

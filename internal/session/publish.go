@@ -171,7 +171,7 @@ func (x *Session) call(m *protocol.Message) {
 		return
 	}
 	if limit := s.Limits().PendingRequests; int(x.pending) >= limit {
-		x.fail(m.ID, "", &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true,
+		x.fail(m.ID, "", &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, Limit: "limits.connection.pending_calls",
 			Message: "too many calls of this connection wait for their answer (limits.connection.pending_calls)"})
 		return
 	}

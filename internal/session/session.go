@@ -280,8 +280,7 @@ func (x *Session) fail(id []byte, channel string, err error) {
 	h := x.hub
 	e := protocol.AsError(err)
 	h.server.metrics.countError(e.Code)
-	h.server.opts.Refusals.Note(refusal.Refusal{Door: x.transport.name, Err: err, User: x.user(), Channel: channel,
-		Connection: x.ID(), Address: x.remote.Addr()})
+	x.note(channel, err, 0)
 	if e.Code == protocol.CodeInternal {
 		h.server.log.Error("a request failed", "error", err)
 	}
@@ -289,6 +288,19 @@ func (x *Session) fail(id []byte, channel string, err error) {
 	m := h.reply(protocol.TypeError, channel, id)
 	m.Data = h.data
 	x.link.Send(m)
+}
+
+// note records a refusal, and the code that the connection is closed with over it.
+func (x *Session) note(channel string, err error, closed protocol.CloseCode) {
+	x.hub.server.opts.Refusals.Note(refusal.Refusal{Door: x.transport.name, Err: err, User: x.user(), Channel: channel,
+		Connection: x.ID(), Address: x.remote.Addr(), Closed: closed})
+}
+
+// cutOff closes the connection over something that the client is not told of
+// otherwise, and that the log is.
+func (x *Session) cutOff(code protocol.CloseCode, err error) {
+	x.note("", err, code)
+	x.end(code)
 }
 
 // end closes the connection. What is queued may still leave; nothing more is

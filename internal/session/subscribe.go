@@ -174,7 +174,7 @@ func (x *Session) mayFollow(r *request) (node.Target, error) {
 		return t, protocol.Errorf(protocol.CodeConflict, "this connection is subscribed to %q already", r.channel)
 	}
 	if limit := x.hub.server.Limits().Subscriptions; x.subscriptions() >= limit {
-		return t, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has its limit of %d subscriptions (limits.connection.subscriptions)", limit)
+		return t, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has its limit of %d subscriptions (limits.connection.subscriptions)", limit).WithLimit("limits.connection.subscriptions")
 	}
 	if x.stream != nil && x.subscriptions() >= cursor.MaxChannels {
 		return t, protocol.Errorf(protocol.CodeLimitExceeded, "a stream follows at most %d channels, which is what its cursor can hold; open another one", cursor.MaxChannels).WithLimit("stream.channels")

@@ -130,11 +130,12 @@ func (x *Session) full() error {
 // deferMessage keeps a message that was already read when the session was suspended.
 func (x *Session) deferMessage(m *protocol.Message, err error) {
 	if full := x.full(); full != nil {
-		x.fail(m.ID, m.Channel, full)
 		if x.link.Blocked() {
 			// It sends on and on and does not read the answers.
-			x.end(protocol.CloseRateLimited)
+			x.cutOff(protocol.CloseRateLimited, full)
+			return
 		}
+		x.fail(m.ID, m.Channel, full)
 		return
 	}
 	n := deferredBytes + len(m.Data) + len(m.Channel) + len(m.Key) + len(m.Token)

@@ -93,6 +93,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// CloseWrite ends our side of the stream. net/http does so before it closes, so that
+// an answer is not lost with what the client still sends.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // Close closes the socket and gives its place back.
 func (c *Conn) Close() error {
 	if c.gone.CompareAndSwap(false, true) {

@@ -281,6 +281,40 @@ func TestUnfinishedHeader(t *testing.T) {
 	}
 }
 
+// TestUnreadBodies: a request that is answered without a look at its body is
+// answered at once, also when the client waits to be told to go on, and nothing
+// that it still sends takes the answer away.
+func TestUnreadBodies(t *testing.T) {
+	s := open(t, Policy{}, defaultTimeouts, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for name, text := range map[string]string{
+		"waits":  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n",
+		"sends":  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("x", 600<<10),
+		"chunks": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80000\r\n" + strings.Repeat("x", 0x80000) + "\r\n1\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now()
+			c := s.dial()
+			if _, err := io.WriteString(c, text); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusTeapot || time.Since(begun) > 3*time.Second {
+				t.Errorf("%s after %v", resp.Status, time.Since(begun))
+			}
+			if name != "sends" {
+				return // the rest may still come
+			}
+			if _, err := c.r.ReadByte(); err != io.EOF {
+				t.Errorf("the end is no end of the stream: %v", err)
+			}
+		})
+	}
+}
+
 // TestStop: who waits is hung up on at once, who is being answered has some time,
 // and only who does not end is cut off.
 func TestStop(t *testing.T) {

@@ -101,7 +101,10 @@ func (f *Front) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := connOf(r)
 		if r.Body != http.NoBody {
-			r.Body = &body{r.Body, c}
+			// A copy: net/http looks at what it has put into the request itself.
+			copied := *r
+			copied.Body = &body{r.Body, c}
+			r = &copied
 		}
 		defer func() { c.reading.Store(int64(f.now())) }()
 		next.ServeHTTP(w, r)

@@ -6,7 +6,8 @@ import (
 	"fmt"
 
 	"ringdown/internal/broker"
-	"ringdown/internal/session"
+	"ringdown/internal/node"
+	"ringdown/internal/refusal"
 	"ringdown/protocol"
 )
 
@@ -19,18 +20,18 @@ type Receipt struct {
 }
 
 // PublishOption changes a publication.
-type PublishOption func(*broker.Publication)
+type PublishOption func(*protocol.Message)
 
 // WithKey names the entity that the message is the latest value of, on a state
 // channel. Data nil then deletes the key.
 func WithKey(key string) PublishOption {
-	return func(p *broker.Publication) { p.Message.Key = key }
+	return func(m *protocol.Message) { m.Key = key }
 }
 
 // WithDedupe gives the message an idempotency key: published again within two
 // minutes under the same key, it is stored once.
 func WithDedupe(key string) PublishOption {
-	return func(p *broker.Publication) { p.Dedupe = session.DedupeScope("", key) }
+	return func(m *protocol.Message) { m.Dedupe = key }
 }
 
 // Publish sends an event to a channel and returns when it is as durable as the
@@ -43,16 +44,12 @@ func (s *Server) Publish(ctx context.Context, channel, event string, data any, o
 	if err != nil {
 		return Receipt{}, err
 	}
-	t, err := s.node.Resolve(channel)
-	if err != nil {
-		return Receipt{}, err
-	}
-	w := &waiter{done: make(chan struct{})}
-	p := &broker.Publication{Message: protocol.Message{Type: event, Channel: channel, Data: raw}}
+	w := &waiter{ctx: ctx, done: make(chan struct{})}
+	m := &protocol.Message{Type: event, Channel: channel, Data: raw}
 	for _, o := range opts {
-		o(p)
+		o(m)
 	}
-	s.node.Publish(t, p, w)
+	s.node.Publish(&node.Caller{Server: true, Door: refusal.Go}, m, w)
 	select {
 	case <-w.done:
 		return w.receipt, w.err
@@ -78,10 +75,17 @@ func encode(data any) (json.RawMessage, error) {
 
 // waiter waits for one publication.
 type waiter struct {
+	ctx     context.Context
 	done    chan struct{}
 	receipt Receipt
 	err     error
 }
+
+// Await implements node.Door: Publish waits anyway.
+func (w *waiter) Await(work func(ctx context.Context) error, next func(err error)) { next(work(w.ctx)) }
+
+// Spend implements node.Door. The application may ask for what it likes.
+func (w *waiter) Spend(int) {}
 
 func (w *waiter) Appended(r broker.Receipt, err error) {
 	w.receipt = Receipt{Epoch: r.Position.Epoch, Offset: r.Position.Offset, Duplicate: r.Duplicate}

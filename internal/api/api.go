@@ -9,14 +9,17 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-
 	"ringdown/internal/auth"
+	"ringdown/internal/node"
+	"ringdown/internal/refusal"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
@@ -138,6 +141,28 @@ func (h *Handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 type caller struct {
 	server   bool
 	identity *auth.Identity // of a user
+	address  netip.AddrPort
+}
+
+// asks returns who the caller is to the node.
+func (c caller) asks() *node.Caller {
+	if c.identity == nil {
+		return &node.Caller{Server: c.server, Door: refusal.REST, Address: c.address}
+	}
+	return &node.Caller{User: c.identity.User, Caps: c.identity.Caps, RawClaims: c.identity.Claims, Door: refusal.REST, Address: c.address,
+		Claims: func() map[string]any {
+			var m map[string]any
+			_ = json.Unmarshal(c.identity.Claims, &m) // the verifier has decoded it before
+			return m
+		}}
+}
+
+// visit counts a request of a user.
+func (c caller) visit(s *session.Server) error {
+	if c.server {
+		return nil
+	}
+	return s.Visit(c.user())
 }
 
 func (c caller) user() string {
@@ -171,7 +196,8 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 	if a, ok := r.Context().Value(askedKey{}).(*asked); ok && id != nil {
 		a.user = id.User
 	}
-	return caller{identity: id}, err
+	from, _ := netip.ParseAddrPort(r.RemoteAddr) // what does not parse stays empty
+	return caller{identity: id, address: from}, err
 }
 
 // server lets only callers with a key pass.

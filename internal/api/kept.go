@@ -27,23 +27,29 @@ func number(r *http.Request, name string) (*uint64, error) {
 	return &n, nil
 }
 
-// target finds the channel of a request, and whether its caller may do op there.
-func (h *Handler) target(r *http.Request, op channel.Op) (node.Target, string, error) {
-	who, err := h.who(r)
-	if err != nil {
-		return node.Target{}, "", err
+// target finds the channel of a request to read, and whether its caller may do op
+// there.
+func (h *Handler) target(r *http.Request, op channel.Op) (who caller, t node.Target, name string, err error) {
+	if who, err = h.who(r); err != nil {
+		return who, t, "", err
 	}
-	name := r.PathValue("channel")
-	t, err := h.opts.Load().Sessions.Node().Resolve(name)
-	if err == nil && !who.server {
-		err = permit(who, op, name, "", t)
+	name = r.PathValue("channel")
+	s, asks := h.opts.Load().Sessions, who.asks()
+	if err = who.visit(s); err != nil {
+		return who, t, name, err
 	}
-	return t, name, err
+	if t, err = s.Node().Resolve(name); err != nil {
+		return who, t, name, err
+	}
+	if err = asks.Permit(t, name, op, ""); err == nil {
+		err = s.AskSubscribe(r.Context(), asks, name)
+	}
+	return who, t, name, err
 }
 
 // history answers with a page of what a channel has kept.
 func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
-	t, name, err := h.target(r, channel.OpHistory)
+	_, t, name, err := h.target(r, channel.OpHistory)
 	if err != nil {
 		return err
 	}
@@ -72,7 +78,7 @@ func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
 
 // state answers with a page of the latest messages of a channel's keys.
 func (h *Handler) state(w http.ResponseWriter, r *http.Request) error {
-	t, name, err := h.target(r, channel.OpSubscribe)
+	_, t, name, err := h.target(r, channel.OpSubscribe)
 	if err != nil {
 		return err
 	}

@@ -14,24 +14,14 @@ import (
 // listMembers answers who is present in a channel: to a server, and to a user
 // who may see it there.
 func (h *Handler) listMembers(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.who(r)
-	if err != nil {
-		return err
-	}
-	n := h.opts.Load().Sessions.Node()
-	name := r.PathValue("channel")
-	t, err := n.Resolve(name)
+	who, t, name, err := h.target(r, channel.OpPresence)
 	if err != nil {
 		return err
 	}
 	if err := node.HasPresence(t, name); err != nil {
 		return err
 	}
-	if !who.server {
-		if err := permit(who, channel.OpPresence, name, "", t); err != nil {
-			return err
-		}
-	}
+	n := h.opts.Load().Sessions.Node()
 	q := r.URL.Query()
 	limit, after := defaultPage, q.Get("cursor")
 	if s := q.Get("limit"); s != "" {

@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"ringdown/internal/broker"
-	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/internal/session"
 	"ringdown/protocol"
@@ -69,7 +67,7 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 	waits := make([]outcome, len(items))
 	for i, it := range items {
 		waits[i] = make(outcome, 1)
-		h.begin(who, it, waits[i])
+		h.begin(r.Context(), who, it, waits[i])
 	}
 	results := make([]any, len(items))
 	for i, it := range items {
@@ -85,42 +83,39 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 // one publishes one message for somebody.
 func (h *Handler) one(ctx context.Context, who caller, it item) (*accepted, error) {
 	o := make(outcome, 1)
-	h.begin(who, it, o)
+	h.begin(ctx, who, it, o)
 	return o.wait(ctx, it)
 }
 
 // begin sends one message on its way; what becomes of it comes out of done.
-func (h *Handler) begin(who caller, it item, done outcome) {
-	n := h.opts.Load().Sessions.Node()
-	t, err := n.Resolve(it.Channel)
-	if err == nil && !who.server {
-		err = permit(who, channel.OpPublish, it.Channel, it.Type, t)
-	}
-	if err == nil && it.Dedupe != "" {
-		err = protocol.ValidDedupe(it.Dedupe)
-	}
-	if err != nil {
-		done <- result{err: err}
+func (h *Handler) begin(ctx context.Context, who caller, it item, done outcome) {
+	s := h.opts.Load().Sessions
+	if err := who.visit(s); err != nil {
+		done.Appended(broker.Receipt{}, err)
 		return
 	}
-	p := &broker.Publication{Message: protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary}}
-	if it.Dedupe != "" {
-		p.Dedupe = session.DedupeScope(who.user(), it.Dedupe)
-	}
-	if t.Declaration.ShowFrom {
-		p.Message.From = who.user()
-	}
-	n.Publish(t, p, done)
+	s.Node().Publish(who.asks(), &protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary, Dedupe: it.Dedupe},
+		&door{outcome: done, ctx: ctx, sessions: s, who: who})
 }
 
-func permit(who caller, op channel.Op, name, event string, t node.Target) error {
-	return node.Permit(t, name, who.identity.Caps, &channel.Request{
-		Op: op, User: who.identity.User, Event: event,
-		Claims: func() map[string]any {
-			var m map[string]any
-			_ = json.Unmarshal(who.identity.Claims, &m) // the verifier has decoded it before
-			return m
-		}})
+// door is where a publication by REST comes in: its request waits for it.
+type door struct {
+	outcome
+	ctx      context.Context
+	sessions *session.Server
+	who      caller
+}
+
+// Await implements node.Door.
+func (d *door) Await(work func(ctx context.Context) error, next func(err error)) {
+	next(d.sessions.Guarded(d.ctx, work))
+}
+
+// Spend implements node.Door.
+func (d *door) Spend(steps int) {
+	if n := steps / node.SmallSteps; n > 0 && !d.who.server {
+		d.sessions.Charge(d.who.user(), n)
+	}
 }
 
 type result struct {

@@ -91,7 +91,9 @@ type Event struct {
 const DefaultSchemaSteps = 400_000
 
 // Judging returns the budget for one message.
-func (e *Event) Judging() Budget { return NewBudget(cmp.Or(e.SchemaSteps, DefaultSchemaSteps)) }
+func (e *Event) Judging(most int) Budget {
+	return NewBudget(min(most, cmp.Or(e.SchemaSteps, DefaultSchemaSteps)))
+}
 
 // History says how much of the log a channel keeps. Zero fields do not limit.
 type History struct {

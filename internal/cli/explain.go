@@ -134,9 +134,9 @@ func (q *question) answer(conf *config.Config) (*answer, error) {
 }
 
 // caller is who asks, as a token with the claims would say.
-func (q *question) caller(conf *config.Config) (node.Caller, error) {
+func (q *question) caller(conf *config.Config) (*node.Caller, error) {
 	if q.as == "" {
-		return node.Caller{}, nil
+		return &node.Caller{}, nil
 	}
 	claim := "sub"
 	if len(conf.Auth.JWT) > 0 {
@@ -148,13 +148,13 @@ func (q *question) caller(conf *config.Config) (node.Caller, error) {
 	}
 	who, err := auth.Assume(payload, claim)
 	if err != nil {
-		return node.Caller{}, usage("--as is the claims of a token, such as '{\"%s\":\"ann\"}', or a user's name: %s", claim, protocol.AsError(err).Message)
+		return nil, usage("--as is the claims of a token, such as '{\"%s\":\"ann\"}', or a user's name: %s", claim, protocol.AsError(err).Message)
 	}
 	var claims map[string]any
 	if err := json.Unmarshal(payload, &claims); err != nil {
-		return node.Caller{}, usage("--as: %w", err)
+		return nil, usage("--as: %w", err)
 	}
-	return node.Caller{User: who.User, Caps: who.Caps, Claims: func() map[string]any { return claims }}, nil
+	return &node.Caller{User: who.User, Caps: who.Caps, Claims: func() map[string]any { return claims }}, nil
 }
 
 // code is nil for yes.

@@ -52,9 +52,13 @@ type Node struct {
 	broker broker.Broker
 	roster broker.Roster // nil: the broker keeps none
 	bus    broker.Bus    // nil: this node is alone
+	hook   atomic.Pointer[Hook]
 	table  atomic.Pointer[channel.Table]
-	seed   maphash.Seed
-	shard  [shards]shard
+
+	publications sync.Pool // of *broker.Publication
+
+	seed  maphash.Seed
+	shard [shards]shard
 
 	ringBytes atomic.Int64
 	channels  atomic.Int64
@@ -86,6 +90,7 @@ func New(o Options) *Node {
 	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl(), members: newMembers()}
 	n.roster, _ = o.Broker.(broker.Roster)
 	n.bus, _ = o.Broker.(broker.Bus)
+	n.publications.New = func() any { return new(broker.Publication) }
 	n.table.Store(o.Table)
 	n.Handle(verbChannels, n.listHere)
 	n.present.open(n)

@@ -2,9 +2,9 @@ package node
 
 import (
 	"errors"
+	"math"
 
 	"ringdown/internal/auth"
-	"ringdown/internal/broker"
 	"ringdown/internal/channel"
 	"ringdown/internal/rule"
 	"ringdown/protocol"
@@ -42,17 +42,6 @@ func decide(t Target, name string, caps auth.Capabilities, r *channel.Request) v
 	return verdict{allowed: ok && err == nil, failed: err}
 }
 
-// Permit decides whether somebody may do r.Op on the target; nil means yes. It
-// is Explain without the telling. The error names the rule, and says nothing of
-// its text or of the values that it saw; its cause is for the log.
-func Permit(t Target, name string, caps auth.Capabilities, r *channel.Request) error {
-	v := decide(t, name, caps, r)
-	if v.allowed {
-		return nil
-	}
-	return v.refusal(t.Declaration, name, r.Op)
-}
-
 func (v verdict) refusal(d *channel.Declaration, name string, op channel.Op) error {
 	if v.token {
 		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is denied by the capabilities of the token", op, name).WithReason("capability")
@@ -76,14 +65,6 @@ type undecided struct {
 
 func (u *undecided) Error() string { return u.told.Error() + ": " + u.cause.Error() }
 func (u *undecided) Unwrap() error { return u.told }
-
-// Caller is who wants to do something.
-type Caller struct {
-	User       string
-	Claims     func() map[string]any // nil: no token
-	Caps       auth.Capabilities
-	Connection string
-}
 
 // Action is what somebody wants to do with a channel.
 type Action struct {
@@ -110,9 +91,9 @@ type Decision struct {
 	Cause error
 }
 
-// Explain decides as Permit does, by the table, and tells what decided. A
+// Explain decides as Caller.Permit does, by the table, and tells what decided. A
 // publish is judged with its message, by the events that the channel declares.
-func Explain(table *channel.Table, c Caller, a Action, name string) Decision {
+func Explain(table *channel.Table, c *Caller, a Action, name string) Decision {
 	t, err := resolve(table, name)
 	if err != nil {
 		return Decision{Err: protocol.AsError(err)}
@@ -124,23 +105,27 @@ func Explain(table *channel.Table, c Caller, a Action, name string) Decision {
 			return d
 		}
 	}
-	r := &channel.Request{Op: a.Op, User: c.User, Claims: c.Claims, Connection: c.Connection}
+	event := ""
 	if a.Message != nil {
-		r.Event = a.Message.Type
+		event = a.Message.Type
 	}
-	v := decide(t, name, c.Caps, r)
+	v := c.decide(t, name, a.Op, event)
 	d.Allowed, d.ByToken, d.Cause = v.allowed, v.token, v.failed
 	if v.token {
 		d.Values = capabilities(c.Caps, name)
 	} else {
-		d.Values = rule.Values(t.Declaration.Rule(a.Op), r)
+		d.Values = rule.Values(t.Declaration.Rule(a.Op), &c.request)
 	}
 	if !v.allowed {
 		d.Err = protocol.AsError(v.refusal(t.Declaration, name, a.Op))
 	} else if a.Message != nil {
-		p := &broker.Publication{Message: *a.Message}
-		p.Message.Channel = name
-		if err := check(t, p); err != nil {
+		ev, err := fits(t.Declaration, a.Message)
+		if err == nil {
+			if _, err = judge(t.Declaration, ev, a.Message, math.MaxInt); errors.Is(err, channel.ErrBudget) {
+				err = tooDear(a.Message.Type)
+			}
+		}
+		if err != nil {
 			d.Allowed, d.Err = false, protocol.AsError(err)
 		}
 	}

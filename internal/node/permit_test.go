@@ -38,10 +38,10 @@ func explainTable(t testing.TB) *channel.Table {
 	return table
 }
 
-func callerWith(t testing.TB, payload string) Caller {
+func callerWith(t testing.TB, payload string) *Caller {
 	t.Helper()
 	if payload == "" {
-		return Caller{}
+		return &Caller{}
 	}
 	who, err := auth.Assume(json.RawMessage(payload), "")
 	if err != nil {
@@ -51,7 +51,7 @@ func callerWith(t testing.TB, payload string) Caller {
 	if err := json.Unmarshal(who.Claims, &claims); err != nil {
 		t.Fatal(err)
 	}
-	return Caller{User: who.User, Caps: who.Caps, Claims: func() map[string]any { return claims }}
+	return &Caller{User: who.User, Caps: who.Caps, Claims: func() map[string]any { return claims }}
 }
 
 // TestExplain: what decided is told, and Permit decides the same.
@@ -95,7 +95,7 @@ func TestExplain(t *testing.T) {
 		if !ok || d.Err != nil && d.Err.Code != protocol.CodeForbidden {
 			continue
 		}
-		err := Permit(Target{declaration}, c.channel, who.Caps, &channel.Request{Op: c.op, User: who.User, Claims: who.Claims, Event: c.event})
+		err := who.Permit(Target{declaration}, c.channel, c.op, c.event)
 		if (err == nil) != d.Allowed {
 			t.Errorf("%s %s %s: Permit says %v", c.claims, c.op, c.channel, err)
 		}
@@ -134,7 +134,7 @@ func TestRefusalTellsTheNameAlone(t *testing.T) {
 	d, _ := table.Match("chat:1")
 	for _, claims := range []string{`{"sub":"ann","rooms":["secret-room"]}`, `{"sub":"ann"}`} {
 		who := callerWith(t, claims)
-		err := Permit(Target{d}, "chat:1", who.Caps, &channel.Request{Op: channel.OpSubscribe, User: "ann", Claims: who.Claims})
+		err := who.Permit(Target{d}, "chat:1", channel.OpSubscribe, "")
 		e := protocol.AsError(err)
 		if e.Code != protocol.CodeForbidden || e.Rule != "chat:{room}.allow.subscribe" || strings.Contains(e.Message, "claims") || strings.Contains(e.Message, "rooms") {
 			t.Errorf("%s: %+v", claims, e)
@@ -152,12 +152,26 @@ func TestPermitAllocatesNothing(t *testing.T) {
 	if _, err := channel.NewTable([]*channel.Declaration{d}); err != nil {
 		t.Fatal(err)
 	}
-	r := &channel.Request{Op: channel.OpPublish, User: "ann"}
+	r := &Caller{User: "ann"}
 	if n := testing.AllocsPerRun(100, func() {
-		if err := Permit(Target{d}, "a", nil, r); err != nil {
+		if err := r.Permit(Target{d}, "a", channel.OpPublish, "e"); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestScopesDoNotMeet: no user's dedupe key can be written so that it is another's.
+func TestScopesDoNotMeet(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range []*Caller{{User: "a"}, {User: "a b"}, {Server: true}, {Instance: "a"}, {Connection: func() string { return "a" }}} {
+		for _, key := range []string{"b c", "c"} {
+			scoped, err := c.dedupe(key)
+			if err != nil || seen[scoped] {
+				t.Errorf("%q, %v", scoped, err)
+			}
+			seen[scoped] = true
+		}
 	}
 }

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 
 	"ringdown/internal/broker"
@@ -24,67 +26,169 @@ type Metrics struct {
 // Metrics returns the node's counters.
 func (n *Node) Metrics() *Metrics { return &n.metrics }
 
-// Publish checks p against its channel's declaration and hands it to the
-// broker. p.Message must name channel, type and data; Publish fills in what the
-// declaration says. done is called exactly once; when the node is Immediate,
-// before Publish returns. The rules about who may publish are the caller's to
-// ask before (Permit).
-func (n *Node) Publish(t Target, p *broker.Publication, done broker.Done) {
-	if err := check(t, p); err != nil {
-		n.metrics.Refused.Add(1)
-		done.Appended(broker.Receipt{}, err)
+// Hook is asked about a message that the rules allow, and may change its data. A
+// *protocol.Error refuses; any other error is a failure of the application.
+type Hook func(ctx context.Context, c *Caller, m *protocol.Message) error
+
+// SetPublishHook sets what Publish asks about the messages of users; nil: nothing.
+func (n *Node) SetPublishHook(fn Hook) {
+	if fn == nil {
+		n.hook.Store(nil)
 		return
 	}
-	n.metrics.Published.Add(1)
-	n.open(p.Message.Channel, t).Append(p, done)
+	n.hook.Store(&fn)
 }
 
-func check(t Target, p *broker.Publication) error {
-	m := &p.Message
-	d := t.Declaration
-	if err := protocol.ValidEvent(m.Type); err != nil {
+// Door is where a message came in and where its outcome goes.
+type Door interface {
+	broker.Done
+	// Await runs work, which may block, where that holds up nobody but the caller,
+	// and then next with its error, unless the caller is gone by then. Whatever the
+	// caller sends meanwhile waits.
+	Await(work func(ctx context.Context) error, next func(err error))
+	// Spend charges the caller with what judging the message took.
+	Spend(steps int)
+}
+
+// SmallSteps is how much of judging is done where the message came in: a fraction
+// of a millisecond. What takes more is judged elsewhere.
+const SmallSteps = 8_000
+
+// Publish is the one way in, whoever publishes over what: it finds the channel,
+// asks its rule, checks the message against the declaration, asks the hook, judges
+// the data by the schema, and hands the message to the broker. m is the caller's
+// again when Publish returns; of it type, channel, key, data, dedupe and trace
+// count. d hears what became of it exactly once, perhaps before Publish returns.
+func (n *Node) Publish(c *Caller, m *protocol.Message, d Door) {
+	t, event, dedupe, err := n.admit(c, m)
+	if err != nil {
+		n.refuse(d, err)
+		return
+	}
+	hook := n.hook.Load()
+	if c.Server {
+		hook = nil
+	}
+	if hook == nil {
+		switch steps, err := judge(t.Declaration, event, m, SmallSteps); {
+		case err == nil:
+			d.Spend(steps)
+			n.hand(c, t, event, m, dedupe, d)
+			return
+		case !errors.Is(err, channel.ErrBudget):
+			d.Spend(steps)
+			n.refuse(d, err)
+			return
+		}
+	}
+	// The frame and the caller are used again meanwhile.
+	n.publishLater(c.keep(), t, event, m.Clone(), dedupe, hook, d)
+}
+
+// publishLater is the rest of Publish where that may block.
+func (n *Node) publishLater(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, hook *Hook, d Door) {
+	steps := 0
+	d.Await(func(ctx context.Context) (err error) {
+		if hook != nil {
+			if err := (*hook)(ctx, c, m); err != nil {
+				return err
+			}
+		}
+		steps, err = judge(t.Declaration, event, m, math.MaxInt)
 		return err
+	}, func(err error) {
+		d.Spend(steps)
+		if errors.Is(err, channel.ErrBudget) {
+			err = tooDear(m.Type)
+		}
+		if err != nil {
+			n.refuse(d, err)
+			return
+		}
+		n.hand(c, t, event, m, dedupe, d)
+	})
+}
+
+func (n *Node) refuse(d Door, err error) {
+	n.metrics.Refused.Add(1)
+	d.Appended(broker.Receipt{}, err)
+}
+
+// admit makes all of the decision that costs little and asks nobody else.
+func (n *Node) admit(c *Caller, m *protocol.Message) (t Target, event *channel.Event, dedupe string, err error) {
+	if t, err = n.Resolve(m.Channel); err != nil {
+		return t, nil, "", err
+	}
+	if err = c.Permit(t, m.Channel, channel.OpPublish, m.Type); err != nil {
+		return t, nil, "", err
+	}
+	if event, err = fits(t.Declaration, m); err != nil {
+		return t, nil, "", err
+	}
+	dedupe, err = c.dedupe(m.Dedupe)
+	return t, event, dedupe, err
+}
+
+// hand gives the message to the broker.
+func (n *Node) hand(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, d Door) {
+	p := n.publications.Get().(*broker.Publication)
+	*p = broker.Publication{Dedupe: dedupe, Ephemeral: event != nil && event.Ephemeral,
+		Message: protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Trace: m.Trace, Data: m.Data, Binary: m.Binary}}
+	if t.Declaration.ShowFrom {
+		p.Message.From = c.User
+	}
+	n.metrics.Published.Add(1)
+	n.open(m.Channel, t).Append(p, d)
+	*p = broker.Publication{}
+	n.publications.Put(p)
+}
+
+// fits checks the message against what is declared, but for its data, and returns
+// the event that is declared for it, nil where any is taken.
+func fits(d *channel.Declaration, m *protocol.Message) (*channel.Event, error) {
+	if err := protocol.ValidEvent(m.Type); err != nil {
+		return nil, err
 	}
 	event, ok := d.Event(m.Type)
 	if event == nil {
 		if verb := protocol.Misspelt(m.Type); verb != "" {
 			e := protocol.Errorf(protocol.CodeBadRequest, "channel %q declares no event %q; did you mean %s?", d.Name, m.Type, verb)
 			e.DidYouMean = verb
-			return e
+			return nil, e
 		}
 	}
 	if !ok {
-		return protocol.Errorf(protocol.CodeInvalidData, "channel %q declares no event %q; declare it under events in the configuration file", d.Name, m.Type)
+		return nil, protocol.Errorf(protocol.CodeInvalidData, "channel %q declares no event %q; declare it under events in the configuration file", d.Name, m.Type).WithReason("event")
 	}
-	if err := checkKey(d, m, event != nil && event.Ephemeral); err != nil {
-		return err
-	}
-	if event == nil {
-		return nil
-	}
-	p.Ephemeral = event.Ephemeral
-	if event.Schema == nil {
-		return nil
+	return event, checkKey(d, m, event != nil && event.Ephemeral)
+}
+
+// judge holds the data against the event's schema, in at most so many steps and no
+// more than the event may take, and returns how many it took. It fails with
+// channel.ErrBudget when these do not suffice.
+func judge(d *channel.Declaration, event *channel.Event, m *protocol.Message, most int) (steps int, err error) {
+	if event == nil || event.Schema == nil {
+		return 0, nil
 	}
 	if d.State != nil && m.Key != "" && !m.Binary && string(m.Data) == "null" {
-		return nil // it deletes the key, and has nothing for the schema to judge
+		return 0, nil // it deletes the key, and has nothing for the schema to judge
 	}
 	if m.Binary {
-		return protocol.Errorf(protocol.CodeInvalidData, "event %q has a schema, so its data is JSON and not bytes", m.Type)
+		return 0, protocol.Errorf(protocol.CodeInvalidData, "event %q has a schema, so its data is JSON and not bytes", m.Type).WithReason("schema")
 	}
 	data := m.Data
 	if data == nil {
 		data = []byte("null")
 	}
-	budget := event.Judging()
-	err := event.Schema.Validate(data, &budget)
-	switch {
-	case errors.Is(err, channel.ErrBudget):
-		return protocol.Errorf(protocol.CodeInvalidData, "data of %q takes more work to judge by its schema than one message may (limits.connection.schema_steps); send less at once", m.Type).WithLimit("limits.connection.schema_steps")
-	case err != nil:
-		return protocol.Errorf(protocol.CodeInvalidData, "data of %q does not fit its schema: %v", m.Type, err).WithReason("schema")
+	budget := event.Judging(most)
+	if err = event.Schema.Validate(data, &budget); err != nil && !errors.Is(err, channel.ErrBudget) {
+		err = protocol.Errorf(protocol.CodeInvalidData, "data of %q does not fit its schema: %v", m.Type, err).WithReason("schema")
 	}
-	return nil
+	return budget.Spent(), err
+}
+
+func tooDear(event string) error {
+	return protocol.Errorf(protocol.CodeInvalidData, "data of %q takes more work to judge by its schema than one message may (limits.connection.schema_steps); send less at once", event).WithLimit("limits.connection.schema_steps")
 }
 
 func checkKey(d *channel.Declaration, m *protocol.Message, ephemeral bool) error {

@@ -224,13 +224,6 @@ func TestDedupe(t *testing.T) {
 	}
 }
 
-// TestScopesDoNotMeet: no user's key can be written so that it is another's.
-func TestScopesDoNotMeet(t *testing.T) {
-	if DedupeScope("a", "b c") == DedupeScope("a b", "c") {
-		t.Error("two users share a key")
-	}
-}
-
 func TestCalls(t *testing.T) {
 	var log bytes.Buffer
 	h := newHouse(t, houseOptions{policy: Policy{Limits: Limits{PendingRequests: 2}}, log: &log})

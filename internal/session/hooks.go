@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync/atomic"
 
+	"ringdown/internal/node"
 	"ringdown/protocol"
 )
 
@@ -70,5 +71,50 @@ func (s *Server) HandleCall(event string, fn CallHandler) {
 	s.registry.calls.Store(&next)
 }
 
-// SetHooks replaces all hooks.
-func (s *Server) SetHooks(h Hooks) { s.hooks.Store(&h) }
+// SetHooks replaces all hooks. The one about publications is the node's to ask, for
+// every door.
+func (s *Server) SetHooks(h Hooks) {
+	s.hooks.Store(&h)
+	if h.Publish == nil {
+		s.node.SetPublishHook(nil)
+		return
+	}
+	s.node.SetPublishHook(func(ctx context.Context, c *node.Caller, m *protocol.Message) error {
+		if err := h.Publish(ctx, clientOf(c), m); err != nil {
+			return hookError(err)
+		}
+		return nil
+	})
+}
+
+// clientOf describes a caller to hooks.
+func clientOf(c *node.Caller) *Client {
+	d := &Client{User: c.User, Claims: c.RawClaims, Transport: c.Door}
+	if c.Connection != nil {
+		d.Connection = c.Connection()
+	}
+	if c.Address.IsValid() {
+		d.RemoteAddr = c.Address.String()
+	}
+	return d
+}
+
+// AskSubscribe asks the hook about subscriptions on behalf of a user who reads a
+// channel without a connection. It may block.
+func (s *Server) AskSubscribe(ctx context.Context, c *node.Caller, channel string) error {
+	hook := s.hooks.Load().Subscribe
+	if hook == nil || c.Server {
+		return nil
+	}
+	return s.Guarded(ctx, func(ctx context.Context) error {
+		if err := hook(ctx, clientOf(c), channel); err != nil {
+			return hookError(err)
+		}
+		return nil
+	})
+}
+
+// Guarded runs work of the application; a panic in it is returned as an error.
+func (s *Server) Guarded(ctx context.Context, work func(ctx context.Context) error) (err error) {
+	return s.guard(func(context.Context) error { return work(ctx) })
+}

@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 
 	"ringdown/internal/auth"
-	"ringdown/internal/broker"
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
 	"ringdown/internal/node"
@@ -26,24 +25,23 @@ type hub struct {
 
 	// Memory that one message after the other uses, so that none is allocated
 	// for a publish, an answer or a pull.
-	out         protocol.Message
-	data        []byte
-	request     channel.Request
-	asking      *Session
-	claims      func() map[string]any // of asking
-	publication broker.Publication
-	publishes   []*publish // idle ones
-	batch       channel.Batch
-	sweeps      []*sweep // idle ones
-	events      events
-	cursor      cursor.Writer
-	pulls       pulls
-	again       again
+	out       protocol.Message
+	data      []byte
+	caller    node.Caller // of asking
+	asking    *Session
+	publishes []*publish // idle ones
+	batch     channel.Batch
+	sweeps    []*sweep // idle ones
+	events    events
+	cursor    cursor.Writer
+	pulls     pulls
+	again     again
 }
 
 func newHub(s *Server, l *reactor.Loop) *hub {
 	h := &hub{server: s, loop: l, groups: make(map[string]*group)}
-	h.claims = func() map[string]any { return h.asking.claimsMap() }
+	h.caller.Claims = func() map[string]any { return h.asking.claimsMap() }
+	h.caller.Connection = func() string { return h.asking.ID() }
 	h.pulls.hub, h.again.hub = h, h
 	return h
 }

@@ -63,8 +63,7 @@ func (x *Session) allowed() error {
 	}
 	// The refusals of one burst are answered; whoever goes on regardless is
 	// only costing us the answers.
-	e := protocol.Errorf(protocol.CodeRateLimited, "more than %d messages a second on this connection", perSecond).WithLimit("limits.connection.messages_per_second")
-	e.Retryable, e.RetryAfter = true, wait
+	e := overRate(perSecond, wait)
 	if x.refused++; int(x.refused) > 2*burst {
 		x.cutOff(protocol.CloseRateLimited, e)
 	}

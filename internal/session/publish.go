@@ -3,12 +3,10 @@ package session
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
 	"ringdown/internal/broker"
-	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
@@ -35,54 +33,33 @@ const (
 
 // publish takes an event for a channel.
 func (x *Session) publish(m *protocol.Message) {
-	t, err := x.hub.server.node.Resolve(m.Channel)
-	if err == nil {
-		err = x.permit(channel.OpPublish, m.Channel, m.Type, t)
-	}
-	if err != nil {
-		x.fail(m.ID, m.Channel, err)
-		return
-	}
-	hook := x.hub.server.hooks.Load().Publish
-	if hook == nil || x.byServer() {
-		x.append(m, t)
-		return
-	}
-	m = m.Clone()
-	c := x.client()
-	x.await(func() error { return hook(x.hub.server.ctx, c, m) }, func(err error) {
-		if err != nil {
-			x.fail(m.ID, m.Channel, hookError(err))
-			return
-		}
-		x.append(m, t)
-	})
-}
-
-// append hands m to the node.
-func (x *Session) append(m *protocol.Message, t node.Target) {
 	h := x.hub
-	dedupe, err := x.dedupe(m)
-	if err != nil {
-		x.fail(m.ID, m.Channel, err)
-		return
-	}
 	p := h.publishing()
 	p.session, p.id = x, append(p.id[:0], m.ID...)
 	x.owed++
-	pub := &h.publication
-	*pub = broker.Publication{Dedupe: dedupe}
-	pub.Message = protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Trace: m.Trace, Data: m.Data, Binary: m.Binary}
-	if t.Declaration.ShowFrom {
-		pub.Message.From = x.user()
-	}
-	h.server.node.Publish(t, pub, p)
+	h.server.node.Publish(x.caller(), m, p)
 	if p.state.CompareAndSwap(sent, answerPosted) {
 		p.channel = strings.Clone(m.Channel)
 		return
 	}
 	p.channel = m.Channel
 	p.answer()
+}
+
+// Await implements node.Door: the session waits, so that what it sends next comes
+// behind this.
+func (p *publish) Await(work func(ctx context.Context) error, next func(err error)) {
+	x := p.session
+	x.await(func() error { return work(x.hub.server.ctx) }, next)
+}
+
+// Spend implements node.Door. Judging in a few steps is part of what any message
+// costs; more counts as so many more messages.
+func (p *publish) Spend(steps int) {
+	if n := steps / node.SmallSteps; n > 0 {
+		perSecond, _ := p.session.messageRate()
+		p.session.rate.spend(p.hub.loop.Now(), perSecond, n)
+	}
 }
 
 // publishing returns a publication that nobody uses.
@@ -93,33 +70,6 @@ func (h *hub) publishing() *publish {
 		return p
 	}
 	return &publish{hub: h}
-}
-
-// dedupe returns the idempotency key, scoped to the user. Of somebody who is not
-// signed in it is scoped to the random text that the client gave at the opening,
-// and gives again when it comes back, or else to the connection: nobody can take
-// another's key.
-func (x *Session) dedupe(m *protocol.Message) (string, error) {
-	if m.Dedupe == "" {
-		return "", nil
-	}
-	if err := protocol.ValidDedupe(m.Dedupe); err != nil {
-		return "", err
-	}
-	if x.identity == nil && x.called != "" {
-		return "a " + x.called + " " + m.Dedupe, nil
-	}
-	if x.identity == nil {
-		return "c " + x.ID() + " " + m.Dedupe, nil
-	}
-	return DedupeScope(x.user(), m.Dedupe), nil
-}
-
-// DedupeScope returns the idempotency key of a user's publication, so that one
-// who retries by REST what was sent over a socket is understood.
-func DedupeScope(user, key string) string {
-	// With the length in front no two pairs of user and key are the same text.
-	return strconv.Itoa(len(user)) + " " + user + " " + key
 }
 
 // Appended is the broker's answer.

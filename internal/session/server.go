@@ -68,6 +68,7 @@ type Server struct {
 	sessions   atomic.Int64
 	draining   atomic.Bool
 	handshakes turnstile
+	visitors   visitors
 	tickets    auth.Tickets
 	secrets    [32]byte // what the secrets of streams are made with
 
@@ -254,18 +255,17 @@ func (x *Session) byServer() bool { return x.identity != nil && x.identity.Serve
 
 // permit asks whether x may do op on the target.
 func (x *Session) permit(op channel.Op, name, event string, t node.Target) error {
-	h := x.hub
-	h.asking = x
-	h.request = channel.Request{Op: op, User: x.user(), Claims: h.claims, Event: event, Connection: "", Budget: &x.judging}
-	if op != channel.OpPublish || t.Declaration.Allow.Publish != channel.SignedIn && t.Declaration.Allow.Publish != channel.Anyone {
-		h.request.Connection = x.ID()
-	}
-	var caps auth.Capabilities
-	if x.byServer() {
-		return nil
-	}
+	return x.caller().Permit(t, name, op, event)
+}
+
+// caller returns who x is to the node, in memory that the hub uses again.
+func (x *Session) caller() *node.Caller {
+	x.hub.asking = x
+	c := &x.hub.caller
+	c.User, c.Instance, c.Door, c.Address, c.Budget = "", x.called, x.transport.name, x.remote, &x.judging
+	c.Server, c.Caps, c.RawClaims = x.byServer(), nil, nil
 	if x.identity != nil {
-		caps = x.identity.Caps
+		c.User, c.Instance, c.Caps, c.RawClaims = x.identity.User, "", x.identity.Caps, x.identity.Claims
 	}
-	return node.Permit(t, name, caps, &h.request)
+	return c
 }

@@ -114,12 +114,8 @@ func (h *house) publish(name, data string) {
 
 func (h *house) put(m protocol.Message) {
 	h.t.Helper()
-	t, err := h.node.Resolve(m.Channel)
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	done := make(accepted, 1)
-	h.node.Publish(t, &broker.Publication{Message: m}, done)
+	h.node.Publish(&node.Caller{Server: true}, &m, done)
 	if err := <-done; err != nil {
 		h.t.Fatal(err)
 	}
@@ -128,6 +124,14 @@ func (h *house) put(m protocol.Message) {
 type accepted chan error
 
 func (a accepted) Appended(_ broker.Receipt, err error) { a <- err }
+
+// Await implements node.Door.
+func (accepted) Await(work func(ctx context.Context) error, next func(err error)) {
+	next(work(context.Background()))
+}
+
+// Spend implements node.Door.
+func (accepted) Spend(int) {}
 
 // waiting returns when n requests wait.
 func (h *house) waiting(n int) {

@@ -105,12 +105,8 @@ func (h *house) get(method, query string, header ...string) *http.Response {
 // publish publishes data on c and waits until it is accepted.
 func (h *house) publish(data string) {
 	h.t.Helper()
-	t, err := h.node.Resolve("c")
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	done := make(accepted, 1)
-	h.node.Publish(t, &broker.Publication{Message: protocol.Message{Type: "e", Channel: "c", Data: []byte(data)}}, done)
+	h.node.Publish(&node.Caller{Server: true}, &protocol.Message{Type: "e", Channel: "c", Data: []byte(data)}, done)
 	if err := <-done; err != nil {
 		h.t.Fatal(err)
 	}
@@ -119,6 +115,14 @@ func (h *house) publish(data string) {
 type accepted chan error
 
 func (a accepted) Appended(_ broker.Receipt, err error) { a <- err }
+
+// Await implements node.Door.
+func (accepted) Await(work func(ctx context.Context) error, next func(err error)) {
+	next(work(context.Background()))
+}
+
+// Spend implements node.Door.
+func (accepted) Spend(int) {}
 
 // block reads up to an empty line.
 func block(t *testing.T, in *bufio.Reader) string {

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strconv"
+
+	"ringdown/internal/auth"
+	"ringdown/internal/channel"
+	"ringdown/protocol"
+)
+
+// Caller is who asks something of a node, whichever door they came to. It is used
+// by one goroutine at a time, and may be used again for the next message.
+type Caller struct {
+	// Server says that it is the application itself: by a server key, or in the
+	// process. No rule and no hook is asked then.
+	Server bool
+	User   string // empty: not signed in
+	Claims func() map[string]any
+	// RawClaims are those claims as the token has them, for hooks.
+	RawClaims json.RawMessage
+	Caps      auth.Capabilities
+	// Connection names the connection, where there is one. It is asked only where
+	// the name is needed.
+	Connection func() string
+	// Instance is the random text by which a client that is not signed in is known
+	// again when it comes back; empty: it gave none.
+	Instance string
+	Door     string // as in package refusal
+	Address  netip.AddrPort
+	// Budget is what deciding by rules may take; nil: without end.
+	Budget *channel.Budget
+
+	request channel.Request // of Permit, so that it allocates nothing
+}
+
+// connection returns the name of the caller's connection, "" if there is none.
+func (c *Caller) connection() string {
+	if c.Connection == nil {
+		return ""
+	}
+	return c.Connection()
+}
+
+// keep returns a copy for a goroutine that works while the caller is used again.
+func (c *Caller) keep() *Caller {
+	k := *c
+	name := c.connection()
+	k.Connection, k.Claims, k.Budget, k.request = func() string { return name }, nil, nil, channel.Request{}
+	return &k
+}
+
+// Permit decides whether the caller may do op on the target; nil means yes. event
+// is the message's type, for OpPublish. The error names the rule, and says nothing
+// of its text or of the values that it saw; its cause is for the log.
+func (c *Caller) Permit(t Target, name string, op channel.Op, event string) error {
+	if c.Server {
+		return nil
+	}
+	v := c.decide(t, name, op, event)
+	if v.allowed {
+		return nil
+	}
+	return v.refusal(t.Declaration, name, op)
+}
+
+func (c *Caller) decide(t Target, name string, op channel.Op, event string) verdict {
+	r := &c.request
+	*r = channel.Request{Op: op, User: c.User, Claims: c.Claims, Event: event, Budget: c.Budget}
+	if !channel.Word(t.Declaration.Rule(op)) {
+		r.Connection = c.connection()
+	}
+	return decide(t, name, c.Caps, r)
+}
+
+// dedupe scopes an idempotency key: to the user, so that one who tries again by
+// REST what was sent over a socket is understood; of somebody who is not signed in
+// to the client or else to its connection. Nobody can take another's key.
+func (c *Caller) dedupe(key string) (string, error) {
+	if key == "" {
+		return "", nil
+	}
+	if err := protocol.ValidDedupe(key); err != nil {
+		return "", err
+	}
+	switch {
+	case c.User != "" || c.Server:
+		// With the length in front no two pairs of user and key are the same text.
+		return strconv.Itoa(len(c.User)) + " " + c.User + " " + key, nil
+	case c.Instance != "":
+		return "a " + c.Instance + " " + key, nil
+	}
+	return "c " + c.connection() + " " + key, nil
+}

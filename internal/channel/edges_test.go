@@ -30,10 +30,10 @@ func TestBudget(t *testing.T) {
 	if errors.Is(nil, ErrBudget) {
 		t.Error("no error is one of the budget")
 	}
-	if e := (&Event{}).Judging(1<<30); !e.Take(DefaultSchemaSteps) || e.Take(1) {
+	if e := (&Event{}).Judging(1 << 30); !e.Take(DefaultSchemaSteps) || e.Take(1) {
 		t.Error("the default is another")
 	}
-	if e := (&Event{SchemaSteps: 3}).Judging(); !e.Take(3) || e.Take(1) {
+	if e := (&Event{SchemaSteps: 3}).Judging(1 << 30); !e.Take(3) || e.Take(1) {
 		t.Error("what is declared does not count")
 	}
 }

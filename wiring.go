@@ -74,7 +74,7 @@ func (s *Server) routes(conf *config.Config) (http.Handler, error) {
 			mux.Handle(path, t.handler)
 		}
 	}
-	handler := api.Literal(mux)
+	handler := s.rest.Literal(mux)
 	if conf.Dev {
 		var err error
 		if handler, err = s.devRoutes(handler); err != nil {

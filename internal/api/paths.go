@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"ringdown/internal/problem"
 	"ringdown/protocol"
 )
 
@@ -16,7 +15,7 @@ import (
 // names . and .. , which are names of channels like others, and send who asks
 // for a path with them to another one; so it would with //, which is what is left
 // of a name that was not encoded.
-func Literal(next http.Handler) http.Handler {
+func (h *Handler) Literal(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		raw := r.URL.EscapedPath()
 		if !strings.Contains(raw, "/.") && !strings.Contains(raw, "//") {
@@ -26,7 +25,7 @@ func Literal(next http.Handler) http.Handler {
 		parts := strings.Split(raw, "/")
 		for i, p := range parts {
 			if p == "" && i > 0 && i < len(parts)-1 {
-				problem.Write(w, http.StatusNotFound, nothingAt(raw))
+				h.fail(w, r, nothingAt(raw))
 				return
 			}
 			if p == "." || p == ".." {

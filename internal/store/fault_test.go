@@ -199,8 +199,8 @@ func TestTwoFaults(t *testing.T) {
 	o := small(fs)
 	o.CacheBytes = 1
 	s := open(t, o)
-	for n := range 100 { // so much that messages and keys are in different tables
-		put(t, s, "many", fmt.Sprint("k", n), "", fmt.Sprintf(`"%0100000d"`, n), &Keep{State: true})
+	for n := range 100 { // so much that messages and keys are in different blocks
+		put(t, s, "many", fmt.Sprint("k", n), "", fmt.Sprintf(`"%01000d"`, n), &Keep{State: true})
 	}
 	if err := s.db.Compact(t.Context(), []byte{0}, []byte{255}, false); err != nil {
 		t.Fatal(err)

@@ -7,18 +7,31 @@ GOLANGCI_VERSION := v2.15.0
 GOVULNCHECK := $(TOOLS)/bin/govulncheck
 GOVULNCHECK_VERSION := v1.9.0
 PACKAGES := ./...
+# What a release is called. Its default is what the program says of itself.
+VERSION ?= $(shell sed -nE 's/^var Version = "(.*)"/\1/p' ringdown.go)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check-fast vet lint vuln unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store mutate cross deps tools clean
+.PHONY: help build install release module demo test check-fast vet lint vuln unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store mutate cross deps tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 build: ## build bin/ringdown
-	go build -o bin/ringdown ./cmd/ringdown
+	@test -e bin/ringdown || echo "building bin/ringdown; the first time takes some two minutes, and names the packages as they are done"
+	@go build -v -o bin/ringdown ./cmd/ringdown
+	@echo "built: bin/ringdown"
 
-demo: ## serve the pet shop, the chat and the trucks on http://127.0.0.1:8000
-	go run ./cmd/ringdown demo
+install: ## put ringdown where go install puts programs
+	go install -v ./cmd/ringdown
+
+release: ## archives for every system in dist/, with checksums: make release VERSION=0.1.0
+	scripts/release.sh $(VERSION)
+
+module: ## give the module a path that go get finds: make module MODULE=example.com/somebody/ringdown
+	go run ./scripts/module $(MODULE)
+
+demo: build ## serve the pet shop, the chat and the trucks on http://127.0.0.1:8000
+	bin/ringdown demo
 
 test: tools vet lint unit fuzz conformance-quick bench-quick vuln ## everything, installing what it needs: this is what CI runs
 	@echo "all of make test passed"

@@ -134,12 +134,12 @@ func family(a, b string) bool {
 
 func TestRankOf(t *testing.T) {
 	table := map[string]int{"ringdown": 7, "internal/node": 3, "internal/broker/...": 2, "internal/broker": 2}
-	for path, want := range map[string]int{"ringdown": 7, "ringdown/internal/node": 3, "ringdown/internal/broker/memory": 2, "ringdown/internal/broker": 2} {
+	for path, want := range map[string]int{module: 7, module + "/internal/node": 3, module + "/internal/broker/memory": 2, module + "/internal/broker": 2} {
 		if _, got, ok := rankOf(table, path); !ok || got != want {
 			t.Errorf("%s has rank %d %v, want %d", path, got, ok, want)
 		}
 	}
-	if _, _, ok := rankOf(table, "ringdown/internal/new"); ok {
+	if _, _, ok := rankOf(table, module+"/internal/new"); ok {
 		t.Error("a package that is not in the table has a rank")
 	}
 }

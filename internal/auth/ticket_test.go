@@ -93,6 +93,9 @@ func TestTicketEnds(t *testing.T) {
 			t.Error("good after 30 seconds")
 		}
 		issue(annie, TicketLife)
+		synctest.Wait() // for what is forgotten at this very moment
+		tickets.mu.Lock()
+		defer tickets.mu.Unlock()
 		if len(tickets.open) != 1 || len(tickets.given) != 1 || tickets.users["ann"] != 1 || len(tickets.users) != 1 {
 			t.Errorf("%d and %d are remembered", len(tickets.open), len(tickets.given))
 		}

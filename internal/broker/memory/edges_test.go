@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,9 @@ func TestBytes(t *testing.T) {
 	if err != nil || len(page.Entries) != 3 {
 		t.Fatal(len(page.Entries), err)
 	}
+	if text := string(page.Entries[1].JSON()); !strings.Contains(text, `"offset":2`) {
+		t.Errorf("what is kept has no offset: %s", text)
+	}
 	size := page.Entries[0].Size()
 	for bytes, want := range map[int]int{1: 1, 2*size - 1: 1, 2 * size: 2, 3 * size: 3} {
 		for _, r := range []broker.Range{{Bytes: bytes}, {Bytes: bytes, Before: 4}} {
@@ -116,6 +120,9 @@ func TestBytes(t *testing.T) {
 // TestFullForFollowers: a channel that there is no room for is not followed, and
 // the follower is told.
 func TestFullForFollowers(t *testing.T) {
+	if New(Options{}).epoch == New(Options{}).epoch {
+		t.Error("two starts have one epoch")
+	}
 	b := New(Options{Channels: 1})
 	kept := &channel.Declaration{Name: "c", History: &channel.History{Messages: 5}}
 	put(b, "a", "", "", kept)
@@ -162,5 +169,51 @@ func TestSweeper(t *testing.T) {
 	}
 	if err := b.Stop(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestKeysExpire: a state whose keys have all expired takes no room, though
+// nobody asks for it.
+func TestKeysExpire(t *testing.T) {
+	clock := brokertest.NewClock()
+	b := New(Options{Now: clock.Now})
+	board := &channel.Declaration{Name: "s", State: &channel.State{For: time.Minute}, Buffer: channel.Buffer{Messages: 10, Bytes: 1 << 20}}
+	put(b, "s", "a", "", board)
+	clock.Advance(59 * time.Second)
+	if b.sweepAll(); b.channels.Load() != 1 {
+		t.Error("a state with a key was dropped")
+	}
+	clock.Advance(time.Hour)
+	if b.sweepAll(); b.channels.Load() != 0 {
+		t.Error("a state without a key is kept")
+	}
+}
+
+// TestHandleOfWhatWasDropped: who has a channel open while it is swept away goes
+// on in the one that everybody has then.
+func TestHandleOfWhatWasDropped(t *testing.T) {
+	clock := brokertest.NewClock()
+	b := New(Options{Now: clock.Now})
+	brief := &channel.Declaration{Name: "c", History: &channel.History{For: time.Minute}}
+	h := b.Open("c", brief)
+	message := func() *broker.Publication {
+		return &broker.Publication{Message: protocol.Message{Type: "e", Channel: "c", Data: []byte("1")}}
+	}
+	var first, second outcome
+	h.Append(message(), &first)
+	clock.Advance(time.Hour)
+	if b.sweepAll(); b.channels.Load() != 0 {
+		t.Fatal("it is kept")
+	}
+	h.Append(message(), &second)
+	if second.err != nil || second.r.Position.Offset != 2 {
+		t.Errorf("%+v", second)
+	}
+	if o := put(b, "c", "", "", brief); o.r.Position.Offset != 3 {
+		t.Errorf("another has a log of its own: %+v", o)
+	}
+	h.Append(message(), &second)
+	if page, err := b.Open("c", brief).Read(t.Context(), broker.Range{}); err != nil || len(page.Entries) != 3 || second.r.Position.Offset != 4 {
+		t.Errorf("%d messages, the last %+v: %v", len(page.Entries), second.r.Position, err)
 	}
 }

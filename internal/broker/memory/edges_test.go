@@ -120,7 +120,7 @@ func TestBytes(t *testing.T) {
 // TestFullForFollowers: a channel that there is no room for is not followed, and
 // the follower is told.
 func TestFullForFollowers(t *testing.T) {
-	if New(Options{}).epoch == New(Options{}).epoch {
+	if one, other := New(Options{}), New(Options{}); one.epoch == other.epoch {
 		t.Error("two starts have one epoch")
 	}
 	b := New(Options{Channels: 1})

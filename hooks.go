@@ -51,10 +51,21 @@ func (s *Server) HandleCall(event string, fn func(ctx context.Context, c *Call) 
 // OnConnect is asked about every connection before it is welcome. A *protocol.Error
 // refuses it: a retryable one closes with 4102, any other with 4003. Any other error
 // is a failure of the application, which is logged and closes with 4102.
-// There is one such function; a later one takes the place of an earlier one.
+//
+// There may be several functions for this and for each of the other hooks. They
+// are asked in the order in which they were set, and the first that returns an
+// error ends the asking.
 func (s *Server) OnConnect(fn func(ctx context.Context, c *Connection) error) {
 	s.setHook(func(h *session.Hooks) {
-		h.Connect = func(ctx context.Context, c *session.Client) error { return fn(ctx, connection(c)) }
+		before := h.Connect
+		h.Connect = func(ctx context.Context, c *session.Client) error {
+			if before != nil {
+				if err := before(ctx, c); err != nil {
+					return err
+				}
+			}
+			return fn(ctx, connection(c))
+		}
 	})
 }
 
@@ -62,7 +73,13 @@ func (s *Server) OnConnect(fn func(ctx context.Context, c *Connection) error) {
 // OnConnect was set. reason is empty when the client left in order.
 func (s *Server) OnDisconnect(fn func(c *Connection, reason string)) {
 	s.setHook(func(h *session.Hooks) {
-		h.Disconnect = func(c *session.Client, reason string) { fn(connection(c), reason) }
+		before := h.Disconnect
+		h.Disconnect = func(c *session.Client, reason string) {
+			if before != nil {
+				before(c, reason)
+			}
+			fn(connection(c), reason)
+		}
 		if h.Connect == nil {
 			// Disconnect is owed to those whose Connect was seen.
 			h.Connect = func(context.Context, *session.Client) error { return nil }
@@ -73,7 +90,13 @@ func (s *Server) OnDisconnect(fn func(c *Connection, reason string)) {
 // OnSubscribe is asked about every subscription that the rules allow.
 func (s *Server) OnSubscribe(fn func(ctx context.Context, c *Connection, channel string) error) {
 	s.setHook(func(h *session.Hooks) {
+		before := h.Subscribe
 		h.Subscribe = func(ctx context.Context, c *session.Client, name string) error {
+			if before != nil {
+				if err := before(ctx, c, name); err != nil {
+					return err
+				}
+			}
 			return fn(ctx, connection(c), name)
 		}
 	})
@@ -83,7 +106,13 @@ func (s *Server) OnSubscribe(fn func(ctx context.Context, c *Connection, channel
 // before it is published.
 func (s *Server) OnPublish(fn func(ctx context.Context, c *Connection, m *Message) error) {
 	s.setHook(func(h *session.Hooks) {
+		before := h.Publish
 		h.Publish = func(ctx context.Context, c *session.Client, m *protocol.Message) error {
+			if before != nil {
+				if err := before(ctx, c, m); err != nil {
+					return err
+				}
+			}
 			return fn(ctx, connection(c), &Message{Channel: m.Channel, Event: m.Type, Key: m.Key, Data: m.Data, Binary: m.Binary})
 		}
 	})

@@ -75,6 +75,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("compare", flag.ExitOnError)
 	scenario := flags.String("scenario", "all", "which scenarios, by commas: "+strings.Join(scenarioNames(), ", "))
 	servers := flags.String("servers", "all", "which servers, by commas: "+strings.Join(rivalNames(), ", "))
+	checkout := flags.String("before", "", "folder of another checkout of Ringdown, to compare with as the server named before")
 	n := flags.Int("n", 10_000, "subscribers; idle has half as many again")
 	duration := flags.Duration("duration", 0, "measured time of one run (default 4s, idle 2s)")
 	quick := flags.Bool("quick", false, "a check that all works: 500 subscribers, one round, a second each; the figures mean little")
@@ -98,6 +99,9 @@ func parse(args []string) (options, error) {
 	var err error
 	if o.rivals, err = chooseRivals(*servers); err != nil {
 		return o, err
+	}
+	if *checkout != "" {
+		o.rivals = append(o.rivals, before(*checkout))
 	}
 	if o.scenarios, err = chooseScenarios(*scenario, *n); err != nil {
 		return o, err

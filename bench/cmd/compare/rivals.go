@@ -74,6 +74,15 @@ func build(ctx context.Context, rivals []rival, dir string) ([]server, error) {
 	return servers, nil
 }
 
+// before is Ringdown as it is in another checkout, so that a change is weighed
+// against what was there before it, in the same run.
+func before(checkout string) rival {
+	return rival{"before", "ringdown", func(ctx context.Context, _, dir string) ([]string, error) {
+		binary := filepath.Join(dir, "before")
+		return []string{binary, "-addr", anyPort}, command(ctx, filepath.Join(checkout, "bench", "servers", "ringdown"), "go", "build", "-o", binary, ".")
+	}}
+}
+
 func buildGo(ctx context.Context, source, dir string) ([]string, error) {
 	binary := filepath.Join(dir, filepath.Base(source))
 	return []string{binary, "-addr", anyPort}, command(ctx, source, "go", "build", "-o", binary, ".")

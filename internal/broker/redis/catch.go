@@ -35,34 +35,49 @@ func (b *Broker) catchUps() {
 	}
 }
 
-// giveUp leaves a follow that could not be caught up to the next message, or
-// check: others wait for a catcher, too.
+// giveUp has a follow that could not be caught up tried again in a moment: others
+// wait for a catcher, too.
 func (b *Broker) giveUp(f *follow) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.queued = false
-	if f.state == catching {
-		f.state = live
+	if f.state != catching {
+		return
 	}
+	f.state = live
+	time.AfterFunc(catchAgain, func() {
+		if b.ctx.Err() == nil {
+			b.lagNow(f)
+		}
+	})
 }
+
+const (
+	catchAgain = 200 * time.Millisecond
+	// askTurn is how long one catcher keeps the others from asking a suspect.
+	askTurn = 5 * time.Second
+)
 
 // suspects are the servers that did not answer a catcher the last time, by who
 // listens to them. One catcher at a time asks each of them, so that the others
-// are there for the rest. The value says whether one does now.
+// are there for the rest. The value says since when one does; zero: none does.
 type suspects struct {
 	mu    sync.Mutex
-	asked map[*listener]bool
+	asked map[*listener]time.Time
 }
 
 // begin reports whether a catcher may ask.
 func (s *suspects) begin(l *listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked, suspect := s.asked[l]
-	if suspect {
-		s.asked[l] = true
+	since, suspect := s.asked[l]
+	if suspect && time.Since(since) < askTurn {
+		return false
 	}
-	return !asked
+	if suspect {
+		s.asked[l] = time.Now()
+	}
+	return true
 }
 
 // end notes how that went. An answer that is an error is an answer.
@@ -74,9 +89,9 @@ func (s *suspects) end(l *listener, err error) {
 		return
 	}
 	if s.asked == nil {
-		s.asked = map[*listener]bool{}
+		s.asked = map[*listener]time.Time{}
 	}
-	s.asked[l] = false
+	s.asked[l] = time.Time{}
 }
 
 // catchUp gives the feed of f what it lacks, from the log.

@@ -97,7 +97,7 @@ func TestRuleCost(t *testing.T) {
 	}
 	// Whoever spent all of it has to wait before the next message.
 	w.send(names("heavy"))
-	if m := w.message(); !strings.Contains(string(m.Data), "messages a second on this connection") {
+	if m := w.message(); !strings.Contains(string(m.Data), `"limits.connection.messages_per_second"`) {
 		t.Errorf("after a message that took all it may: %s %s", m.Type, m.Data)
 	}
 }

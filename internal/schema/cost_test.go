@@ -3,6 +3,7 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -113,10 +114,16 @@ func TestStepsAreTime(t *testing.T) {
 		if err := protocol.ValidJSON([]byte(c.data)); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		b := channel.NewBudget(budget)
-		start := time.Now()
-		err := v.Validate([]byte(c.data), &b)
-		took := time.Since(start)
+		var b channel.Budget
+		var err error
+		took := time.Duration(math.MaxInt64)
+		// The least of a few: a busy machine may stand still for a second.
+		for try := 0; try < 5 && took > 2*time.Second; try++ {
+			b = channel.NewBudget(budget)
+			start := time.Now()
+			err = v.Validate([]byte(c.data), &b)
+			took = min(took, time.Since(start))
+		}
 		t.Logf("%-36s %7d bytes %7d steps %10v %4d ns a step  %.60v", c.name, len(c.data), b.Spent(), took, took.Nanoseconds()/int64(b.Spent()), err)
 		// Some 10 ms at most; the bound is for busy machines and the race detector.
 		if took > 2*time.Second {

@@ -84,6 +84,13 @@ func (c *client) cut() {
 	c.done.Wait()
 }
 
+// forget has a client of polls come back with its cursor alone.
+func (c *client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = ""
+}
+
 // take takes one message that came.
 func (c *client) take(m message, cursor string) {
 	c.mu.Lock()

@@ -183,11 +183,16 @@ func (n *node) got(name string) []heard {
 // that it was told every offset of every epoch once, in order.
 func (n *node) await(name string, to protocol.Position) []heard {
 	n.t.Helper()
-	redistest.Await(n.t, time.Minute, fmt.Sprintf("%s at %v, but %v", name, to, n.got(name)), func() bool {
-		got := n.got(name)
+	var got []heard
+	there := func() bool {
+		got = n.got(name)
 		return len(got) > 0 && got[len(got)-1].epoch == to.Epoch && got[len(got)-1].offset >= to.Offset
-	})
-	got := n.got(name)
+	}
+	for end := time.Now().Add(time.Minute); !there(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			n.t.Fatalf("%s never came to %v; heard were %v", name, to, got)
+		}
+	}
 	for i, h := range got {
 		if i > 0 && h.data != "" && (h.epoch != got[i-1].epoch || h.prev != got[i-1].offset || h.offset != h.prev+1) {
 			n.t.Fatalf("%s: %v comes after %v", name, h, got[i-1])

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"ringdown/internal/auth"
+	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/internal/refusal"
 	"ringdown/internal/session"
@@ -142,6 +143,7 @@ type caller struct {
 	server   bool
 	identity *auth.Identity // of a user
 	address  netip.AddrPort
+	budget   *channel.Budget // of the whole request, however many messages it has
 }
 
 // asks returns who the caller is to the node.
@@ -149,7 +151,7 @@ func (c caller) asks() *node.Caller {
 	if c.identity == nil {
 		return &node.Caller{Server: c.server, Door: refusal.REST, Address: c.address}
 	}
-	return &node.Caller{User: c.identity.User, Caps: c.identity.Caps, RawClaims: c.identity.Claims, Door: refusal.REST, Address: c.address,
+	return &node.Caller{User: c.identity.User, Caps: c.identity.Caps, RawClaims: c.identity.Claims, Door: refusal.REST, Address: c.address, Budget: c.budget,
 		Claims: func() map[string]any {
 			var m map[string]any
 			_ = json.Unmarshal(c.identity.Claims, &m) // the verifier has decoded it before
@@ -197,7 +199,8 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 		a.user = id.User
 	}
 	from, _ := netip.ParseAddrPort(r.RemoteAddr) // what does not parse stays empty
-	return caller{identity: id, address: from}, err
+	budget := channel.NewBudget(o.Sessions.Limits().RuleSteps)
+	return caller{identity: id, address: from, budget: &budget}, err
 }
 
 // server lets only callers with a key pass.

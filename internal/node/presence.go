@@ -62,8 +62,17 @@ func (n *Node) Exit(name, id string, grace time.Duration, done func(err error)) 
 	n.present.out(name, id, grace, done)
 }
 
-// Members returns a page of who is in a channel, on all nodes. It may block,
-// unless the node is Immediate.
+// ReadMembers is Members for who must not wait: done is called once, before it
+// returns or from another goroutine.
+func (n *Node) ReadMembers(ctx context.Context, name string, r broker.MemberRange, done func(broker.MemberPage, error)) {
+	if n.Immediate() {
+		done(n.Members(ctx, name, r))
+		return
+	}
+	n.control.work.Go(func() { done(n.Members(ctx, name, r)) })
+}
+
+// Members returns a page of who is in a channel, on all nodes. It may block.
 func (n *Node) Members(ctx context.Context, name string, r broker.MemberRange) (broker.MemberPage, error) {
 	return n.roster.Members(ctx, name, r)
 }

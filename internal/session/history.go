@@ -113,21 +113,14 @@ func (x *Session) answerHistory(id []byte, name string, p *page) {
 // read reads a page for a request that is answered in its turn: the session is
 // suspended until then. In any case finally, if not nil, is called last.
 func (x *Session) read(a ask, t node.Target, old bool, finally func(), done func(p page), failed func(err error)) {
-	h := x.hub
-	resume := func(fn func()) { fn() }
-	if !h.server.node.Immediate() {
-		resume = x.suspend()
-	}
-	h.page(a, t, old, func(p page, err error) {
-		resume(func() {
-			if err != nil {
-				x.orClose(err, failed)
-				return
-			}
-			done(p)
-		})
-		if finally != nil {
-			finally()
+	var got page
+	x.wait(func(answer func(error)) {
+		x.hub.page(a, t, old, func(p page, err error) { got = p; answer(err) })
+	}, func(err error) {
+		if err != nil {
+			x.orClose(err, failed)
+			return
 		}
-	})
+		done(got)
+	}, finally)
 }

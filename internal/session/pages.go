@@ -94,9 +94,6 @@ func errNoState(name string) error {
 
 // page reads a page and waits for it.
 func (s *Server) page(ctx context.Context, a ask, t node.Target) (page, error) {
-	if s.node.Immediate() {
-		return s.read(ctx, a, t)
-	}
 	type answer struct {
 		page
 		err error

@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"context"
 	"strconv"
 	"strings"
 
@@ -10,7 +9,6 @@ import (
 	"ringdown/internal/channel"
 	"ringdown/internal/node"
 	"ringdown/internal/presence"
-	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
@@ -116,12 +114,12 @@ func (x *Session) enter(r *presenceRequest) error {
 	fresh := !x.subs[i].present
 	x.subs[i].present = true
 	m := broker.Member{ID: x.member(), Connection: x.ID(), User: x.user(), Data: r.data}
-	x.whenDone(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
+	x.wait(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
 		if i := x.find(r.channel); err != nil && fresh && i >= 0 {
 			x.subs[i].present = false
 		}
 		x.ackPresence(r, err)
-	})
+	}, nil)
 	return nil
 }
 
@@ -136,25 +134,10 @@ func (x *Session) exit(r *presenceRequest) error {
 		return nil
 	}
 	x.subs[i].present = false
-	x.whenDone(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), 0, done) }, func(err error) {
+	x.wait(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), 0, done) }, func(err error) {
 		x.ackPresence(r, err)
-	})
+	}, nil)
 	return nil
-}
-
-// whenDone calls do, whose done is called on any goroutine or at once, and then
-// done on the loop. The session waits meanwhile.
-func (x *Session) whenDone(do func(done func(error)), done func(error)) {
-	if x.hub.server.node.Immediate() {
-		var result error
-		do(func(err error) { result = err })
-		done(result)
-		return
-	}
-	resume := x.suspend()
-	do(func(err error) {
-		x.hub.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { resume(func() { done(err) }) }))
-	})
 }
 
 func (x *Session) ackPresence(r *presenceRequest, err error) {
@@ -183,31 +166,22 @@ func (x *Session) members(r *presenceRequest) error {
 	if limit < 0 || limit > MaxMembers || len(r.after) > protocol.MaxChannel {
 		return protocol.Errorf(protocol.CodeBadRequest, "limit is from 0 (only the total) to %d, and after is the id of the last member of the page before", MaxMembers)
 	}
-	var page broker.MemberPage
-	read := func() (err error) {
-		page, err = s.node.Members(s.ctx, r.channel, broker.MemberRange{After: r.after, Limit: limit})
-		return err
-	}
-	answer := func(err error) {
-		if err != nil {
-			x.fail(r.id, r.channel, err)
-			return
-		}
-		x.sendMembers(r.id, r.channel, page, membersBytes)
-	}
-	if s.node.Immediate() {
-		answer(read())
-		return nil
-	}
 	// What is told while the list is on its way comes behind it: a client that
 	// heard of a leave first would put the member back in.
 	x.holdWatch(r.channel, true)
-	x.await(read, func(err error) {
+	var page broker.MemberPage
+	x.wait(func(done func(error)) {
+		s.node.ReadMembers(s.ctx, r.channel, broker.MemberRange{After: r.after, Limit: limit}, func(p broker.MemberPage, err error) { page = p; done(err) })
+	}, func(err error) {
 		x.unblocked(func() {
-			answer(err)
+			if err != nil {
+				x.fail(r.id, r.channel, err)
+			} else {
+				x.sendMembers(r.id, r.channel, page, membersBytes)
+			}
 			x.holdWatch(r.channel, false)
 		})
-	})
+	}, nil)
 	return nil
 }
 
@@ -249,11 +223,10 @@ func (g *group) relist(at int) bool {
 	_, m.cursor = g.channel.Position()
 	m.state = held
 	var page broker.MemberPage
-	read := func(ctx context.Context) (err error) {
-		page, err = s.node.Members(ctx, name, broker.MemberRange{Limit: relistMembers})
-		return err
-	}
-	done := func(err error) {
+	more := false
+	g.hub.here(func(done func(error)) {
+		s.node.ReadMembers(s.ctx, name, broker.MemberRange{Limit: relistMembers}, func(p broker.MemberPage, err error) { page = p; done(err) })
+	}, func(err error) {
 		if x.closed || x.watching(name) < 0 {
 			return
 		}
@@ -264,11 +237,7 @@ func (g *group) relist(at int) bool {
 			x.sendMembers(nil, name, page, relistBytes)
 		}
 		x.holdWatch(name, false)
-	}
-	if s.node.Immediate() {
-		done(read(s.ctx))
-		return !x.closed
-	}
-	s.background(x.hub.loop, read, done)
-	return false
+		more = !x.closed
+	})
+	return more
 }

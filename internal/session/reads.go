@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringdown/internal/broker"
@@ -64,22 +65,44 @@ type read struct {
 	done   []func(page, error)
 }
 
-// page calls done on the loop with the page, at once if the broker is immediate.
+// page calls done on the loop with the page, at once if it is to be had at once.
 // It may be one that was begun before, for somebody else, if old is allowed: that
 // does for who goes on reading anyway, but not for who wants to see what was
 // acknowledged a moment ago.
 func (h *hub) page(a ask, t node.Target, old bool, done func(page, error)) {
-	s := h.server
-	if s.node.Immediate() {
-		done(s.read(s.ctx, a, t))
-		return
-	}
-	s.reads.add(a, t, old, func(p page, err error) {
-		h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { done(p, err) }))
-	})
+	var got page
+	h.here(func(answer func(error)) {
+		h.server.reads.add(a, t, old, func(p page, err error) { got = p; answer(err) })
+	}, func(err error) { done(got, err) })
 }
 
+// here calls start, whose answer is called once, on any goroutine and perhaps
+// before start returns, and then runs then on the loop: at once if the answer came
+// before start returned.
+func (h *hub) here(start func(answer func(error)), then func(err error)) {
+	const (
+		returned = 1
+		answered = 2
+	)
+	var state atomic.Int32
+	var result error
+	start(func(err error) {
+		if result = err; !state.CompareAndSwap(0, answered) {
+			h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { then(result) }))
+		}
+	})
+	if !state.CompareAndSwap(0, returned) {
+		then(result)
+	}
+}
+
+// add reads a page and tells done: before it returns if nothing here blocks, and
+// otherwise from another goroutine, in its turn.
 func (r *reads) add(a ask, t node.Target, old bool, done func(page, error)) {
+	if r.server.node.Immediate() {
+		done(r.server.read(r.server.ctx, a, t))
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if q := r.open[a]; q != nil && (old || !q.begun) {

@@ -266,11 +266,9 @@ func (x *Session) place(g *group, r *request) {
 			x.placeAnew(g, r, t, p.answer)
 			return
 		}
-		if !x.hub.server.node.Immediate() {
-			// Perhaps it is this node that has not heard of the client's epoch yet.
-			x.placeByStore(g, r, t, ask{channel: g.name, after: r.since.Offset, bytes: pullBytes})
-			return
-		}
+		// Perhaps it is this node that has not heard of the client's epoch yet.
+		x.placeByStore(g, r, t, ask{channel: g.name, after: r.since.Offset, bytes: pullBytes})
+		return
 	case r.since != nil:
 		if held {
 			p = placement{cursor: at, state: lagging, offset: at.Mark, head: head.Mark, recovered: true}

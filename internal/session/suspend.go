@@ -34,6 +34,27 @@ func (x *Session) await(work func() error, done func(err error)) {
 	})
 }
 
+// wait calls start and goes on with then when it has answered; see hub.here. Until
+// then the session is suspended. In any case finally, if not nil, is called last,
+// also if the session has closed by then.
+func (x *Session) wait(start func(answer func(error)), then func(err error), finally func()) {
+	var resume func(fn func())
+	done := false
+	x.hub.here(start, func(err error) {
+		if done = true; resume == nil {
+			then(err)
+		} else {
+			resume(func() { then(err) })
+		}
+		if finally != nil {
+			finally()
+		}
+	})
+	if !done {
+		resume = x.suspend()
+	}
+}
+
 // suspend makes the session wait. The returned function ends that: it runs fn,
 // and then what was deferred, unless the session closed meanwhile.
 func (x *Session) suspend() (resume func(fn func())) {

@@ -99,25 +99,19 @@ func (b *Broker) subscriptions(l *listener) {
 // listen subscribes to everything and stays until the connection breaks or the
 // primary is another.
 func (b *Broker) listen(l *listener) {
-	c, release := b.dedicate(l)
+	if l.address == "" {
+		select {
+		case <-b.server.changed: // whoever it is now is looked up below
+		default:
+		}
+	}
+	p := b.server.current.Load()
+	c, release := b.dedicate(l, p)
 	if c == nil {
 		return
 	}
 	defer release()
-	if l.address == "" {
-		select {
-		case <-b.server.changed: // what changed before is what we have
-		default:
-		}
-	}
-	lost := c.SetPubSubHooks(rueidis.PubSubHooks{
-		OnMessage: func(m rueidis.PubSubMessage) { b.hear(m.Channel, m.Message) },
-		OnSubscription: func(p rueidis.PubSubSubscription) {
-			if p.Kind == "sunsubscribe" {
-				b.stray(l, p.Channel)
-			}
-		},
-	})
+	lost := c.SetPubSubHooks(b.ears(l, p))
 	s := &b.follows
 	var topics []string
 	s.mu.Lock()
@@ -136,6 +130,31 @@ func (b *Broker) listen(l *listener) {
 		return
 	}
 	l.up.Store(true)
+	b.stay(l, c, lost)
+}
+
+// ears are what hears l's connection, which is one to p.
+func (b *Broker) ears(l *listener, p *primary) rueidis.PubSubHooks {
+	return rueidis.PubSubHooks{
+		OnMessage: func(m rueidis.PubSubMessage) {
+			// A primary that slept while another was made wakes and does what it was
+			// sent before. That is no part of the history that this node is in now,
+			// and whoever took it for one would have to be told of a new epoch.
+			if b.server.current.Load() == p {
+				b.hear(m.Channel, m.Message)
+			}
+		},
+		OnSubscription: func(s rueidis.PubSubSubscription) {
+			if s.Kind == "sunsubscribe" {
+				b.stray(l, s.Channel)
+			}
+		},
+	}
+}
+
+// stay keeps to the connection for as long as it is the right one, and has it
+// hear what turns.
+func (b *Broker) stay(l *listener, c rueidis.DedicatedClient, lost <-chan error) {
 	alive := time.NewTicker(b.opts.Timeout)
 	defer alive.Stop()
 	for {
@@ -150,7 +169,7 @@ func (b *Broker) listen(l *listener) {
 				return
 			}
 		case <-l.wake:
-			on, off := s.takeTurned(l)
+			on, off := b.follows.takeTurned(l)
 			if !b.turn(l, c, on, off) {
 				return
 			}
@@ -169,14 +188,15 @@ func (b *Broker) changed(l *listener) <-chan struct{} {
 	return b.server.changed
 }
 
-// dedicate takes a connection of l's own: to its primary, or for the first to
-// the only one, or to one server of a cluster, as what is published to any of
-// them reaches all.
-func (b *Broker) dedicate(l *listener) (rueidis.DedicatedClient, func()) {
-	c := b.client()
-	switch {
-	case c == nil:
+// dedicate takes a connection of l's own: to its primary, or for the first to p,
+// which is the only one, or to one server of a cluster, as what is published to
+// any of them reaches all.
+func (b *Broker) dedicate(l *listener, p *primary) (rueidis.DedicatedClient, func()) {
+	if p == nil {
 		return nil, nil
+	}
+	c := p.client
+	switch {
 	case l.address != "":
 		if c = c.Nodes()[l.address]; c == nil {
 			return nil, nil // the client does not know it yet

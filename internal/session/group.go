@@ -84,9 +84,13 @@ func (g *group) followed(c *node.Channel, err error) {
 		_, g.swept = c.Position()
 		g.era = c.Era()
 	}
+	// One who waited may have asked to leave again, and does so at once. That the others
+	// have not come yet must not end the group, which they would then join for nothing.
+	g.pins++
 	for _, fn := range waiting {
 		fn(g, err)
 	}
+	g.pins--
 	if err == nil {
 		g.leaveIfEmpty()
 	}

@@ -173,6 +173,30 @@ func TestNudgedTooEarly(t *testing.T) {
 	}
 }
 
+// TestLeavesWhileOthersCome: two of one loop wait for a channel, and the first has asked
+// already to leave it again. That must not end what the second is about to join.
+func TestLeavesWhileOthersCome(t *testing.T) {
+	for name, key := range map[string]string{"short": "", "live": "", "board": "k"} {
+		t.Run(name, func(t *testing.T) {
+			late := &lateBroker{driver: memory.New(memory.Options{}), prompt: true, follow: make(chan struct{})}
+			h := newHouse(t, houseOptions{broker: late})
+			first, second := h.welcomed("ann"), h.welcomed("bob")
+			first.sendf(`{"type":"subscribe","channel":%q,"id":1}`, name)
+			first.sendf(`{"type":"unsubscribe","channel":%q,"id":2}`, name)
+			second.sendf(`{"type":"subscribe","channel":%q,"id":1}`, name)
+			close(late.follow)
+			for second.patient().Type != protocol.TypeSubscribed {
+			}
+			h.publish(name, "e", key, "1")
+			for {
+				if m := second.patient(); m.Type == "e" {
+					return
+				}
+			}
+		})
+	}
+}
+
 // TestReadsAreShared: many who come back to the same place at once cost one
 // read of each page, and only so many are read at a time.
 func TestReadsAreShared(t *testing.T) {

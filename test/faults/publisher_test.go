@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,7 @@ type publisher struct {
 	acked    atomic.Int64
 	pad      string // so that messages have a size
 
-	made    int
+	made    atomic.Int64 // messages
 	numbers int
 	again   []*publication
 	flying  map[int]*publication // by the number of the request
@@ -134,9 +135,9 @@ func (p *publisher) next() *publication {
 	if p.stop.Load() {
 		return nil
 	}
-	p.made++
-	f := &publication{channel: p.channels[p.made%len(p.channels)], id: fmt.Sprintf("%s-%d", p.name, p.made)}
-	if p.made%4 > 0 {
+	n := int(p.made.Add(1))
+	f := &publication{channel: p.channels[n%len(p.channels)], id: fmt.Sprintf("%s-%d", p.name, n)}
+	if n%4 > 0 {
 		f.key = f.id
 	}
 	return f
@@ -150,6 +151,9 @@ func (p *publisher) send(c *socket, f *publication) bool {
 	m := map[string]any{"type": "m", "channel": f.channel, "id": p.numbers, "data": map[string]string{"ID": f.id, "pad": p.pad}}
 	if f.key != "" {
 		m["dedupe"] = f.key
+	}
+	if strings.HasPrefix(f.channel, "board:") {
+		m["key"] = f.id[len(f.id)-1:]
 	}
 	return c.write(m) == nil
 }

@@ -21,12 +21,15 @@ const (
 // kept is how many messages each channel keeps.
 const kept = 20_000
 
+// limits of connections, which clients here do not run into.
+const limits = `limits: {connection: {messages_per_second: 100000, messages_burst: 100000}}`
+
 const configuration = `
 auth:
   jwt: {secret: env:JWT_SECRET, algorithm: HS256}
   keys: [env:API_KEY]
 heartbeat: {ping: 2s, timeout: 2s}
-limits: {connection: {messages_per_second: 100000, messages_burst: 100000}}
+` + limits + `
 channels:
   - name: log:{n}
     history: {messages: %d}
@@ -42,6 +45,7 @@ type server struct {
 	file string
 	args []string
 	more string // of its configuration
+	env  []string
 	log  program.Output
 
 	mu      sync.Mutex
@@ -83,7 +87,7 @@ func (s *server) configure(text string) {
 // start starts the process and waits until it answers. Any goroutine.
 func (s *server) start() {
 	args := append([]string{"serve", "--config", s.file, "--listen", s.addr, "--grace", "10s", "--drain-window", "1s"}, s.args...)
-	p, err := program.Start(&s.log, []string{"JWT_SECRET=" + jwtSecret, "API_KEY=" + apiKey}, args...)
+	p, err := program.Start(&s.log, append(s.env, "JWT_SECRET="+jwtSecret, "API_KEY="+apiKey), args...)
 	if err != nil {
 		s.t.Error(err)
 		return

@@ -3,6 +3,7 @@ package ringdown_test
 import (
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -93,6 +94,33 @@ func TestDocuments(t *testing.T) {
 				}
 			}
 			http.DefaultClient.CloseIdleConnections()
+		}
+	}
+}
+
+// TestEmbeddingPage: the Go code of docs/embedding.md is that of the examples, which
+// are run.
+func TestEmbeddingPage(t *testing.T) {
+	plain := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(text), "\n")
+		for i := range lines {
+			lines[i] = strings.TrimSpace(lines[i])
+		}
+		return strings.Join(lines, "\n")
+	}
+	examples := plain("example_test.go")
+	blocks := strings.Split(plain("docs/embedding.md"), "```go\n")[1:]
+	if len(blocks) == 0 {
+		t.Fatal("the page has no code")
+	}
+	for _, b := range blocks {
+		code, _, _ := strings.Cut(b, "```")
+		if !strings.Contains(examples, code) {
+			t.Errorf("no example has\n%s", code)
 		}
 	}
 }

@@ -119,3 +119,51 @@ func ExampleServer_Handler() {
 	fmt.Println(strings.Contains(string(text), `"type":"welcome"`))
 	// Output: true
 }
+
+// The sessions of your own program say who somebody is: here by a cookie.
+func ExampleOptions_authenticate() {
+	ctx := context.Background()
+	sessions := map[string]string{"s3cr3t": "ann"} // yours are in a database
+	authenticate := func(r *http.Request) (*ringdown.User, error) {
+		cookie, err := r.Cookie("session")
+		if err != nil {
+			return nil, nil // no session: perhaps it has a token
+		}
+		user := sessions[cookie.Value]
+		if user == "" {
+			return nil, protocol.Errorf(protocol.CodeUnauthorized, "sign in again")
+		}
+		return &ringdown.User{ID: user, Claims: map[string]any{"plan": "gold"}}, nil
+	}
+	srv, err := ringdown.New(ringdown.Options{
+		Listen:       "127.0.0.1:0",
+		Authenticate: authenticate,
+		Logger:       slog.New(slog.DiscardHandler),
+		Config:       []byte("channels: [{name: 'inbox:{user}', allow: {subscribe: user == params.user}}]\n"),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := srv.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Stop(ctx)
+
+	conn, _, err := websocket.Dial(ctx, "ws://"+srv.Addr().String()+"/v1/ws", &websocket.DialOptions{
+		HTTPHeader: http.Header{"Cookie": {"session=s3cr3t"}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.CloseNow()
+	_, text, _ := conn.Read(ctx)
+	var welcome struct {
+		Data struct{ User string }
+	}
+	json.Unmarshal(text, &welcome)
+	fmt.Println("welcome,", welcome.Data.User)
+	// Output: welcome, ann
+}

@@ -75,6 +75,16 @@ type Options struct {
 	// ConfigFile without one keeps them in ringdown-data beside the file.
 	StoreDir string
 	Logger   *slog.Logger // default slog.Default()
+	// Authenticate tells who makes a request, by the sessions and cookies of your own
+	// program: on the WebSocket, for Server-Sent Events, polls and REST alike. nil and
+	// no error say that you do not know, and a token is looked for. An error refuses:
+	// a *protocol.Error reaches the client as it is; any other is logged, and the client
+	// is told to come back. The request has its headers, its address behind
+	// trusted_proxies and no body; its context ends when the answer would come too late.
+	//
+	// Requests that a page of another site may have made are not asked about: see
+	// docs/embedding.md.
+	Authenticate func(*http.Request) (*User, error)
 	// Registry receives the metrics that /metrics shows. Default: one of its own.
 	Registry *prometheus.Registry
 	// Env looks up environment variables for env: values of the configuration.
@@ -148,7 +158,7 @@ func New(o Options) (*Server, error) {
 }
 
 func (s *Server) load() (*config.Config, error) {
-	lo := config.LoadOptions{Dev: s.opts.Dev, Env: s.opts.Env}
+	lo := config.LoadOptions{Dev: s.opts.Dev, Env: s.opts.Env, Known: s.opts.Authenticate != nil}
 	switch {
 	case s.opts.ConfigFile != "" && s.opts.Config != nil:
 		return nil, errors.New("ringdown: give either ConfigFile or Config, not both")
@@ -198,7 +208,7 @@ func (s *Server) build(conf *config.Config) (err error) {
 	})
 	s.sessions = session.New(session.Options{
 		Engine: s.engine, Node: s.node, Verifier: s.verifier, Policy: s.policy(conf),
-		Front: s.front, Name: "ringdown " + Version, Refusals: s.refusals, Logger: s.log,
+		Authenticate: s.authenticate(), Front: s.front, Name: "ringdown " + Version, Refusals: s.refusals, Logger: s.log,
 	})
 	s.sockets = websocket.New(s.engine, s.sessions, s.socketOptions(conf))
 	s.events = sse.New(s.engine, s.sessions, s.eventOptions(conf))
@@ -222,6 +232,7 @@ func (s *Server) policy(conf *config.Config) session.Policy {
 		Ping:      conf.WebSocket.PingInterval,
 
 		PresenceGrace: conf.PresenceGrace,
+		Origins:       s.origins(conf),
 	}
 }
 

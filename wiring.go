@@ -96,6 +96,9 @@ func (s *Server) origins(conf *config.Config) auth.Origins {
 		// The configuration has parsed the same list.
 		s.log.Error("the origins do not parse; no page is let in", "error", err)
 	}
+	if s.opts.Authenticate != nil {
+		o = o.WithCookies()
+	}
 	return o
 }
 

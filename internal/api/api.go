@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -135,6 +134,9 @@ func (h *Handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
+	if h.opts.Load().Origins.Cookies(r) {
+		w.Header().Set("Access-Control-Allow-Credentials", "true")
+	}
 	return true
 }
 
@@ -179,22 +181,25 @@ type asked struct{ user string }
 
 type askedKey struct{}
 
-// who judges the credential of a request. A token in the query is not looked
-// at: here a header can always be set, and addresses end up in logs.
+// who judges who makes a request: by a server key, else by what the application
+// knows it by, else by a token. A token in the query is not looked at: here a header
+// can always be set, and addresses end up in logs.
 func (h *Handler) who(r *http.Request) (caller, error) {
 	o := h.opts.Load()
-	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	credential = strings.TrimSpace(credential)
-	if credential == "" || !strings.EqualFold(scheme, "Bearer") {
-		if o.Dev {
-			return caller{server: true}, nil
-		}
-		return caller{}, protocol.Errorf(protocol.CodeUnauthorized, "present a server key or a user token: Authorization: Bearer …").WithReason("credential")
-	}
-	if o.Sessions.Verifier().Key(credential) || o.Dev && auth.LooksLikeKey(credential) {
+	credential, found := auth.RequestKey(r)
+	if found && (o.Sessions.Verifier().Key(credential) || o.Dev && auth.LooksLikeKey(credential)) {
 		return caller{server: true}, nil
 	}
-	id, err := o.Sessions.Authenticate(r.Context(), credential)
+	id, err := o.Sessions.Known(r.Context(), r)
+	switch {
+	case id != nil || err != nil:
+	case found:
+		id, err = o.Sessions.Authenticate(r.Context(), credential)
+	case o.Dev:
+		return caller{server: true}, nil
+	default:
+		return caller{}, protocol.Errorf(protocol.CodeUnauthorized, "present a server key or a user token: Authorization: Bearer …").WithReason("credential")
+	}
 	if a, ok := r.Context().Value(askedKey{}).(*asked); ok && id != nil {
 		a.user = id.User
 	}

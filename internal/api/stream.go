@@ -22,7 +22,7 @@ func (h *Handler) postMessage(w http.ResponseWriter, r *http.Request) error {
 	var err error
 	if d.Secret = r.Header.Get(streamHeader); d.Secret == "" {
 		who, err := h.who(r)
-		if err != nil && r.Header.Get("Authorization") == "" {
+		if err != nil && protocol.AsError(err).Reason == "credential" {
 			return protocol.Errorf(protocol.CodeUnauthorized, "present the secret of the stream's welcome in the header %s, or its user's token: Authorization: Bearer …", streamHeader).WithReason("credential")
 		}
 		if err != nil {

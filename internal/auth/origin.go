@@ -20,6 +20,35 @@ type Origins struct {
 	null   bool                // "null"
 	// loopback: pages that this machine serves, on whatever port.
 	loopback bool
+	cookies  bool // see WithCookies
+}
+
+// WithCookies returns o for a server that takes cookies, or whatever else a browser
+// sends by itself, for who somebody is. Pages of its own host may come in then.
+func (o Origins) WithCookies() Origins {
+	o.cookies, o.self = true, true
+	return o
+}
+
+// Cookies reports whether what a browser sends by itself may say who makes the
+// request: because no page made it, or one of the server's own host, or of an
+// origin that is listed by its name. "*" and "null" say that every site may come
+// in, and not that every site may do so as whoever looks at it.
+func (o Origins) Cookies(r *http.Request) bool {
+	values := r.Header["Origin"]
+	switch {
+	case !o.cookies || len(values) > 1:
+		return false
+	case len(values) == 0:
+		// A browser sends none with a GET of its own host, nor with one that another
+		// site made by an image or a link.
+		site := r.Header.Get("Sec-Fetch-Site")
+		return site == "" || site == "same-origin" || site == "none"
+	case values[0] == "null":
+		return false
+	}
+	o.any = false
+	return o.Allow(r)
 }
 
 // ParseOrigins reads a list of origins such as https://shop.example. Scheme,

@@ -18,7 +18,7 @@ func (f fields) auth() {
 	c.Anonymous = f.opts.Dev
 	a, ok := f.mapping("auth")
 	if !ok {
-		if !f.opts.Dev && f.node.child("auth") == nil {
+		if !f.opts.Dev && !f.opts.Known && f.node.child("auth") == nil {
 			f.warn(place{1, 1}, "say how tokens are verified with auth.jwt, or let everybody in with auth.anonymous", "auth is missing, so no client can connect")
 		}
 		return
@@ -44,7 +44,7 @@ func (f fields) auth() {
 			c.Auth.Keys = append(c.Auth.Keys, string(key))
 		}
 	}
-	if !c.Anonymous && len(c.Auth.JWT) == 0 && a.node.child("jwt") == nil {
+	if !c.Anonymous && !f.opts.Known && len(c.Auth.JWT) == 0 && a.node.child("jwt") == nil {
 		f.warn(f.node.child("auth").place, "say how tokens are verified with jwt, or let everybody in with anonymous", "auth has no jwt, so no client can connect")
 	}
 }

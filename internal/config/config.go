@@ -63,6 +63,8 @@ type LoadOptions struct {
 	// everybody, lets clients without a token in, and refuses to listen
 	// beyond this machine.
 	Dev bool
+	// Known: the program tells itself who its clients are, so that they need no token.
+	Known bool
 	// Env looks up environment variables for env: values. Default os.LookupEnv.
 	Env func(name string) (string, bool)
 	// ReadFile reads the configuration and the files that it names. Paths in the

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -25,10 +26,13 @@ type Options struct {
 	Policy   Policy
 	// Front has the sockets that the connections come over; nil: they are not
 	// limited.
-	Front    Front
-	Name     string // what welcome calls the server, such as "ringdown 0.1.0"
-	Refusals *refusal.Recorder
-	Logger   *slog.Logger
+	Front Front
+	// Authenticate is the application's own way to tell who makes a request; nil:
+	// it has none. See Server.Known.
+	Authenticate func(*http.Request) (*auth.Identity, error)
+	Name         string // what welcome calls the server, such as "ringdown 0.1.0"
+	Refusals     *refusal.Recorder
+	Logger       *slog.Logger
 }
 
 // Front is what the sessions ask of the server towards the network.
@@ -49,6 +53,8 @@ type Policy struct {
 	// PresenceGrace is how long a member whose connection was lost may take to
 	// come back before it is told to have left. Default 15 s; negative: none.
 	PresenceGrace time.Duration
+	// Origins are those whose pages may be somebody by their cookies.
+	Origins auth.Origins
 }
 
 // Server is what all sessions of a node share. Its methods are safe for

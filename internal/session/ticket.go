@@ -57,8 +57,9 @@ func (s *Server) Redeem(ctx context.Context, ticket, origin string) (*auth.Ident
 	return p.Identity()
 }
 
-// Identify judges the ticket or the token that came with a request. found is
-// false, and who nil, when neither did.
+// Identify judges who makes a request: by a ticket or a key of this server, else by
+// what the application knows it by, else by a token. found is false, and who nil,
+// when it has none of these.
 func (s *Server) Identify(ctx context.Context, r *http.Request) (who *auth.Identity, found bool, err error) {
 	if ticket, ok := auth.RequestTicket(r); ok {
 		who, err = s.Redeem(ctx, ticket, auth.RequestOrigin(r))
@@ -66,6 +67,9 @@ func (s *Server) Identify(ctx context.Context, r *http.Request) (who *auth.Ident
 	}
 	if key, ok := auth.RequestKey(r); ok && (s.opts.Verifier.Key(key) || s.policy.Load().AnyKey && auth.LooksLikeKey(key)) {
 		return &auth.Identity{Server: true}, true, nil
+	}
+	if who, err = s.Known(ctx, r); who != nil || err != nil {
+		return who, true, err
 	}
 	if token, ok := auth.RequestToken(r); ok {
 		who, err = s.Authenticate(ctx, token)

@@ -64,6 +64,9 @@ func (d Door) Enter(w http.ResponseWriter, r *http.Request, origins auth.Origins
 			return false
 		}
 		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+		if origins.Cookies(r) {
+			h.Set("Access-Control-Allow-Credentials", "true")
+		}
 	}
 	switch r.Method {
 	case http.MethodGet:

@@ -45,8 +45,13 @@ func TestIdleCost(t *testing.T) {
 			crowd.grow(100)
 			h.sessions(100)
 			before, goroutines := settled(), runtime.NumGoroutine()
-			crowd.grow(total)
-			h.sessions(100 + total)
+			for grown := 100; grown < 100+total; {
+				// Not all at once: of the goroutines that come in between, the runtime
+				// keeps as many as there once were at a time.
+				crowd.grow(100)
+				grown += 100
+				h.sessions(grown)
+			}
 			after, more := settled(), runtime.NumGoroutine()-goroutines
 			n := float64(total)
 			heap, stacks := float64(after.HeapAlloc-before.HeapAlloc)/n, float64(int64(after.StackInuse-before.StackInuse))/n

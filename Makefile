@@ -11,7 +11,7 @@ PACKAGES := ./...
 VERSION ?= $(shell sed -nE 's/^var Version = "(.*)"/\1/p' ringdown.go)
 
 .DEFAULT_GOAL := help
-.PHONY: help build install release module demo test check-fast vet lint vuln unit fuzz fuzz-long conformance conformance-quick browser test-long bench bench-quick bench-store mutate cross deps tools clean
+.PHONY: help build install release module demo test check-fast vet lint vuln unit fuzz fuzz-long conformance conformance-quick browser test-long churn bench bench-quick bench-store mutate cross deps tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -80,6 +80,9 @@ browser: ## the pages in a real Chromium
 
 test-long: ## the attacks and the faults in their minute-long forms
 	RINGDOWN_LONG=1 go test -v -count=1 -timeout 90m ./test/attack ./internal/broker/redis ./test/faults ./test/history/... ./test/sim ./internal/store ./internal/broker/embedded
+
+churn: ## clients come and go on a few channels, ten minutes on each store: is anybody deaf?
+	RINGDOWN_CHURN=10m go test -v -count=1 -timeout 60m -run TestChurn ./test/faults
 
 MUTATE ?= $(wildcard ./internal/delivery) ./internal/node ./internal/session ./internal/channel ./internal/broker/memory ./internal/broker/embedded ./internal/broker/redis
 mutate: ## 300 small changes in each of the rooms that deliver, one at a time: do the tests notice? (an hour)

@@ -50,7 +50,7 @@ func TestChurn(t *testing.T) {
 			if t.Failed() {
 				t.FailNow()
 			}
-			lasting := 3 * time.Second
+			lasting := either(3*time.Second, time.Minute)
 			if text := os.Getenv("RINGDOWN_CHURN"); text != "" {
 				var err error
 				if lasting, err = time.ParseDuration(text); err != nil {

@@ -108,6 +108,7 @@ type subscriber struct {
 	asked  time.Duration // when this connection was subscribed
 	at     map[string]*history.Position
 	answer map[string]bool
+	left   map[string]int // times that it unsubscribed: who begins anew is another in the history
 }
 
 func (s *subscriber) run() {
@@ -139,6 +140,22 @@ func (s *subscriber) subscribe(l *link) {
 	}
 	text, _ := json.Marshal(map[string]any{"type": "subscribe", "id": 1, "channels": list})
 	l.write(text)
+}
+
+// who it is in the history of a channel.
+func (s *subscriber) who(name string) string {
+	if n := s.left[name]; n > 0 {
+		return fmt.Sprint(s.name, "/", n)
+	}
+	return s.name
+}
+
+// leave takes note that it follows a channel no longer. s.mu is held.
+func (s *subscriber) leave(name string) {
+	s.w.rec.Add(history.Event{Kind: history.SubEnd, Client: s.who(name), Channel: name})
+	delete(s.at, name)
+	delete(s.answer, name)
+	s.left[name]++
 }
 
 func (s *subscriber) away() {
@@ -175,27 +192,40 @@ func (s *subscriber) see(m *message) bool {
 			s.begin(m, false, d.Reason, 0)
 			break
 		}
-		s.w.rec.Add(history.Event{Kind: history.Gap, Client: s.name, Channel: m.Channel, Epoch: p.Epoch, From: d.From, To: d.To, Reason: d.Reason})
+		s.w.rec.Add(history.Event{Kind: history.Gap, Client: s.who(m.Channel), Channel: m.Channel, Epoch: p.Epoch, From: d.From, To: d.To, Reason: d.Reason})
 		p.Offset = max(p.Offset, d.To)
 	case "m":
 		var id string
 		_ = json.Unmarshal(m.Data, &id)
-		s.w.rec.Add(history.Event{Kind: history.Recv, Client: s.name, Channel: m.Channel, Epoch: p.Epoch, Offset: m.Offset, Prev: m.prev(), ID: id})
+		s.w.rec.Add(history.Event{Kind: history.Recv, Client: s.who(m.Channel), Channel: m.Channel, Epoch: p.Epoch, Offset: m.Offset, Prev: m.prev(), ID: id})
 		p.Offset = m.Offset
-	case "error", "unsubscribed":
+	case "unsubscribed":
+		if len(m.ID) == 0 {
+			return false
+		}
+		s.leave(m.Channel)
+	case "error":
 		return false
 	}
 	return true
 }
 
 func (s *subscriber) begin(m *message, recovered bool, reason string, head uint64) {
-	e := history.Event{Kind: history.SubOK, Client: s.name, Channel: m.Channel, Epoch: m.Epoch, Offset: m.Offset, Head: max(head, m.Offset), Reason: reason, Recovered: recovered, Asked: s.asked}
+	e := history.Event{Kind: history.SubOK, Client: s.who(m.Channel), Channel: m.Channel, Epoch: m.Epoch, Offset: m.Offset, Head: max(head, m.Offset), Reason: reason, Recovered: recovered, Asked: s.asked}
 	if p := s.at[m.Channel]; p != nil {
 		e.Since = &history.Position{Epoch: p.Epoch, Offset: p.Offset}
 	}
 	s.w.rec.Add(e)
 	s.at[m.Channel] = &history.Position{Epoch: m.Epoch, Offset: m.Offset}
 	s.answer[m.Channel] = true
+}
+
+// lacks reports whether the subscriber was answered and has not come to p.
+func (s *subscriber) lacks(name string, p history.Position) bool {
+	s.mu.Lock()
+	answered := s.answer[name]
+	s.mu.Unlock()
+	return answered && !s.has(name, p)
 }
 
 func (s *subscriber) has(name string, p history.Position) bool {

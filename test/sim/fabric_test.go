@@ -209,12 +209,22 @@ func (f *follow) begin(at protocol.Position, err error) {
 	f.early = nil
 }
 
-// Close ends it.
+// Close ends it, some time later: others may have begun to follow by then.
 func (f *follow) Close() {
 	p := f.port
 	p.f.mu.Lock()
-	defer p.f.mu.Unlock()
 	f.ended = true
+	p.f.mu.Unlock()
+	p.work.Go(func() {
+		p.sleep()
+		p.f.mu.Lock()
+		defer p.f.mu.Unlock()
+		p.drop(f)
+	})
+}
+
+// drop is called with f.mu held.
+func (p *port) drop(f *follow) {
 	p.follows[f.name] = slices.DeleteFunc(slices.Clone(p.follows[f.name]), func(o *follow) bool { return o == f })
 }
 

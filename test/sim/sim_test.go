@@ -41,22 +41,7 @@ func TestCluster(t *testing.T) {
 			for name, n := range history.Summarize(events, p).Counts {
 				total[name] += n
 			}
-			found := history.Check(events, p)
-			for _, v := range found {
-				t.Error(v)
-			}
-			if len(found) == 0 {
-				return
-			}
-			f, err := os.CreateTemp("", "ringdown-history-*.ndjson")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			if err := history.Write(f, events, p, seed); err != nil {
-				t.Fatal(err)
-			}
-			t.Errorf("judge it again with: go run ./test/history/replay %s", f.Name())
+			check(t, seed, events, p)
 		})
 	}
 	t.Logf("%d clusters: %v", of.end-of.first, total)
@@ -65,6 +50,26 @@ func TestCluster(t *testing.T) {
 			t.Errorf("the runs do not show enough: %s is %d in %d runs", name, total[name], of.end-of.first)
 		}
 	}
+}
+
+// check holds a run against its policy, and writes down one that fails.
+func check(t *testing.T, seed uint64, events []history.Event, p history.Policy) {
+	found := history.Check(events, p)
+	for _, v := range found {
+		t.Error(v)
+	}
+	if len(found) == 0 {
+		return
+	}
+	f, err := os.CreateTemp("", "ringdown-history-*.ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := history.Write(f, events, p, seed); err != nil {
+		t.Fatal(err)
+	}
+	t.Errorf("judge it again with: go run ./test/history/replay %s", f.Name())
 }
 
 // span is the seeds from first to before end.
@@ -102,7 +107,7 @@ func live(t *testing.T, seed uint64) ([]history.Event, history.Policy) {
 	var subs []*subscriber
 	var reading, writing sync.WaitGroup
 	for i := range 6 {
-		sub := &subscriber{client: s.client("s", i), at: map[string]*history.Position{}, answer: map[string]bool{}}
+		sub := &subscriber{client: s.client("s", i), at: map[string]*history.Position{}, answer: map[string]bool{}, left: map[string]int{}}
 		subs = append(subs, sub)
 		reading.Go(sub.run)
 	}
@@ -112,7 +117,7 @@ func live(t *testing.T, seed uint64) ([]history.Event, history.Policy) {
 	}
 	s.faults()
 	writing.Wait()
-	s.w.rest(subs)
+	s.w.rest(subs, func(sub *subscriber, name string, p history.Position) bool { return !sub.has(name, p) })
 	s.end(&reading)
 	p := history.Policy{Store: "simulated", Kept: simKept, Lags: true, Ends: []string{"lose"}}
 	return s.w.rec.Events(), p
@@ -192,7 +197,7 @@ func (w *world) fault(t *testing.T, rng *rand.Rand, d *channel.Declaration) {
 }
 
 // rest lets everybody catch up, and records what the logs hold.
-func (w *world) rest(subs []*subscriber) {
+func (w *world) rest(subs []*subscriber, lacks func(s *subscriber, name string, p history.Position) bool) {
 	for range 3000 { // five minutes
 		time.Sleep(100 * time.Millisecond)
 		behind := 0
@@ -200,7 +205,7 @@ func (w *world) rest(subs []*subscriber) {
 		for _, name := range w.channels {
 			l := w.f.log(name)
 			for _, s := range subs {
-				if !s.has(name, history.Position{Epoch: l.epoch, Offset: l.head}) {
+				if lacks(s, name, history.Position{Epoch: l.epoch, Offset: l.head}) {
 					behind++
 				}
 			}

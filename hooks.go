@@ -1,8 +1,10 @@
 package ringdown
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"ringdown/internal/session"
 	"ringdown/protocol"
@@ -87,7 +89,8 @@ func (s *Server) OnDisconnect(fn func(c *Connection, reason string)) {
 	})
 }
 
-// OnSubscribe is asked about every subscription that the rules allow.
+// OnSubscribe is asked about every subscription that the rules allow, and about every
+// read of a channel's history, state or presence over REST by a user.
 func (s *Server) OnSubscribe(fn func(ctx context.Context, c *Connection, channel string) error) {
 	s.setHook(func(h *session.Hooks) {
 		before := h.Subscribe
@@ -102,8 +105,11 @@ func (s *Server) OnSubscribe(fn func(ctx context.Context, c *Connection, channel
 	})
 }
 
-// OnPublish is asked about every message of a client that the rules allow,
-// before it is published.
+// OnPublish is asked about every message of a user that the rules allow, whichever
+// way it comes, before it is published. It may change Data and Binary: that is what
+// is published then. What your program publishes itself, by Publish or with a server
+// key, it is not asked about. Errors are as with OnConnect, but that the connection
+// goes on.
 func (s *Server) OnPublish(fn func(ctx context.Context, c *Connection, m *Message) error) {
 	s.setHook(func(h *session.Hooks) {
 		before := h.Publish
@@ -113,9 +119,28 @@ func (s *Server) OnPublish(fn func(ctx context.Context, c *Connection, m *Messag
 					return err
 				}
 			}
-			return fn(ctx, connection(c), &Message{Channel: m.Channel, Event: m.Type, Key: m.Key, Data: m.Data, Binary: m.Binary})
+			seen := &Message{Channel: m.Channel, Event: m.Type, Key: m.Key, Data: m.Data, Binary: m.Binary}
+			if err := fn(ctx, connection(c), seen); err != nil {
+				return err
+			}
+			return rewrite(m, seen)
 		}
 	})
+}
+
+// rewrite takes over what a hook has made of a message's data. What is no JSON would
+// break the frames of everybody who gets it.
+func rewrite(m *protocol.Message, seen *Message) error {
+	if seen.Binary == m.Binary && bytes.Equal(seen.Data, m.Data) {
+		return nil
+	}
+	if !seen.Binary && seen.Data != nil {
+		if err := protocol.ValidJSON(seen.Data); err != nil {
+			return fmt.Errorf("OnPublish has made data of %q that is no JSON: %s", m.Type, err.Error())
+		}
+	}
+	m.Data, m.Binary = seen.Data, seen.Binary
+	return nil
 }
 
 func (s *Server) setHook(change func(h *session.Hooks)) {

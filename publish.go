@@ -34,6 +34,12 @@ func WithDedupe(key string) PublishOption {
 	return func(m *protocol.Message) { m.Dedupe = key }
 }
 
+// WithTraceparent gives the message the W3C trace context that it belongs to, which
+// its subscribers get.
+func WithTraceparent(value string) PublishOption {
+	return func(m *protocol.Message) { m.Trace = value }
+}
+
 // Publish sends an event to a channel and returns when it is as durable as the
 // channel promises. data is marshalled to JSON, unless it is a json.RawMessage,
 // which must be valid. The channel's events and schemas hold; its rules do not:
@@ -48,6 +54,9 @@ func (s *Server) Publish(ctx context.Context, channel, event string, data any, o
 	m := &protocol.Message{Type: event, Channel: channel, Data: raw}
 	for _, o := range opts {
 		o(m)
+	}
+	if m.Trace != "" && protocol.ValidTrace(m.Trace) != nil {
+		m.Trace = "" // a trace that is broken is begun anew, and stops no message
 	}
 	s.node.Publish(&node.Caller{Server: true, Door: refusal.Go}, m, w)
 	select {

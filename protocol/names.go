@@ -72,6 +72,10 @@ func ValidKey(s string) error { return validText("key", s, MaxKey) }
 // of UTF-8 without control characters. Otherwise it returns a bad_request *Error.
 func ValidDedupe(s string) error { return validText("dedupe", s, MaxDedupe) }
 
+// ValidTrace returns nil if s can be a traceparent: 1 to MaxTrace bytes of UTF-8
+// without control characters. Otherwise it returns a bad_request *Error.
+func ValidTrace(s string) error { return validText("traceparent", s, MaxTrace) }
+
 // ValidUser returns nil if s can be the id of a user: 1 to MaxUser bytes of
 // UTF-8 without control characters. Otherwise it returns a bad_request *Error.
 func ValidUser(s string) error { return validText("user id", s, MaxUser) }

@@ -161,6 +161,13 @@ func (c caller) asks() *node.Caller {
 		}}
 }
 
+// settle lets the user pay for what deciding about the request took.
+func (c caller) settle(s *session.Server) {
+	if c.budget != nil {
+		s.ChargeDeciding(c.user(), c.budget)
+	}
+}
+
 // visit counts a request of a user.
 func (c caller) visit(s *session.Server) error {
 	if c.server {
@@ -177,9 +184,19 @@ func (c caller) user() string {
 }
 
 // asked is what a request turned out to be about, for whoever records its refusal.
-type asked struct{ user string }
+type asked struct {
+	user   string
+	action string // as over a connection; empty: the route says it
+}
 
 type askedKey struct{}
+
+// doing notes what a request turned out to ask for.
+func doing(ctx context.Context, action string) {
+	if a, ok := ctx.Value(askedKey{}).(*asked); ok {
+		a.action = action
+	}
+}
 
 // who judges who makes a request: by a server key, else by what the application
 // knows it by, else by a token. A token in the query is not looked at: here a header
@@ -204,6 +221,7 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 		a.user = id.User
 	}
 	from, _ := netip.ParseAddrPort(r.RemoteAddr) // what does not parse stays empty
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	budget := channel.NewBudget(o.Sessions.Limits().RuleSteps)
 	return caller{identity: id, address: from, budget: &budget}, err
 }

@@ -4,22 +4,23 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	"ringdown/protocol"
 )
 
 // item is one publication in a body.
 type item struct {
-	Channel, Type, Key, Dedupe string
-	Data                       json.RawMessage // to the byte as it came; with Binary the bytes themselves
-	Binary                     bool
+	Channel, Type, Key, Dedupe, Trace string
+	Data                              json.RawMessage // to the byte as it came; with Binary the bytes themselves
+	Binary                            bool
 }
 
 // The fields of a publication, where its address does not say them.
 var (
-	publicationFields = []string{"type", "data", "data64", "key", "dedupe"}
+	publicationFields = []string{"type", "data", "data64", "key", "dedupe", "traceparent"}
 	batchItemFields   = append([]string{"channel"}, publicationFields...)
-	valueFields       = []string{"type", "data", "data64", "dedupe"}
+	valueFields       = []string{"type", "data", "data64", "dedupe", "traceparent"}
 )
 
 // parseItem reads a publication that may have the named fields. where says which
@@ -32,8 +33,13 @@ func parseItem(body []byte, where string, known []string) (it item, err error) {
 	for _, f := range []struct {
 		name string
 		into *string
-	}{{"channel", &it.Channel}, {"type", &it.Type}, {"key", &it.Key}, {"dedupe", &it.Dedupe}} {
+	}{{"channel", &it.Channel}, {"type", &it.Type}, {"key", &it.Key}, {"dedupe", &it.Dedupe}, {"traceparent", &it.Trace}} {
 		if err := text(fields, where, f.name, f.into); err != nil {
+			return it, err
+		}
+	}
+	if it.Trace != "" {
+		if err := protocol.ValidTrace(it.Trace); err != nil {
 			return it, err
 		}
 	}
@@ -53,6 +59,21 @@ func parseItem(body []byte, where string, known []string) (it item, err error) {
 	}
 	it.Binary = true
 	return it, nil
+}
+
+// heads takes over what the headers of a request say of its publication.
+func (it *item) heads(r *http.Request) (err error) {
+	it.trace(r)
+	it.Dedupe, err = dedupeOf(r, it.Dedupe)
+	return err
+}
+
+// trace lets the message belong to the trace of its request, unless it names one. A
+// header that cannot be one stops no message: a trace that is broken is begun anew.
+func (it *item) trace(r *http.Request) {
+	if header := r.Header.Get("Traceparent"); it.Trace == "" && header != "" && protocol.ValidTrace(header) == nil {
+		it.Trace = header
+	}
 }
 
 // parseBatch reads the body of a batch.

@@ -34,14 +34,18 @@ func (h *Handler) target(r *http.Request, op channel.Op) (who caller, t node.Tar
 		return who, t, "", err
 	}
 	name = r.PathValue("channel")
-	s, asks := h.opts.Load().Sessions, who.asks()
+	doing(r.Context(), op.String())
+	s := h.opts.Load().Sessions
 	if err = who.visit(s); err != nil {
 		return who, t, name, err
 	}
 	if t, err = s.Node().Resolve(name); err != nil {
 		return who, t, name, err
 	}
-	if err = asks.Permit(t, name, op, ""); err == nil {
+	asks := who.asks()
+	err = asks.Permit(t, name, op, "")
+	who.settle(s)
+	if err == nil {
 		err = s.AskSubscribe(r.Context(), asks, name)
 	}
 	return who, t, name, err
@@ -143,22 +147,27 @@ func (h *Handler) writeKey(w http.ResponseWriter, r *http.Request, it item, even
 		return err
 	}
 	it.Channel, it.Key = r.PathValue("channel"), r.PathValue("key")
-	if it.Dedupe, err = dedupeOf(r, it.Dedupe); err != nil {
+	if err = it.heads(r); err != nil {
 		return err
 	}
-	t, err := h.opts.Load().Sessions.Node().Resolve(it.Channel)
-	if err != nil {
+	doing(r.Context(), "publish")
+	s := h.opts.Load().Sessions
+	if err := who.visit(s); err != nil {
 		return err
-	}
-	if t.Declaration.State == nil {
-		return protocol.Errorf(protocol.CodeBadRequest, "channel %q is not a state channel; declare state for it in the configuration file", it.Channel)
 	}
 	if it.Type == "" {
-		if it.Type, err = onlyEvent(t.Declaration, event); err != nil {
+		t, err := s.Node().Resolve(it.Channel)
+		if err != nil {
+			return err
+		}
+		if it.Type, err = onlyEvent(t.Declaration, it.Channel, event); err != nil {
 			return err
 		}
 	}
-	got, err := h.one(r.Context(), who, it)
+	o := make(outcome, 1)
+	h.hand(r.Context(), s, who, it, o)
+	who.settle(s)
+	got, err := o.wait(r.Context(), it)
 	if err != nil {
 		return err
 	}
@@ -167,7 +176,10 @@ func (h *Handler) writeKey(w http.ResponseWriter, r *http.Request, it item, even
 
 // onlyEvent returns the event that need not be named: the only one that is
 // declared, or any where none is.
-func onlyEvent(d *channel.Declaration, any string) (string, error) {
+func onlyEvent(d *channel.Declaration, name, any string) (string, error) {
+	if d.State == nil {
+		return "", protocol.Errorf(protocol.CodeBadRequest, "channel %q is not a state channel; declare state for it in the configuration file", name)
+	}
 	if d.Events == nil {
 		return any, nil
 	}

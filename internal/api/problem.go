@@ -6,6 +6,7 @@ import (
 
 	"ringdown/internal/problem"
 	"ringdown/internal/refusal"
+	"ringdown/internal/session"
 	"ringdown/protocol"
 )
 
@@ -38,9 +39,15 @@ func (h *Handler) refused(r *http.Request, channel string, err error) problem.Do
 	if e.Code == protocol.CodeInternal && r.Context().Err() == nil {
 		o.Logger.Error("a request failed", "method", r.Method, "pattern", r.Pattern, "error", err)
 	}
+	if _, ok := errors.AsType[*session.Noted](err); ok {
+		return problem.Of(status, e)
+	}
 	x := refusal.Refusal{Door: refusal.REST, Err: err, Action: action(r), Channel: channel, Address: remote(r)}
 	if a, ok := r.Context().Value(askedKey{}).(*asked); ok {
 		x.User = a.user
+		if a.action != "" {
+			x.Action = a.action
+		}
 	}
 	o.Sessions.Refusals().Note(x)
 	return problem.Of(status, e)

@@ -38,10 +38,13 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	it.Channel = r.PathValue("channel")
-	if it.Dedupe, err = dedupeOf(r, it.Dedupe); err != nil {
+	if err = it.heads(r); err != nil {
 		return err
 	}
-	got, err := h.one(r.Context(), who, it)
+	o := make(outcome, 1)
+	h.begin(r.Context(), who, it, o)
+	who.settle(h.opts.Load().Sessions)
+	got, err := o.wait(r.Context(), it)
 	if err != nil {
 		return err
 	}
@@ -66,9 +69,11 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 	// those of one channel keep their order.
 	waits := make([]outcome, len(items))
 	for i, it := range items {
+		it.trace(r)
 		waits[i] = make(outcome, 1)
 		h.begin(r.Context(), who, it, waits[i])
 	}
+	who.settle(h.opts.Load().Sessions)
 	results := make([]any, len(items))
 	for i, it := range items {
 		if got, err := waits[i].wait(r.Context(), it); err != nil {
@@ -80,21 +85,20 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(w, http.StatusOK, map[string]any{"results": results})
 }
 
-// one publishes one message for somebody.
-func (h *Handler) one(ctx context.Context, who caller, it item) (*accepted, error) {
-	o := make(outcome, 1)
-	h.begin(ctx, who, it, o)
-	return o.wait(ctx, it)
-}
-
 // begin sends one message on its way; what becomes of it comes out of done.
 func (h *Handler) begin(ctx context.Context, who caller, it item, done outcome) {
+	doing(ctx, "publish")
 	s := h.opts.Load().Sessions
 	if err := who.visit(s); err != nil {
 		done.Appended(broker.Receipt{}, err)
 		return
 	}
-	s.Node().Publish(who.asks(), &protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary, Dedupe: it.Dedupe},
+	h.hand(ctx, s, who, it, done)
+}
+
+// hand is begin for a message whose visit was counted.
+func (h *Handler) hand(ctx context.Context, s *session.Server, who caller, it item, done outcome) {
+	s.Node().Publish(who.asks(), &protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary, Dedupe: it.Dedupe, Trace: it.Trace},
 		&door{outcome: done, ctx: ctx, sessions: s, who: who})
 }
 

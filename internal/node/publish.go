@@ -116,6 +116,9 @@ func (n *Node) refuse(d Door, err error) {
 
 // admit makes all of the decision that costs little and asks nobody else.
 func (n *Node) admit(c *Caller, m *protocol.Message) (t Target, event *channel.Event, dedupe string, err error) {
+	if err = protocol.ValidEvent(m.Type); err != nil {
+		return t, nil, "", err
+	}
 	if t, err = n.Resolve(m.Channel); err != nil {
 		return t, nil, "", err
 	}
@@ -146,9 +149,6 @@ func (n *Node) hand(c *Caller, t Target, event *channel.Event, m *protocol.Messa
 // fits checks the message against what is declared, but for its data, and returns
 // the event that is declared for it, nil where any is taken.
 func fits(d *channel.Declaration, m *protocol.Message) (*channel.Event, error) {
-	if err := protocol.ValidEvent(m.Type); err != nil {
-		return nil, err
-	}
 	event, ok := d.Event(m.Type)
 	if event == nil {
 		if verb := protocol.Misspelt(m.Type); verb != "" {

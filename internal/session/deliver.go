@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"time"
 
 	"ringdown/protocol"
@@ -31,16 +32,36 @@ func (s *Server) Deliver(ctx context.Context, d Delivery) error {
 	if err := protocol.DecodeJSON(d.Message, &m); err != nil {
 		return err
 	}
-	return s.askOwner(ctx, d.Connection, verbDeliver, d, nil)
+	var got delivered
+	err := s.askOwner(ctx, d.Connection, verbDeliver, d, &got)
+	if err == nil && got.Refused != nil {
+		return &Noted{got.Refused}
+	}
+	return err
 }
 
-func (s *Server) deliverHere(ctx context.Context, d Delivery) (struct{}, error) {
+// Noted is a refusal that the session which refused has recorded already, as it
+// would over a WebSocket: it knows whose it was.
+type Noted struct{ Err *protocol.Error }
+
+func (n *Noted) Error() string { return n.Err.Error() }
+func (n *Noted) Unwrap() error { return n.Err }
+
+// delivered is the answer of the node that holds the connection.
+type delivered struct {
+	Refused *protocol.Error `json:"refused,omitempty"` // and noted there
+}
+
+func (s *Server) deliverHere(ctx context.Context, d Delivery) (delivered, error) {
 	outcome := make(chan error, 1)
 	err := s.on(ctx, d.Connection, func(x *Session) { outcome <- x.deliver(&d) })
 	if err == nil {
 		err = <-outcome
 	}
-	return struct{}{}, err
+	if n, ok := errors.AsType[*Noted](err); ok {
+		return delivered{n.Err}, nil
+	}
+	return delivered{}, err
 }
 
 // deliver takes a message that came another way than over the connection.
@@ -57,12 +78,14 @@ func (x *Session) deliver(d *Delivery) error {
 	if err := protocol.DecodeJSON(d.Message, &m); err != nil {
 		return err
 	}
-	if err := x.roomForDelivery(); err != nil {
-		return err
+	err := x.roomForDelivery()
+	if err == nil {
+		x.hub.server.metrics.Received.Add(1)
+		err = x.allowed()
 	}
-	x.hub.server.metrics.Received.Add(1)
-	if err := x.allowed(); err != nil {
-		return err
+	if err != nil {
+		x.note(actionOf(&m), m.Channel, err, 0)
+		return &Noted{protocol.AsError(err)}
 	}
 	x.take(&m, nil)
 	return nil

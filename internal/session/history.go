@@ -27,13 +27,13 @@ func (x *Session) history(m *protocol.Message) {
 		a, err = newHistoryAsk(m)
 	}
 	if err != nil {
-		x.fail(m.ID, m.Channel, err)
+		x.deny("history", m.ID, m.Channel, err)
 		return
 	}
 	id := append([]byte(nil), m.ID...)
 	x.read(a, t, false, nil, func(p page) {
 		x.unblocked(func() { x.answerHistory(id, a.channel, &p) })
-	}, func(err error) { x.fail(id, a.channel, err) })
+	}, func(err error) { x.deny("history", id, a.channel, err) })
 }
 
 func errNoHistory(name string) error {

@@ -161,7 +161,7 @@ func (s *Server) disconnectHere(ctx context.Context, user string) (int, error) {
 
 // refuse tells that a token was not accepted, and closes.
 func (x *Session) refuse(err error) {
-	x.fail(nil, "", err)
+	x.deny("connect", nil, "", err)
 	code := protocol.CloseInvalidToken
 	switch {
 	case auth.IsExpired(err):

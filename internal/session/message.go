@@ -38,10 +38,25 @@ func (x *Session) take(m *protocol.Message, err error) {
 
 func (x *Session) handle(m *protocol.Message, err error) {
 	if err != nil {
-		x.fail(m.ID, m.Channel, err)
+		x.deny(actionOf(m), m.ID, m.Channel, err)
 		return
 	}
 	x.dispatch(m)
+}
+
+// actionOf says what a message asks for, in the words of refusal.Refusal. No text
+// of the client's is in it.
+func actionOf(m *protocol.Message) string {
+	switch m.Type {
+	case protocol.TypeAuth, protocol.TypeSubscribe, protocol.TypeUnsubscribe, protocol.TypePresence, protocol.TypeHistory:
+		return m.Type
+	case "":
+		return "message" // it could not be read as far as that
+	}
+	if m.Channel == "" {
+		return "call"
+	}
+	return "publish"
 }
 
 // messageRate is how many messages the connection may send a second, and at once.
@@ -105,7 +120,7 @@ func (x *Session) judgeAnew() {
 func (x *Session) dispatch(m *protocol.Message) {
 	x.judgeAnew()
 	if !x.welcomed && m.Type != protocol.TypeAuth {
-		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeUnauthorized, "send {\"type\":\"auth\",\"token\":…} before anything else"))
+		x.deny(actionOf(m), m.ID, m.Channel, protocol.Errorf(protocol.CodeUnauthorized, "send {\"type\":\"auth\",\"token\":…} before anything else"))
 		return
 	}
 	switch m.Type {
@@ -125,11 +140,11 @@ func (x *Session) dispatch(m *protocol.Message) {
 		x.presence(m)
 	case protocol.TypeWelcome, protocol.TypeSubscribed, protocol.TypeUnsubscribed, protocol.TypeAck, protocol.TypeError,
 		protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:
-		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is the server's word and not a client's", m.Type))
+		x.deny(actionOf(m), m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is the server's word and not a client's", m.Type))
 	default:
 		switch err := protocol.ValidEvent(m.Type); {
 		case err != nil:
-			x.fail(m.ID, m.Channel, err)
+			x.deny(actionOf(m), m.ID, m.Channel, err)
 		case m.Channel != "":
 			x.publish(m)
 		default:
@@ -159,7 +174,7 @@ func (x *Session) pong(m *protocol.Message) {
 // auth judges a token that came in a message: the first, or a refresh.
 func (x *Session) auth(m *protocol.Message) {
 	if m.Token == "" {
-		x.fail(m.ID, "", protocol.Errorf(protocol.CodeBadRequest, "auth needs the field token"))
+		x.deny(actionOf(m), m.ID, "", protocol.Errorf(protocol.CodeBadRequest, "auth needs the field token"))
 		return
 	}
 	s := x.hub.server
@@ -169,13 +184,13 @@ func (x *Session) auth(m *protocol.Message) {
 		switch {
 		case err != nil && x.welcomed && x.identity != nil:
 			// The token in force stays in force until it expires.
-			x.fail(m.ID, "", err)
+			x.deny(actionOf(m), m.ID, "", err)
 		case err != nil:
 			x.refuse(err)
 		case x.identity == nil:
 			x.arrive(who, m.ID)
 		case x.identity.User != who.User:
-			x.fail(m.ID, "", protocol.Errorf(protocol.CodeConflict, "this connection is %q and cannot become somebody else; open another", x.identity.User))
+			x.deny(actionOf(m), m.ID, "", protocol.Errorf(protocol.CodeConflict, "this connection is %q and cannot become somebody else; open another", x.identity.User))
 		default:
 			x.become(who)
 			x.recheck()

@@ -75,7 +75,7 @@ func (x *Session) presence(m *protocol.Message) {
 		}
 	}
 	if err != nil {
-		x.fail(r.id, r.channel, err)
+		x.deny("presence", r.id, r.channel, err)
 	}
 }
 
@@ -143,7 +143,7 @@ func (x *Session) exit(r *presenceRequest) error {
 func (x *Session) ackPresence(r *presenceRequest, err error) {
 	switch {
 	case err != nil:
-		x.fail(r.id, r.channel, err)
+		x.deny("presence", r.id, r.channel, err)
 	case len(r.id) > 0:
 		x.link.Send(x.hub.reply(protocol.TypeAck, r.channel, r.id))
 	}
@@ -175,7 +175,7 @@ func (x *Session) members(r *presenceRequest) error {
 	}, func(err error) {
 		x.unblocked(func() {
 			if err != nil {
-				x.fail(r.id, r.channel, err)
+				x.deny("presence", r.id, r.channel, err)
 			} else {
 				x.sendMembers(r.id, r.channel, page, membersBytes)
 			}
@@ -231,7 +231,7 @@ func (g *group) relist(at int) bool {
 			return
 		}
 		if err != nil {
-			x.fail(nil, name, err)
+			x.deny("presence", nil, name, err)
 		} else {
 			s.metrics.Relists.Add(1)
 			x.sendMembers(nil, name, page, relistBytes)

@@ -89,7 +89,7 @@ func (p *publish) answer() {
 	switch {
 	case x.closed:
 	case err != nil:
-		x.fail(p.id, p.channel, err)
+		x.deny("publish", p.id, p.channel, err)
 	case len(p.id) > 0:
 		r := x.hub.reply(protocol.TypeAck, p.channel, p.id)
 		if pos := p.receipt.Position; pos.Offset > 0 {
@@ -113,15 +113,15 @@ func (x *Session) call(m *protocol.Message) {
 	s := x.hub.server
 	fn := s.registry.handler(m.Type)
 	if fn == nil {
-		x.fail(m.ID, "", protocol.Errorf(protocol.CodeNoBackend, "nothing answers the call %q; if it was meant as an event, name its channel", m.Type))
+		x.deny("call", m.ID, "", protocol.Errorf(protocol.CodeNoBackend, "nothing answers the call %q; if it was meant as an event, name its channel", m.Type))
 		return
 	}
 	if m.Binary {
-		x.fail(m.ID, "", protocol.Errorf(protocol.CodeInvalidData, "a call takes JSON and not bytes"))
+		x.deny("call", m.ID, "", protocol.Errorf(protocol.CodeInvalidData, "a call takes JSON and not bytes"))
 		return
 	}
 	if limit := s.Limits().PendingRequests; int(x.pending) >= limit {
-		x.fail(m.ID, "", &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, Limit: "limits.connection.pending_calls",
+		x.deny("call", m.ID, "", &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, Limit: "limits.connection.pending_calls",
 			Message: "too many calls of this connection wait for their answer (limits.connection.pending_calls)"})
 		return
 	}
@@ -147,7 +147,7 @@ func (x *Session) answerCall(m *protocol.Message, result []byte, err error) {
 			x.hub.server.log.Warn("a call failed", "event", m.Type, "error", err)
 			e = protocol.Errorf(protocol.CodeBackendFailed, "the application failed to answer %q", m.Type)
 		}
-		x.fail(m.ID, "", e)
+		x.deny("call", m.ID, "", e)
 		return
 	}
 	if m.ID == nil {

@@ -174,7 +174,7 @@ func (x *Session) arrive(who *auth.Identity, id []byte) {
 	x.await(func() error { return hook(s.ctx, c) }, func(err error) {
 		if err != nil {
 			e := hookError(err)
-			x.fail(nil, "", e)
+			x.deny("connect", nil, "", e)
 			if protocol.AsError(e).Retryable {
 				x.end(protocol.CloseBackendRefused)
 			} else {
@@ -267,7 +267,7 @@ func (x *Session) Fire(*reactor.Loop) {
 	case x.leaving:
 		x.leave()
 	case !x.welcomed:
-		x.fail(nil, "", protocol.Errorf(protocol.CodeUnauthorized, "no token came in time; connect with ?token= or send {\"type\":\"auth\",\"token\":…} first"))
+		x.deny("connect", nil, "", protocol.Errorf(protocol.CodeUnauthorized, "no token came in time; connect with ?token= or send {\"type\":\"auth\",\"token\":…} first"))
 		x.end(protocol.CloseNoAuth)
 	default:
 		x.fail(nil, "", protocol.Errorf(protocol.CodeUnauthorized, "the token has expired; fetch a new one"))
@@ -275,12 +275,16 @@ func (x *Session) Fire(*reactor.Loop) {
 	}
 }
 
-// fail answers with an error.
-func (x *Session) fail(id []byte, channel string, err error) {
+// fail answers with an error that no message asked for.
+func (x *Session) fail(id []byte, channel string, err error) { x.deny("", id, channel, err) }
+
+// deny answers what was asked for with an error; action says what that is, as in
+// refusal.Refusal.
+func (x *Session) deny(action string, id []byte, channel string, err error) {
 	h := x.hub
 	e := protocol.AsError(err)
 	h.server.metrics.countError(e.Code)
-	x.note(channel, err, 0)
+	x.note(action, channel, err, 0)
 	if e.Code == protocol.CodeInternal {
 		h.server.log.Error("a request failed", "error", err)
 	}
@@ -291,15 +295,15 @@ func (x *Session) fail(id []byte, channel string, err error) {
 }
 
 // note records a refusal, and the code that the connection is closed with over it.
-func (x *Session) note(channel string, err error, closed protocol.CloseCode) {
-	x.hub.server.opts.Refusals.Note(refusal.Refusal{Door: x.transport.name, Err: err, User: x.user(), Channel: channel,
+func (x *Session) note(action, channel string, err error, closed protocol.CloseCode) {
+	x.hub.server.opts.Refusals.Note(refusal.Refusal{Door: x.transport.name, Err: err, Action: action, User: x.user(), Channel: channel,
 		Connection: x.ID(), Address: x.remote.Addr(), Closed: closed})
 }
 
 // cutOff closes the connection over something that the client is not told of
 // otherwise, and that the log is.
 func (x *Session) cutOff(code protocol.CloseCode, err error) {
-	x.note("", err, code)
+	x.note("message", "", err, code)
 	x.end(code)
 }
 

@@ -35,7 +35,7 @@ func (x *Session) subscribe(m *protocol.Message) {
 		return
 	}
 	if m.Channel != "" {
-		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "subscribe takes either channel or channels, not both"))
+		x.deny("subscribe", m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "subscribe takes either channel or channels, not both"))
 		return
 	}
 	// What all have in common is read once and not for each.
@@ -140,7 +140,7 @@ func (x *Session) subscribeOne(r *request) {
 		if r.listed {
 			x.spend()
 		}
-		x.fail(r.id, r.channel, err)
+		x.deny("subscribe", r.id, r.channel, err)
 		return
 	}
 	x.claim(r)
@@ -152,7 +152,7 @@ func (x *Session) subscribeOne(r *request) {
 	c := x.client()
 	x.await(func() error { return hook(x.hub.server.ctx, c, r.channel) }, func(err error) {
 		if err != nil {
-			x.fail(r.id, r.channel, hookError(err))
+			x.deny("subscribe", r.id, r.channel, hookError(err))
 			return
 		}
 		x.follow(r, t)
@@ -193,7 +193,7 @@ func (x *Session) follow(r *request, t node.Target) {
 	log, target := node.PresenceLog(r.channel)
 	x.withGroup(log, target, func(g *group, err error) {
 		if err != nil {
-			x.fail(r.id, r.channel, err)
+			x.deny("subscribe", r.id, r.channel, err)
 			return
 		}
 		_, head := g.channel.Position()
@@ -227,7 +227,7 @@ func (x *Session) withGroup(name string, t node.Target, ready func(g *group, err
 // decline answers a subscription that cannot be made after all.
 func (x *Session) decline(r *request, err error) {
 	x.unwatch(r.channel)
-	x.fail(r.id, r.channel, err)
+	x.deny("subscribe", r.id, r.channel, err)
 }
 
 // placement is where a subscription begins.
@@ -451,7 +451,7 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 func (x *Session) unsubscribe(m *protocol.Message) {
 	i := x.find(m.Channel)
 	if i < 0 {
-		x.fail(m.ID, m.Channel, protocol.Errorf(protocol.CodeNotSubscribed, "this connection is not subscribed to %q", m.Channel))
+		x.deny("unsubscribe", m.ID, m.Channel, protocol.Errorf(protocol.CodeNotSubscribed, "this connection is not subscribed to %q", m.Channel))
 		return
 	}
 	x.drop(i)
@@ -480,7 +480,7 @@ func (x *Session) recheck() {
 			continue
 		}
 		x.drop(i)
-		x.fail(nil, name, err)
+		x.deny("subscribe", nil, name, err)
 		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, name, nil))
 	}
 }

@@ -156,7 +156,7 @@ func (x *Session) deferMessage(m *protocol.Message, err error) {
 			x.cutOff(protocol.CloseRateLimited, full)
 			return
 		}
-		x.fail(m.ID, m.Channel, full)
+		x.deny(actionOf(m), m.ID, m.Channel, full)
 		return
 	}
 	n := deferredBytes + len(m.Data) + len(m.Channel) + len(m.Key) + len(m.Token)

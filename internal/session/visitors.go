@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"ringdown/internal/channel"
 	"ringdown/protocol"
 )
 
@@ -46,6 +47,14 @@ func (s *Server) Charge(user string, requests int) {
 	defer v.mu.Unlock()
 	if m := v.of(user, now); m != nil {
 		m.spend(now, s.Limits().MessagesPerSecond, requests)
+	}
+}
+
+// ChargeDeciding counts what deciding by the rules took of a user's request, as over
+// a connection.
+func (s *Server) ChargeDeciding(user string, b *channel.Budget) {
+	if n := b.Spent() / stepsPerMessage; n > 0 {
+		s.Charge(user, n)
 	}
 }
 

@@ -61,7 +61,7 @@ func (x *Session) watchPresence(name string, t node.Target) {
 		switch {
 		case x.closed || x.find(name) < 0 || x.watching(name) >= 0:
 		case err != nil:
-			x.fail(nil, name, err)
+			x.deny("subscribe", nil, name, err)
 		default:
 			_, head := g.channel.Position()
 			g.add(x, placement{cursor: head, state: live}, nil)
@@ -94,7 +94,7 @@ func (x *Session) recheckPresence(name string, t node.Target) {
 	}
 	if i := x.find(name); x.subs[i].present {
 		x.depart(i, 0)
-		x.fail(nil, name, err)
+		x.deny("subscribe", nil, name, err)
 	}
 	x.unwatch(name)
 }

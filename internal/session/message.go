@@ -138,9 +138,6 @@ func (x *Session) dispatch(m *protocol.Message) {
 		x.history(m)
 	case protocol.TypePresence:
 		x.presence(m)
-	case protocol.TypeWelcome, protocol.TypeSubscribed, protocol.TypeUnsubscribed, protocol.TypeAck, protocol.TypeError,
-		protocol.TypeState, protocol.TypeGap, protocol.TypeReconnect:
-		x.deny(actionOf(m), m.ID, m.Channel, protocol.Errorf(protocol.CodeBadRequest, "%q is the server's word and not a client's", m.Type))
 	default:
 		switch err := protocol.ValidEvent(m.Type); {
 		case err != nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	"ringdown/internal/session"
 	"ringdown/protocol"
@@ -16,7 +17,12 @@ type Connection struct {
 	User       string // empty: not signed in
 	Claims     json.RawMessage
 	Transport  string // such as "websocket"
-	RemoteAddr string
+	RemoteAddr string // behind trusted_proxies that of the client
+	// Header is that of the request that opened the connection, or of the REST
+	// request. It has neither Authorization nor Cookie: who somebody is, Authenticate
+	// finds out, and puts what you need of it into Claims. nil for connections that
+	// were opened before there was any hook. It is not to be changed.
+	Header http.Header
 }
 
 // Call is a request of a client to your program: a message without a channel.
@@ -105,6 +111,21 @@ func (s *Server) OnSubscribe(fn func(ctx context.Context, c *Connection, channel
 	})
 }
 
+// OnUnsubscribe hears of the end of every subscription: by the client's word, which is
+// answered when fn has returned, because a rule no longer allows it, or with the
+// connection, before or after OnDisconnect.
+func (s *Server) OnUnsubscribe(fn func(c *Connection, channel string)) {
+	s.setHook(func(h *session.Hooks) {
+		before := h.Unsubscribe
+		h.Unsubscribe = func(c *session.Client, name string) {
+			if before != nil {
+				before(c, name)
+			}
+			fn(connection(c), name)
+		}
+	})
+}
+
 // OnPublish is asked about every message of a user that the rules allow, whichever
 // way it comes, before it is published. It may change Data and Binary: that is what
 // is published then. What your program publishes itself, by Publish or with a server
@@ -151,7 +172,7 @@ func (s *Server) setHook(change func(h *session.Hooks)) {
 }
 
 func connection(c *session.Client) *Connection {
-	return &Connection{ID: c.Connection, User: c.User, Claims: c.Claims, Transport: c.Transport, RemoteAddr: c.RemoteAddr}
+	return &Connection{ID: c.Connection, User: c.User, Claims: c.Claims, Transport: c.Transport, RemoteAddr: c.RemoteAddr, Header: c.Header}
 }
 
 // Disconnect closes a connection with 4005. It fails with not_found if no such

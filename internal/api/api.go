@@ -145,6 +145,7 @@ type caller struct {
 	server   bool
 	identity *auth.Identity // of a user
 	address  netip.AddrPort
+	header   http.Header     // for hooks
 	budget   *channel.Budget // of the whole request, however many messages it has
 }
 
@@ -153,7 +154,7 @@ func (c caller) asks() *node.Caller {
 	if c.identity == nil {
 		return &node.Caller{Server: c.server, Door: refusal.REST, Address: c.address}
 	}
-	return &node.Caller{User: c.identity.User, Caps: c.identity.Caps, RawClaims: c.identity.Claims, Door: refusal.REST, Address: c.address, Budget: c.budget,
+	return &node.Caller{User: c.identity.User, Caps: c.identity.Caps, RawClaims: c.identity.Claims, Door: refusal.REST, Address: c.address, Header: c.header, Budget: c.budget,
 		Claims: func() map[string]any {
 			var m map[string]any
 			_ = json.Unmarshal(c.identity.Claims, &m) // the verifier has decoded it before
@@ -223,7 +224,7 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 	from, _ := netip.ParseAddrPort(r.RemoteAddr) // what does not parse stays empty
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	budget := channel.NewBudget(o.Sessions.Limits().RuleSteps)
-	return caller{identity: id, address: from, budget: &budget}, err
+	return caller{identity: id, address: from, budget: &budget, header: o.Sessions.Header(r)}, err
 }
 
 // server lets only callers with a key pass.

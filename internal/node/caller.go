@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/netip"
 	"strconv"
 
@@ -27,7 +28,8 @@ type Caller struct {
 	// Instance is the random text by which a client that is not signed in is known
 	// again when it comes back; empty: it gave none.
 	Instance string
-	Door     string // as in package refusal
+	Door     string      // as in package refusal
+	Header   http.Header // for hooks
 	Address  netip.AddrPort
 	// Budget is what deciding by rules may take; nil: without end.
 	Budget *channel.Budget

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"net/http"
+	"net/netip"
+	"strings"
 	"sync/atomic"
 
 	"ringdown/internal/node"
@@ -17,6 +20,7 @@ type Client struct {
 	Claims     json.RawMessage
 	Transport  string
 	RemoteAddr string
+	Header     http.Header // not to be changed
 }
 
 // Hooks are the application's own listeners. A nil field costs nothing. Hooks
@@ -30,6 +34,63 @@ type Hooks struct {
 	Subscribe  func(ctx context.Context, c *Client, channel string) error
 	Publish    func(ctx context.Context, c *Client, m *protocol.Message) error
 	Disconnect func(c *Client, reason string)
+	// Unsubscribe hears of the end of every subscription. A client that said so itself
+	// waits for it.
+	Unsubscribe func(c *Client, channel string)
+}
+
+func (h *Hooks) any() bool {
+	return h.Connect != nil || h.Subscribe != nil || h.Publish != nil || h.Disconnect != nil || h.Unsubscribe != nil
+}
+
+// Header returns what hooks may see of a request's header: all but what somebody
+// could be by it, and what the handshake was about. It is nil, and costs a
+// connection nothing, while there are no hooks and no handlers of calls.
+func (s *Server) Header(r *http.Request) http.Header {
+	if calls := s.registry.calls.Load(); !s.hooks.Load().any() && (calls == nil || len(*calls) == 0) {
+		return nil
+	}
+	h := r.Header.Clone()
+	for name := range h {
+		switch name {
+		case "Authorization", "Proxy-Authorization", "Cookie", "Ringdown-Stream", "Connection", "Upgrade":
+			delete(h, name)
+		default:
+			if strings.HasPrefix(name, "Sec-Websocket-") {
+				delete(h, name)
+			}
+		}
+	}
+	return h
+}
+
+// names returns the channels that x is subscribed to; nil if nobody asks.
+func (x *Session) names() (list []string) {
+	if x.hub.server.hooks.Load().Unsubscribe == nil {
+		return nil
+	}
+	for i := range x.subs {
+		if !x.subs[i].group.watch() {
+			list = append(list, x.subs[i].group.name)
+		}
+	}
+	return list
+}
+
+// hearEnd tells the application that subscriptions have ended. Nobody waits.
+func (x *Session) hearEnd(channels []string) {
+	s := x.hub.server
+	hook := s.hooks.Load().Unsubscribe
+	if hook == nil || x.byServer() || len(channels) == 0 {
+		return
+	}
+	c := x.client()
+	s.work.Go(func() {
+		for _, name := range channels {
+			// A panic is logged, and there is nobody to tell of it.
+			_ = s.guard(func(context.Context) error { hook(c, name); return nil })
+		}
+	})
 }
 
 // Call is a client's request to the application: a message without a channel.
@@ -89,14 +150,23 @@ func (s *Server) SetHooks(h Hooks) {
 
 // clientOf describes a caller to hooks.
 func clientOf(c *node.Caller) *Client {
-	d := &Client{User: c.User, Claims: c.RawClaims, Transport: c.Door}
+	d := &Client{User: c.User, Claims: c.RawClaims, Transport: c.Door, Header: c.Header}
 	if c.Connection != nil {
 		d.Connection = c.Connection()
 	}
-	if c.Address.IsValid() {
-		d.RemoteAddr = c.Address.String()
-	}
+	d.RemoteAddr = address(c.Address)
 	return d
+}
+
+// address is the text of an address; "" if it is none.
+func address(a netip.AddrPort) string {
+	switch {
+	case !a.IsValid():
+		return ""
+	case a.Port() == 0: // a proxy did not say
+		return a.Addr().String()
+	}
+	return a.String()
 }
 
 // AskSubscribe asks the hook about subscriptions on behalf of a user who reads a

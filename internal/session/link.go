@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/http"
 	"net/netip"
 
 	"ringdown/internal/auth"
@@ -37,6 +38,7 @@ type Open struct {
 	Identity   *auth.Identity // nil: no token came
 	AuthError  error          // a token came and was refused
 	RemoteAddr netip.AddrPort
+	Header     http.Header   // for hooks; see Server.Header
 	Transport  string        // such as "websocket"
 	Follow     []Follow      // of a Stream: what it subscribes to once it is welcome
 	Places     cursor.Cursor // of a Stream: where it was, also in channels that it may subscribe to later

@@ -269,7 +269,7 @@ func (x *Session) caller() *node.Caller {
 	x.hub.asking = x
 	c := &x.hub.caller
 	c.User, c.Instance, c.Door, c.Address, c.Budget = "", x.called, x.transport.name, x.remote, &x.judging
-	c.Server, c.Caps, c.RawClaims = x.byServer(), nil, nil
+	c.Server, c.Caps, c.RawClaims, c.Header = x.byServer(), nil, nil, x.header
 	if x.identity != nil {
 		c.User, c.Instance, c.Caps, c.RawClaims = x.identity.User, "", x.identity.Caps, x.identity.Claims
 	}

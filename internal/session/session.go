@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"time"
@@ -22,6 +23,7 @@ type Session struct {
 	id        id
 	transport *carrier
 	remote    netip.AddrPort
+	header    http.Header   // for hooks; nil: there were none
 	opened    time.Duration // by clock
 	called    string        // by an anonymous client, itself; "": by nothing
 
@@ -61,7 +63,7 @@ type sub struct {
 // says why there is none.
 func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
-	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, opened: clock(time.Now()), called: o.Client}
+	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, header: o.Header, opened: clock(time.Now()), called: o.Client}
 	if st, ok := l.(Stream); ok {
 		x.stream = newStream(st, o.Follow, o.Places)
 		st.Attach(x)
@@ -108,6 +110,7 @@ func (x *Session) Closed(err error) {
 	x.closed = true
 	x.hub.loop.Disarm(&x.timer)
 	x.departAll(x.hub.server.policy.Load().PresenceGrace)
+	x.hearEnd(x.names())
 	for len(x.subs) > 0 {
 		x.subs[len(x.subs)-1].group.remove(x, len(x.subs)-1)
 	}
@@ -146,13 +149,8 @@ func (x *Session) claimsMap() map[string]any {
 }
 
 func (x *Session) client() *Client {
-	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport.name}
-	if x.remote.IsValid() {
-		c.RemoteAddr = x.remote.String()
-		if x.remote.Port() == 0 { // a proxy did not say
-			c.RemoteAddr = x.remote.Addr().String()
-		}
-	}
+	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport.name, Header: x.header}
+	c.RemoteAddr = address(x.remote)
 	if x.identity != nil {
 		c.Claims = x.identity.Claims
 	}

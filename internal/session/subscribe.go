@@ -455,7 +455,15 @@ func (x *Session) unsubscribe(m *protocol.Message) {
 		return
 	}
 	x.drop(i)
-	x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, m.Channel, m.ID))
+	hook := x.hub.server.hooks.Load().Unsubscribe
+	if hook == nil || x.byServer() {
+		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, m.Channel, m.ID))
+		return
+	}
+	c, m := x.client(), m.Clone()
+	x.await(func() error { hook(c, m.Channel); return nil }, func(error) {
+		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, m.Channel, m.ID))
+	})
 }
 
 // recheck ends the subscriptions that the rules no longer allow.
@@ -480,6 +488,7 @@ func (x *Session) recheck() {
 			continue
 		}
 		x.drop(i)
+		x.hearEnd([]string{name})
 		x.deny("subscribe", nil, name, err)
 		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, name, nil))
 	}

@@ -168,7 +168,7 @@ func position(header http.Header, q url.Values) string {
 // Errors are *protocol.Error.
 func (d Door) Identify(r *http.Request, a *Asked) (session.Open, error) {
 	s := d.Server
-	o := session.Open{Transport: d.Name, Follow: a.Follow, Places: a.Places}
+	o := session.Open{Transport: d.Name, Header: s.Header(r), Follow: a.Follow, Places: a.Places}
 	// Asking the socket would cost a system call. What does not parse stays empty.
 	o.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr)
 	if err := o.ReadQuery(a.Query); err != nil {

@@ -28,7 +28,7 @@ type doorway struct {
 // loop, because a key may have to be fetched. The outcome is told after the
 // upgrade: a browser cannot read a refusal.
 func (d *doorway) enter(r *http.Request) (func() App, error) {
-	l := &link{doorway: d, opening: &session.Open{Transport: "websocket"}}
+	l := &link{doorway: d, opening: &session.Open{Transport: "websocket", Header: d.server.Header(r)}}
 	if r.URL.RawQuery != "" {
 		if err := l.opening.ReadQuery(r.URL.Query()); err != nil {
 			return nil, err

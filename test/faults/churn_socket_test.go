@@ -96,7 +96,7 @@ func (c *churner) answer(w *wire) (m message) {
 
 func (c *churner) overSocket(ctx context.Context, r *round, w *wire) *wire {
 	for ctx.Err() == nil && !r.calmed() {
-		if w != nil && (c.rng.IntN(40) == 0 || w.ended.Err() != nil) {
+		if w != nil && (c.rng.IntN(8) == 0 || w.ended.Err() != nil) {
 			c.hangUp(w, history.Away)
 			w = nil
 		}

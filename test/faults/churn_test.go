@@ -173,8 +173,8 @@ func (s *story) round(all []*churner) {
 
 // enough fails unless clients came and went.
 func (c *tally) enough(t *testing.T) {
-	for name, n := range map[string]int64{"subscribed": c.subscribed.Load() / 200, "unsubscribed": c.unsubscribed.Load() / 200, "published": c.published.Load(),
-		"polls": c.polled.Load(), "streams": c.streamed.Load(), "connections": c.connected.Load() / 20} {
+	for name, n := range map[string]int64{"subscribed": c.subscribed.Load() / 50, "unsubscribed": c.unsubscribed.Load() / 50, "published": c.published.Load(),
+		"polls": c.polled.Load(), "streams": c.streamed.Load(), "connections": c.connected.Load() / 16} {
 		if n == 0 && !t.Failed() {
 			t.Errorf("this run did not test what it is for: %s: %v", name, c)
 		}

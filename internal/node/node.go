@@ -3,7 +3,7 @@
 // Session and REST are two doors to it.
 //
 // A node keeps a Channel for every channel that somebody here follows: the ring
-// that the broker's feed fills, and whom to nudge when it has. Channels that are
+// that its log fills, and whom to nudge when it has. Channels that are
 // only published to need none.
 //
 // What is trusted: the caller says who publishes; Permit asks the channel's

@@ -20,6 +20,7 @@ type visitors struct {
 const (
 	mostVisitors = 200_000
 	visitorSweep = 10 * time.Second
+	fullSweep    = time.Second // where there is no room
 )
 
 // Visit counts a request of a user, or says that it comes too soon.
@@ -63,7 +64,8 @@ func (v *visitors) of(user string, now time.Time) *meter {
 	if m := v.meters[user]; m != nil {
 		return m
 	}
-	if now.Sub(v.swept) > visitorSweep || len(v.meters) >= mostVisitors {
+	// Looking at all of them is work too: not for each who finds no room.
+	if since := now.Sub(v.swept); since > visitorSweep || len(v.meters) >= mostVisitors && since > fullSweep {
 		v.swept = now
 		for name, m := range v.meters {
 			if m.due < int64(clock(now)) {

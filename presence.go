@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 
 	"ringdown/internal/broker"
-	"ringdown/internal/node"
 	"ringdown/internal/session"
 )
 
@@ -24,7 +23,7 @@ type Member struct {
 func (s *Server) Presence(ctx context.Context, channel string) ([]Member, error) {
 	t, err := s.node.Resolve(channel)
 	if err == nil {
-		err = node.HasPresence(t, channel)
+		err = s.node.HasPresence(t, channel)
 	}
 	if err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
-	"ringdown/internal/node"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
@@ -18,10 +17,10 @@ func (h *Handler) listMembers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := node.HasPresence(t, name); err != nil {
+	n := h.opts.Load().Sessions.Node()
+	if err := n.HasPresence(t, name); err != nil {
 		return err
 	}
-	n := h.opts.Load().Sessions.Node()
 	q := r.URL.Query()
 	limit, after := defaultPage, q.Get("cursor")
 	if s := q.Get("limit"); s != "" {

@@ -99,7 +99,7 @@ func TestPresenceOfAChannel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = HasPresence(target, name)
+		err = n.HasPresence(target, name)
 		if (err == nil) != want || err != nil && protocol.AsError(err).Code != protocol.CodeBadRequest {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -110,6 +110,22 @@ func TestPresenceOfAChannel(t *testing.T) {
 	}
 	if _, ok := PresenceOf("room"); ok {
 		t.Error("a channel is taken for a log of presence")
+	}
+}
+
+// TestPresenceWithoutRoster: a broker that keeps no members is told of before
+// anything is asked of it.
+func TestPresenceWithoutRoster(t *testing.T) {
+	n := begun(t, Options{Broker: struct{ broker.Broker }{newStage()}, Table: tableOf(t, &channel.Declaration{Name: "room", Presence: true}, kept("bare"))})
+	for name, want := range map[string]string{"room": "does not keep who is present", "bare": "presence: true"} {
+		target, err := n.Resolve(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = n.HasPresence(target, name)
+		if e := protocol.AsError(err); e == nil || e.Code != protocol.CodeBadRequest || e.Retryable || !strings.Contains(e.Message, want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

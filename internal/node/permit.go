@@ -100,7 +100,7 @@ func Explain(table *channel.Table, c *Caller, a Action, name string) Decision {
 	}
 	d := Decision{Channel: t.Declaration.Name, Rule: t.Declaration.RuleName(a.Op), Line: t.Declaration.RuleLine(a.Op), Text: t.Declaration.Rule(a.Op).String()}
 	if a.Op == channel.OpPresence {
-		if err := HasPresence(t, name); err != nil {
+		if err := declaresPresence(t, name); err != nil {
 			d.Err = protocol.AsError(err)
 			return d
 		}

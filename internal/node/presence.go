@@ -35,8 +35,16 @@ func PresenceLog(name string) (string, Target) {
 // it is such a log.
 func PresenceOf(log string) (name string, ok bool) { return strings.CutPrefix(log, presencePrefix) }
 
-// HasPresence returns nil if members can enter the channel.
-func HasPresence(t Target, name string) error {
+// HasPresence returns nil if members can enter the channel: it is declared so, and
+// the broker keeps who is present. Everything else about members is asked after it.
+func (n *Node) HasPresence(t Target, name string) error {
+	if err := declaresPresence(t, name); err != nil || n.roster != nil {
+		return err
+	}
+	return protocol.Errorf(protocol.CodeBadRequest, "channel %q has no presence, because the store of this server does not keep who is present", name)
+}
+
+func declaresPresence(t Target, name string) error {
 	if t.Declaration.Presence {
 		return nil
 	}

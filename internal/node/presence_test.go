@@ -746,7 +746,7 @@ func TestPresenceLogIsNobodysChannel(t *testing.T) {
 		}
 		for name, ok := range map[string]bool{"room": true, "bare": false} {
 			d := &channel.Declaration{Name: name, Presence: ok}
-			if err := HasPresence(Target{Declaration: d}, name); (err == nil) != ok {
+			if err := n.HasPresence(Target{Declaration: d}, name); (err == nil) != ok {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

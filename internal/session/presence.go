@@ -81,7 +81,7 @@ func (x *Session) presence(m *protocol.Message) {
 
 // mayPresence says whether x may enter the channel and see who is there.
 func (x *Session) mayPresence(name string, t node.Target) error {
-	if err := node.HasPresence(t, name); err != nil {
+	if err := x.hub.server.node.HasPresence(t, name); err != nil {
 		return err
 	}
 	return x.permit(channel.OpPresence, name, "", t)

@@ -140,9 +140,9 @@ type Page struct {
 
 // StateRange asks State for a page of what a state channel holds: the latest
 // messages of its keys whose offsets are after After, in order of offsets. To
-// walk a state, After is the offset of the last entry of the page before: keys
-// written meanwhile are met again further on, so the walk ends at the head with
-// everything seen, however much is written beside it.
+// read all of it, After is the offset of the last entry of the page before: a key
+// that is written meanwhile comes again on a later page, so the reader ends at the
+// head and has seen everything, however much is written meanwhile.
 type StateRange struct {
 	After uint64
 	Limit int // entries at most; 0: the driver's own

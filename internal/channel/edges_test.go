@@ -110,17 +110,17 @@ func TestGraves(t *testing.T) {
 		l.Set(keyed(offset, key, data, int64(offset)))
 	}
 	set("stays", "1")
-	for i := range MaxGraves {
+	for i := range MaxTombstones {
 		set(fmt.Sprint("d", i), "null")
 	}
-	if l.Forgotten() != 0 || l.Len() != MaxGraves+1 {
+	if l.Forgotten() != 0 || l.Len() != MaxTombstones+1 {
 		t.Fatalf("%d keys, forgotten to %d: all may be remembered", l.Len(), l.Forgotten())
 	}
-	// The first deletion is overwritten, so that its grave is empty.
+	// The first deletion is overwritten, so that its tombstone is gone.
 	set("d0", "1")
 	set("one more", "null")
 	if l.Forgotten() != 2 || !l.Has("d0") || !l.Has("stays") {
-		t.Errorf("forgotten to %d; a key that lives again went with its grave: %v", l.Forgotten(), !l.Has("d0"))
+		t.Errorf("forgotten to %d; a key that lives again went with its tombstone: %v", l.Forgotten(), !l.Has("d0"))
 	}
 	before := l.Len()
 	set("and one", "null")

@@ -3,16 +3,16 @@ package channel
 import "sort"
 
 // Latest holds the newest entry of each key of a state channel, in order of
-// their offsets: a log of which only the last word about each key is left. Who
-// has read up to an offset goes on from there, and meets every key that changed
-// since, once, with its newest value; so do deletions, as far as they are
-// remembered. It is not safe for concurrent use.
+// their offsets. A reader that has read up to an offset goes on from there: it
+// meets each key that has changed since once, with its newest value. Deletions are
+// entries too, called tombstones, and the newest of them are remembered. It is not
+// safe for concurrent use.
 type Latest struct {
-	keys      map[string]*Entry
-	list      []spot // by offset; those that were overwritten are holes
-	holes     int
-	graves    []uint64 // offsets of the deletions in list, oldest first
-	forgotten uint64
+	keys       map[string]*Entry
+	list       []spot // by offset; those that were overwritten are holes
+	holes      int
+	tombstones []uint64 // offsets of the deletions in list, oldest first
+	forgotten  uint64
 }
 
 type spot struct {
@@ -20,8 +20,8 @@ type spot struct {
 	entry  *Entry // nil: a hole
 }
 
-// MaxGraves is how many deletions a Latest remembers.
-const MaxGraves = 1024
+// MaxTombstones is how many deletions a Latest remembers.
+const MaxTombstones = 1024
 
 // Set makes e the newest of its key. Its offset is higher than any before.
 func (l *Latest) Set(e *Entry) {
@@ -29,12 +29,12 @@ func (l *Latest) Set(e *Entry) {
 		l.keys = make(map[string]*Entry)
 	}
 	if old := l.keys[e.Key]; old != nil {
-		l.dig(old)
+		l.remove(old)
 	}
 	l.keys[e.Key] = e
 	l.list = append(l.list, spot{e.Offset, e})
 	if e.Deleted {
-		l.graves = append(l.graves, e.Offset)
+		l.tombstones = append(l.tombstones, e.Offset)
 		l.forget()
 	}
 	l.compact()
@@ -63,7 +63,7 @@ func (l *Latest) Expire(before int64) {
 		if s.entry.Time >= before {
 			break
 		}
-		l.dig(s.entry)
+		l.remove(s.entry)
 	}
 	l.compact()
 }
@@ -91,8 +91,8 @@ func (l *Latest) find(offset uint64) int {
 	return sort.Search(len(l.list), func(i int) bool { return l.list[i].offset >= offset })
 }
 
-// dig takes an entry out and leaves a hole.
-func (l *Latest) dig(e *Entry) {
+// remove takes an entry out and leaves a hole.
+func (l *Latest) remove(e *Entry) {
 	// Not left for Set to overwrite: the map's key text is the entry's own memory.
 	delete(l.keys, e.Key)
 	if i := l.find(e.Offset); l.list[i].entry != nil {
@@ -103,12 +103,12 @@ func (l *Latest) dig(e *Entry) {
 
 // forget drops the oldest deletions past the number that is remembered.
 func (l *Latest) forget() {
-	for len(l.graves) > MaxGraves {
-		offset := l.graves[0]
-		l.graves = l.graves[1:]
+	for len(l.tombstones) > MaxTombstones {
+		offset := l.tombstones[0]
+		l.tombstones = l.tombstones[1:]
 		l.forgotten = offset
 		if i := l.find(offset); i < len(l.list) && l.list[i].offset == offset && l.list[i].entry != nil {
-			l.dig(l.list[i].entry)
+			l.remove(l.list[i].entry)
 		}
 	}
 }

@@ -242,7 +242,7 @@ func TestForgottenDeletions(t *testing.T) {
 		h.publish("board", "e", "first", "1") // cut in the socket
 		h.settle()
 		h.publish("board", "e", "gone", "null")
-		for n := range channel.MaxGraves + 10 {
+		for n := range channel.MaxTombstones + 10 {
 			h.publish("board", "e", fmt.Sprint("k", n), "1")
 			h.publish("board", "e", fmt.Sprint("k", n), "null")
 		}

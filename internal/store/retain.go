@@ -107,7 +107,7 @@ func (s *Store) latest(log string, h *head, r *Record) error {
 		return protocol.Errorf(protocol.CodeLimitExceeded, "channel %q has its limit of %d keys; delete some (data null) or let them expire", log, s.opts.StateKeys)
 	}
 	if found {
-		err = g.dig(h, r.Key, offset, deleted)
+		err = g.removeLatest(h, r.Key, offset, deleted)
 	}
 	h.keys++
 	g.key = stateKey(g.key, h.id, r.Key)
@@ -152,8 +152,8 @@ func (g *group) keyAt(s *Store, id uint64, key string) (offset uint64, deleted, 
 	return binary.BigEndian.Uint64(body), body[8] != 0, true, nil
 }
 
-// dig takes the latest message of a key out of the state.
-func (g *group) dig(h *head, key string, offset uint64, deleted bool) error {
+// removeLatest takes the latest message of a key out of the state.
+func (g *group) removeLatest(h *head, key string, offset uint64, deleted bool) error {
 	h.keys--
 	err := errors.Join(
 		g.batch.Delete(offsetKey(nil, kindLatest, h.id, offset), nil),
@@ -181,7 +181,7 @@ func (s *Store) forgetDeletion(h *head) error {
 		return err
 	}
 	h.forgotten = keyOffset(it.Key())
-	return g.dig(h, string(key), h.forgotten, true)
+	return g.removeLatest(h, string(key), h.forgotten, true)
 }
 
 // span bounds an iterator to the offsets after one, of a channel.
@@ -334,7 +334,7 @@ func (s *Store) expireState(h *head) error {
 		if young(&r) {
 			break
 		}
-		if err := g.dig(h, r.Key, r.Offset, r.Deleted); err != nil {
+		if err := g.removeLatest(h, r.Key, r.Offset, r.Deleted); err != nil {
 			return err
 		}
 		n++

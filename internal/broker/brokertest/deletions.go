@@ -20,7 +20,7 @@ func testRewritten(t *testing.T, b *bench) {
 	for _, key := range []string{"once", "twice"} {
 		b.set(t, key, "2")
 	}
-	const others = channel.MaxGraves + 100
+	const others = channel.MaxTombstones + 100
 	d := newOutcomes(others)
 	for n := range others {
 		p := publication(board, "c", n)
@@ -50,7 +50,7 @@ func testRewritten(t *testing.T, b *bench) {
 			t.Errorf("deletions are forgotten up to %d of %d", s.Forgotten, head)
 		}
 	}
-	if got := fmt.Sprint(live); got != "[once=2 twice=2 last=3]" || deletions != channel.MaxGraves {
+	if got := fmt.Sprint(live); got != "[once=2 twice=2 last=3]" || deletions != channel.MaxTombstones {
 		t.Errorf("the state is %s with %d deletions", got, deletions)
 	}
 }

@@ -241,7 +241,7 @@ func (b *Broker) publishCall(q *publication) call {
 	q.told = b.evidence.seen(q.log.name)
 	c := b.logCall(s, q.log.name, q.declared, q.told, q.message, messages, bytes, age, window, q.fingerprint)
 	if q.declared.State != nil {
-		c.args = append(c.args, q.key, flag(q.deleted), stateAge(q.declared), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxGraves))
+		c.args = append(c.args, q.key, flag(q.deleted), stateAge(q.declared), strconv.Itoa(b.opts.StateKeys), strconv.Itoa(channel.MaxTombstones))
 	}
 	if q.dedupe != "" {
 		c.keys = append(c.keys, base+dedupeKey+q.dedupe)

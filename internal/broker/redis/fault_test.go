@@ -379,16 +379,16 @@ func TestForgottenDeletions(t *testing.T) {
 	a := join(t, "a", settings(t, s.Address))
 	board := &channel.Declaration{Name: "b", State: &channel.State{}, Buffer: channel.Buffer{Messages: 4}}
 	answers := make(done, 3000)
-	for i := range channel.MaxGraves + 10 {
+	for i := range channel.MaxTombstones + 10 {
 		a.append(board, "b", &broker.Publication{Message: protocol.Message{Type: "e", Key: fmt.Sprint(i), Data: []byte("null")}}, answers)
 	}
-	for range channel.MaxGraves + 10 {
+	for range channel.MaxTombstones + 10 {
 		if o := <-answers; o.err != nil {
 			t.Fatal(o.err)
 		}
 	}
 	page, err := a.Open("b", board).State(t.Context(), broker.StateRange{Limit: 5000, Bytes: 1 << 30})
-	if err != nil || len(page.Entries) != channel.MaxGraves || page.Forgotten != 10 || page.Entries[0].Offset != 11 || !page.Entries[0].Deleted {
+	if err != nil || len(page.Entries) != channel.MaxTombstones || page.Forgotten != 10 || page.Entries[0].Offset != 11 || !page.Entries[0].Deleted {
 		t.Fatalf("%d entries, forgotten up to %d, %v", len(page.Entries), page.Forgotten, err)
 	}
 }

@@ -51,9 +51,9 @@ func unavailable(after time.Duration) *protocol.Error {
 // OptionError is one thing that is wrong in Options or in a list of origins. It
 // does not hold the value, which may be a secret.
 type OptionError struct {
-	Path string // where: "jwt[0].secret", "keys[1]", "origins[2]"
-	What string // what is wrong
-	Mend string // what to do about it
+	Path   string // where: "jwt[0].secret", "keys[1]", "origins[2]"
+	What   string // what is wrong
+	Remedy string // what to do about it
 }
 
 func (e *OptionError) Error() string {
@@ -61,9 +61,9 @@ func (e *OptionError) Error() string {
 	b.WriteString(e.Path)
 	b.WriteString(": ")
 	b.WriteString(e.What)
-	if e.Mend != "" {
+	if e.Remedy != "" {
 		b.WriteString("; ")
-		b.WriteString(e.Mend)
+		b.WriteString(e.Remedy)
 	}
 	return b.String()
 }

@@ -83,7 +83,7 @@ func FuzzOrigins(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		c, bad := canonical(s)
 		if bad != nil {
-			if bad.What == "" || bad.Mend == "" {
+			if bad.What == "" || bad.Remedy == "" {
 				t.Errorf("%q is refused without a word", s)
 			}
 			return

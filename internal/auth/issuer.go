@@ -67,7 +67,7 @@ func (i *issuer) source(path string, o JWT, set func(url string) *keySet, p *pro
 		p.add(path, "there must be exactly one of secret, public_key and jwks", "a second kind of token needs an entry of its own")
 	case o.JWKS != "":
 		if e := verifyURL(o.JWKS); e != nil {
-			p.add(path+".jwks", e.What, e.Mend)
+			p.add(path+".jwks", e.What, e.Remedy)
 			return
 		}
 		if o.Algorithm == "HS256" {
@@ -81,7 +81,7 @@ func (i *issuer) source(path string, o JWT, set func(url string) *keySet, p *pro
 		i.set, i.algorithm = set(o.JWKS), o.Algorithm
 	case len(o.Secret) > 0:
 		if e := verifySecret(o.Secret); e != nil {
-			p.add(path+".secret", e.What, e.Mend)
+			p.add(path+".secret", e.What, e.Remedy)
 			return
 		}
 		i.fix(path, o, "HS256", append([]byte(nil), o.Secret...), p)

@@ -66,23 +66,23 @@ func (Options) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 // problems collects everything that is wrong.
 type problems []error
 
-func (p *problems) add(path, what, mend string) {
-	*p = append(*p, &OptionError{path, what, mend})
+func (p *problems) add(path, what, remedy string) {
+	*p = append(*p, &OptionError{path, what, remedy})
 }
 
 func (p problems) err() error { return errors.Join(p...) }
 
-const mendSecret = "make one with: openssl rand -base64 32"
+const remedySecret = "make one with: openssl rand -base64 32"
 
 // verifySecret says what is wrong with a secret for HS256.
 func verifySecret(secret []byte) *OptionError {
 	if looksPublic(secret) {
 		return &OptionError{What: "this is a key in PEM or DER and not a secret; whoever knows a public key could sign with it",
-			Mend: "put it under public_key"}
+			Remedy: "put it under public_key"}
 	}
 	if len(secret) < MinSecret {
 		return &OptionError{What: fmt.Sprintf("an HS256 secret needs at least %d bytes, and this has %d, so it could be guessed from a token", MinSecret, len(secret)),
-			Mend: mendSecret}
+			Remedy: remedySecret}
 	}
 	return nil
 }
@@ -104,11 +104,11 @@ func verifyKey(key string) *OptionError {
 	for i := range len(key) {
 		if key[i] <= ' ' || key[i] > '~' {
 			return &OptionError{What: fmt.Sprintf("a server key may hold visible ASCII characters only, and byte %d is none", i),
-				Mend: "look for a space or a line break at its end"}
+				Remedy: "look for a space or a line break at its end"}
 		}
 	}
 	if len(key) < MinKey {
-		return &OptionError{What: fmt.Sprintf("a server key needs at least %d characters, and this has %d", MinKey, len(key)), Mend: mendSecret}
+		return &OptionError{What: fmt.Sprintf("a server key needs at least %d characters, and this has %d", MinKey, len(key)), Remedy: remedySecret}
 	}
 	return nil
 }
@@ -119,15 +119,15 @@ func verifyURL(raw string) *OptionError {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
-		return &OptionError{What: "this is not a URL", Mend: "write something like https://id.example/.well-known/jwks.json"}
+		return &OptionError{What: "this is not a URL", Remedy: "write something like https://id.example/.well-known/jwks.json"}
 	case u.User != nil:
-		return &OptionError{What: "the URL of a key set may not hold a name or password", Mend: "key sets are public; serve it without"}
+		return &OptionError{What: "the URL of a key set may not hold a name or password", Remedy: "key sets are public; serve it without"}
 	case u.Fragment != "":
-		return &OptionError{What: "the URL has a fragment (#…), which is never sent", Mend: "leave it out"}
+		return &OptionError{What: "the URL has a fragment (#…), which is never sent", Remedy: "leave it out"}
 	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
 		return nil
 	}
-	return &OptionError{What: "keys may only come over https (or over http from this machine itself)", Mend: "use https"}
+	return &OptionError{What: "keys may only come over https (or over http from this machine itself)", Remedy: "use https"}
 }
 
 func loopback(host string) bool {

@@ -73,7 +73,7 @@ func ParseOrigins(list []string) (Origins, error) {
 		default:
 			c, bad := canonical(entry)
 			if bad != nil {
-				p.add(fmt.Sprintf("origins[%d]", i), fmt.Sprintf("%q %s", entry, bad.What), bad.Mend)
+				p.add(fmt.Sprintf("origins[%d]", i), fmt.Sprintf("%q %s", entry, bad.What), bad.Remedy)
 				continue
 			}
 			o.listed[c] = struct{}{}
@@ -159,17 +159,17 @@ func canonical(s string) (string, *OptionError) {
 	scheme = lower(scheme)
 	switch {
 	case !ok:
-		return "", &OptionError{What: "has no scheme", Mend: example}
+		return "", &OptionError{What: "has no scheme", Remedy: example}
 	case !validScheme(scheme):
-		return "", &OptionError{What: "has a bad scheme", Mend: example}
+		return "", &OptionError{What: "has a bad scheme", Remedy: example}
 	case strings.ContainsRune(rest, '@'):
-		return "", &OptionError{What: "holds a user name, which is no part of an origin", Mend: example}
+		return "", &OptionError{What: "holds a user name, which is no part of an origin", Remedy: example}
 	case strings.HasSuffix(rest, "/") && strings.Count(rest, "/") == 1:
-		return "", &OptionError{What: "ends with a slash, which is no part of an origin", Mend: "leave the slash out"}
+		return "", &OptionError{What: "ends with a slash, which is no part of an origin", Remedy: "leave the slash out"}
 	case strings.ContainsAny(rest, `/\?#`):
-		return "", &OptionError{What: "has a path, query or fragment, which are no parts of an origin", Mend: "leave out all that comes after the host and the port"}
+		return "", &OptionError{What: "has a path, query or fragment, which are no parts of an origin", Remedy: "leave out all that comes after the host and the port"}
 	case strings.Contains(rest, "*"):
-		return "", &OptionError{What: "has a wildcard inside, and origins are compared exactly", Mend: `list each origin, or "*" alone for all of them`}
+		return "", &OptionError{What: "has a wildcard inside, and origins are compared exactly", Remedy: `list each origin, or "*" alone for all of them`}
 	}
 	host, port, bad := splitHost(rest)
 	if bad != nil {
@@ -213,11 +213,11 @@ func splitHost(s string) (host, port string, bad *OptionError) {
 		inner, rest, ok := strings.Cut(s[1:], "]")
 		ip, err := netip.ParseAddr(inner)
 		if !ok || err != nil || !ip.Is6() || ip.Zone() != "" {
-			return "", "", &OptionError{What: "has a bad IPv6 address", Mend: "write it like http://[::1]:3000"}
+			return "", "", &OptionError{What: "has a bad IPv6 address", Remedy: "write it like http://[::1]:3000"}
 		}
 		host = "[" + ip.String() + "]"
 		if rest != "" && rest[0] != ':' {
-			return "", "", &OptionError{What: "has something after the IPv6 address", Mend: "write it like http://[::1]:3000"}
+			return "", "", &OptionError{What: "has something after the IPv6 address", Remedy: "write it like http://[::1]:3000"}
 		}
 		_, port, colon = strings.Cut(rest, ":")
 	} else {
@@ -232,23 +232,23 @@ func splitHost(s string) (host, port string, bad *OptionError) {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 || port[0] == '0' {
-		return "", "", &OptionError{What: "has a bad port", Mend: "write a number from 1 to 65535 after the colon, or no colon"}
+		return "", "", &OptionError{What: "has a bad port", Remedy: "write a number from 1 to 65535 after the colon, or no colon"}
 	}
 	return host, port, nil
 }
 
 func verifyHost(host string) *OptionError {
 	if host == "" {
-		return &OptionError{What: "has no host", Mend: "write it as a browser does: https://shop.example"}
+		return &OptionError{What: "has no host", Remedy: "write it as a browser does: https://shop.example"}
 	}
 	for i := range len(host) {
 		c := host[i]
 		switch {
 		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_':
 		case c >= 0x80:
-			return &OptionError{What: "has a letter outside ASCII in its host, which no browser sends", Mend: "write the host in punycode (xn--…)"}
+			return &OptionError{What: "has a letter outside ASCII in its host, which no browser sends", Remedy: "write the host in punycode (xn--…)"}
 		default:
-			return &OptionError{What: "has a character in its host that cannot be there", Mend: "write it as a browser does: https://shop.example"}
+			return &OptionError{What: "has a character in its host that cannot be there", Remedy: "write it as a browser does: https://shop.example"}
 		}
 	}
 	return nil

@@ -174,7 +174,7 @@ func TestOriginWords(t *testing.T) {
 }
 
 func TestBadOrigins(t *testing.T) {
-	for entry, mend := range map[string]string{
+	for entry, remedy := range map[string]string{
 		"https://shop.example/":       "leave the slash out",
 		"https://shop.example/app":    "leave out all that comes after",
 		"https://shop.example?a=b":    "leave out all that comes after",
@@ -203,7 +203,7 @@ func TestBadOrigins(t *testing.T) {
 	} {
 		_, err := ParseOrigins([]string{"https://good.example", entry})
 		e, ok := errors.AsType[*OptionError](err)
-		if !ok || e.Path != "origins[1]" || !strings.Contains(e.Mend, mend) {
+		if !ok || e.Path != "origins[1]" || !strings.Contains(e.Remedy, remedy) {
 			t.Errorf("%q: %v", entry, err)
 		}
 	}

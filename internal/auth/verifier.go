@@ -85,7 +85,7 @@ func (v *Verifier) compile(o Options) (*state, map[string]*keySet, error) {
 	}
 	for i, k := range o.Keys {
 		if e := verifyKey(k); e != nil {
-			p.add(fmt.Sprintf("keys[%d]", i), e.What, e.Mend)
+			p.add(fmt.Sprintf("keys[%d]", i), e.What, e.Remedy)
 		}
 		s.keys = append(s.keys, sha256.Sum256([]byte(k)))
 	}

@@ -23,7 +23,7 @@ func checkCommand(g *global) *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Check a configuration file, and ask it who may do what",
 		Long: `Read a configuration file (./ringdown.yaml when none is named) with everything it
-names, and say what is wrong with it: file, line, what, and the mend. Exits with 1
+names, and say what is wrong with it: file, line, what, and the remedy. Exits with 1
 if there is an error.
 
 With --subscribe, --publish, --presence or --history it says whether somebody may
@@ -100,7 +100,7 @@ type problem struct {
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
 	What   string `json:"what"`
-	Mend   string `json:"mend,omitempty"`
+	Remedy string `json:"mend,omitempty"`
 }
 
 type checkedChannel struct {
@@ -122,7 +122,7 @@ func (g *global) checkJSON(q *question, conf *config.Config, err error) error {
 	switch {
 	case errors.As(err, &all):
 		for _, p := range all.List {
-			out.Problems = append(out.Problems, problem{p.File, p.Line, p.Column, p.What, p.Mend})
+			out.Problems = append(out.Problems, problem{p.File, p.Line, p.Column, p.What, p.Remedy})
 		}
 	case err != nil:
 		return err

@@ -67,7 +67,7 @@ type subscriber struct {
 
 var errEnough = errors.New("enough")
 
-// fatalError is one that coming back would not mend.
+// fatalError is one that connecting again would not fix.
 type fatalError struct{ error }
 
 func (s *subscriber) run(ctx context.Context) error {

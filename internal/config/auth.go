@@ -58,7 +58,7 @@ func (l *loader) judged(n *node, o auth.Options) bool {
 
 // optionErrors tells what auth says is wrong with the value at n. Each value is
 // judged alone and has a line, so the place that auth gives it is left out.
-func (l *loader) optionErrors(n *node, mend string, err error) {
+func (l *loader) optionErrors(n *node, remedy string, err error) {
 	if err == nil {
 		return
 	}
@@ -68,9 +68,9 @@ func (l *loader) optionErrors(n *node, mend string, err error) {
 	}
 	for _, err := range all {
 		if e, ok := errors.AsType[*auth.OptionError](err); ok {
-			l.fail(n.place, cmp.Or(e.Mend, mend), "%s", e.What)
+			l.fail(n.place, cmp.Or(e.Remedy, remedy), "%s", e.What)
 		} else {
-			l.fail(n.place, mend, "%s", err)
+			l.fail(n.place, remedy, "%s", err)
 		}
 	}
 }
@@ -156,11 +156,11 @@ func (l *loader) value(what string, n *node) ([]byte, bool) {
 	case "file":
 		content, err := l.readFile(name)
 		if err != nil {
-			mend := ""
+			remedy := ""
 			if errors.Is(err, fs.ErrNotExist) {
-				mend = "paths are relative to the directory of this file"
+				remedy = "paths are relative to the directory of this file"
 			}
-			l.fail(n.place, mend, "%s comes from %s: %s", what, clip(name), fileProblem(err))
+			l.fail(n.place, remedy, "%s comes from %s: %s", what, clip(name), fileProblem(err))
 			return nil, false
 		}
 		if content = bytes.TrimRight(content, "\r\n"); len(content) == 0 {

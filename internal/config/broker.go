@@ -61,11 +61,11 @@ func (f fields) addresses(name string) (list []string) {
 func (f fields) address(n *node) []string {
 	if scheme, rest, ok := strings.Cut(n.text, "://"); ok {
 		rest = rest[strings.LastIndexByte(rest, '@')+1:]
-		mend := "write " + strings.TrimSuffix(rest, "/")
+		remedy := "write " + strings.TrimSuffix(rest, "/")
 		if scheme == "rediss" {
-			mend += ", and tls: true"
+			remedy += ", and tls: true"
 		}
-		f.fail(n.place, mend, "an address is host:port, not a URL; user and password have keys of their own")
+		f.fail(n.place, remedy, "an address is host:port, not a URL; user and password have keys of their own")
 		return nil
 	}
 	host, port, err := net.SplitHostPort(n.text)

@@ -68,13 +68,13 @@ func (f fields) declare(c fields) {
 	c.allow(d)
 	// A table of its own tells whether the name is one, before the others are known.
 	if _, err := channel.NewTable([]*channel.Declaration{d}); err != nil {
-		f.fail(n.place, patternMend(n.text), "%s", plain(err))
+		f.fail(n.place, patternRemedy(n.text), "%s", plain(err))
 		return
 	}
 	f.conf.Channels = append(f.conf.Channels, d)
 }
 
-func patternMend(name string) string {
+func patternRemedy(name string) string {
 	switch {
 	case strings.Contains(name, "*"):
 		return "a parameter such as {name} matches one level; * is possible alone only, and matches every name"
@@ -212,18 +212,18 @@ func (f fields) rule(name string, params []string) channel.Rule {
 		return nil
 	}
 	if n.kind != text {
-		mend := "write anyone, signed_in, none or an expression such as user == params.user"
+		remedy := "write anyone, signed_in, none or an expression such as user == params.user"
 		if n.kind == boolean {
-			mend = map[string]string{"true": "write anyone", "false": "write none"}[strings.ToLower(n.text)]
+			remedy = map[string]string{"true": "write anyone", "false": "write none"}[strings.ToLower(n.text)]
 		}
-		f.fail(n.place, mend, "%s is a rule, not %s", name, n.kind)
+		f.fail(n.place, remedy, "%s is a rule, not %s", name, n.kind)
 		return nil
 	}
 	r, err := rule.Compile(n.text)
 	var bad *rule.Error
 	switch {
 	case errors.As(err, &bad):
-		f.fail(n.within(bad.Line, bad.Column), bad.Mend, "the rule of %s: %s", name, bad.What)
+		f.fail(n.within(bad.Line, bad.Column), bad.Remedy, "the rule of %s: %s", name, bad.What)
 		return nil
 	case err != nil:
 		f.fail(n.place, "", "the rule of %s: %v", name, err)
@@ -231,14 +231,14 @@ func (f fields) rule(name string, params []string) channel.Rule {
 	}
 	for _, ref := range rule.Params(r) {
 		if !slices.Contains(params, ref.Name) {
-			mend := "this channel's name has no parameters; a parameter is written as in chat:{room}"
+			remedy := "this channel's name has no parameters; a parameter is written as in chat:{room}"
 			if len(params) > 0 {
-				mend = "the name has " + strings.Join(params, ", ")
+				remedy = "the name has " + strings.Join(params, ", ")
 			}
 			if near := nearest(ref.Name, params); near != "" {
-				mend = fmt.Sprintf("did you mean params.%s?", near)
+				remedy = fmt.Sprintf("did you mean params.%s?", near)
 			}
-			f.fail(n.within(ref.Line, ref.Column), mend, "the rule of %s asks for params.%s, which the channel's name does not have", name, clip(ref.Name))
+			f.fail(n.within(ref.Line, ref.Column), remedy, "the rule of %s asks for params.%s, which the channel's name does not have", name, clip(ref.Name))
 		}
 	}
 	return r

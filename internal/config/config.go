@@ -1,5 +1,5 @@
 // Package config reads the configuration file: YAML, with every problem told at
-// once, each with its line and the mend. It turns what it reads into the
+// once, each with its line and the remedy. It turns what it reads into the
 // options of the rooms that use them, and changes nothing anywhere else, so that
 // a reload can read a file first and swap afterwards.
 package config

@@ -113,11 +113,11 @@ func (f fields) badSchema(n *node, at string, err error) {
 	what := strings.ReplaceAll(bad.What, here, "")
 	switch {
 	case bad.File != "":
-		f.fail(n.place, bad.Mend, "%s#%s: %s", strings.TrimPrefix(bad.File, here), bad.Pointer, what)
+		f.fail(n.place, bad.Remedy, "%s#%s: %s", strings.TrimPrefix(bad.File, here), bad.Pointer, what)
 	case n.kind == text:
-		f.fail(n.place, bad.Mend, "%s%s: %s", strings.TrimPrefix(at, here), strings.TrimSuffix("#"+bad.Pointer, "#"), what)
+		f.fail(n.place, bad.Remedy, "%s%s: %s", strings.TrimPrefix(at, here), strings.TrimSuffix("#"+bad.Pointer, "#"), what)
 	default:
-		f.fail(n.follow(bad.Pointer).place, bad.Mend, "%s", what)
+		f.fail(n.follow(bad.Pointer).place, bad.Remedy, "%s", what)
 	}
 }
 

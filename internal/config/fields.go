@@ -47,19 +47,19 @@ func keyNames(of *object) string {
 func (l *loader) unknown(k *node, of *object) {
 	names := strings.Split(keyNames(of), ", ")
 	name := clip(k.text)
-	mend := "the keys here are " + strings.Join(names, ", ")
+	remedy := "the keys here are " + strings.Join(names, ", ")
 	if why, ok := absent[k.text]; ok && of == fileKeys {
 		l.fail(k.place, why, "the key %q is not part of this version", name)
 		return
 	}
 	if now := limitNamed(k.text); of == limitKeys && now != "" {
-		mend = fmt.Sprintf("it is %s; ", now) + mend
+		remedy = fmt.Sprintf("it is %s; ", now) + remedy
 	} else if near := nearest(k.text, names); near != "" {
-		mend = fmt.Sprintf("did you mean %s?", near)
+		remedy = fmt.Sprintf("did you mean %s?", near)
 	} else if other := home(k.text); other != nil {
-		mend = fmt.Sprintf("%s belongs to %s; ", name, other.name) + mend
+		remedy = fmt.Sprintf("%s belongs to %s; ", name, other.name) + remedy
 	}
-	l.fail(k.place, mend, "%s has no key %q", of.name, name)
+	l.fail(k.place, remedy, "%s has no key %q", of.name, name)
 }
 
 // clip keeps what is quoted in messages short.
@@ -99,11 +99,11 @@ func (f fields) text(name string) string {
 		return ""
 	}
 	if k.words != nil && !slices.Contains(k.words, n.text) {
-		mend := ""
+		remedy := ""
 		if near := nearest(n.text, k.words); near != "" {
-			mend = fmt.Sprintf("did you mean %s?", near)
+			remedy = fmt.Sprintf("did you mean %s?", near)
 		}
-		f.fail(n.place, mend, "%s is one of %s, not %q", name, strings.Join(k.words, ", "), clip(n.text))
+		f.fail(n.place, remedy, "%s is one of %s, not %q", name, strings.Join(k.words, ", "), clip(n.text))
 		return ""
 	}
 	return n.text
@@ -130,14 +130,14 @@ func (f fields) boolean(name string) bool {
 		return false
 	}
 	if n.kind != boolean {
-		mend := ""
+		remedy := ""
 		switch strings.ToLower(n.text) {
 		case "yes", "on", "1":
-			mend = "write true"
+			remedy = "write true"
 		case "no", "off", "0":
-			mend = "write false"
+			remedy = "write false"
 		}
-		f.fail(n.place, mend, "%s is true or false, not %s", name, said(n))
+		f.fail(n.place, remedy, "%s is true or false, not %s", name, said(n))
 		return false
 	}
 	return n.text == "true" || strings.EqualFold(n.text, "true")
@@ -161,11 +161,11 @@ func (f fields) number(name string) int64 {
 	}
 	v, err := strconv.ParseInt(strings.ReplaceAll(n.text, "_", ""), 10, 64)
 	if n.kind != number || err != nil {
-		mend := "it is " + k.bounds()
+		remedy := "it is " + k.bounds()
 		if err == nil {
-			mend = "write it without quotes"
+			remedy = "write it without quotes"
 		}
-		f.fail(n.place, mend, "%s is a whole number, not %s", name, said(n))
+		f.fail(n.place, remedy, "%s is a whole number, not %s", name, said(n))
 		return 0
 	}
 	return f.within(k, n, v)
@@ -191,11 +191,11 @@ func (f fields) duration(name string) time.Duration {
 	}
 	v, err := ParseDuration(n.text)
 	if n.kind != number && n.kind != text || err != nil {
-		mend := "write a number and its unit, as in 30s, 5m, 24h or 7d"
+		remedy := "write a number and its unit, as in 30s, 5m, 24h or 7d"
 		if n.kind == number {
-			mend = fmt.Sprintf("say the unit, as in %ss or %sh", n.text, n.text)
+			remedy = fmt.Sprintf("say the unit, as in %ss or %sh", n.text, n.text)
 		}
-		f.fail(n.place, mend, "%s is a duration, not %s", name, said(n))
+		f.fail(n.place, remedy, "%s is a duration, not %s", name, said(n))
 		return 0
 	}
 	return time.Duration(f.within(k, n, int64(v)))

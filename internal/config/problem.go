@@ -14,11 +14,11 @@ type Problem struct {
 	Line, Column int    // 1-based; Column counts characters. 0: the whole file
 	Excerpt      string // the line
 	What         string // what is wrong, without a full stop
-	Mend         string // what to do about it; may be empty
+	Remedy       string // what to do about it; may be empty
 }
 
 // String returns the problem over several lines: the place and what is wrong,
-// the line with a caret under the place, and the mend.
+// the line with a caret under the place, and the remedy.
 func (p *Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -29,7 +29,7 @@ func (p *Problem) String() string {
 	if line, column := window(p.Excerpt, p.Column); p.Line > 0 && strings.TrimSpace(line) != "" {
 		fmt.Fprintf(&b, "\n%5d | %s\n      | %s^", p.Line, line, strings.Repeat(" ", column-1))
 	}
-	for line := range strings.SplitSeq(p.Mend, "\n") {
+	for line := range strings.SplitSeq(p.Remedy, "\n") {
 		if line != "" {
 			b.WriteString("\n    " + line)
 		}
@@ -40,8 +40,8 @@ func (p *Problem) String() string {
 // brief returns the problem in one line.
 func (p *Problem) brief() string {
 	text := p.What
-	if p.Mend != "" {
-		text += "; " + p.Mend
+	if p.Remedy != "" {
+		text += "; " + p.Remedy
 	}
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, text)
 }
@@ -97,20 +97,20 @@ type report struct {
 	warnings []*Problem
 }
 
-func (r *report) at(p place, what, mend string) *Problem {
-	q := &Problem{File: r.file, Line: p.line, Column: p.column, What: what, Mend: mend}
+func (r *report) at(p place, what, remedy string) *Problem {
+	q := &Problem{File: r.file, Line: p.line, Column: p.column, What: what, Remedy: remedy}
 	if p.line > 0 && p.line <= len(r.lines) {
 		q.Excerpt = strings.TrimRight(r.lines[p.line-1], "\r")
 	}
 	return q
 }
 
-func (r *report) fail(p place, mend, format string, args ...any) {
-	r.problems = append(r.problems, r.at(p, fmt.Sprintf(format, args...), mend))
+func (r *report) fail(p place, remedy, format string, args ...any) {
+	r.problems = append(r.problems, r.at(p, fmt.Sprintf(format, args...), remedy))
 }
 
-func (r *report) warn(p place, mend, format string, args ...any) {
-	r.warnings = append(r.warnings, r.at(p, fmt.Sprintf(format, args...), mend))
+func (r *report) warn(p place, remedy, format string, args ...any) {
+	r.warnings = append(r.warnings, r.at(p, fmt.Sprintf(format, args...), remedy))
 }
 
 // err returns nil or what is wrong, sorted and without repetitions (an anchor

@@ -32,14 +32,14 @@ func (l *loader) noPlaceholder(what string, n *node, secret bool) bool {
 	if !yes {
 		return true
 	}
-	mend := "write the value itself; only secrets come from elsewhere, with env:NAME or file:PATH"
+	remedy := "write the value itself; only secrets come from elsewhere, with env:NAME or file:PATH"
 	if secret {
 		if name == "" {
 			name = "NAME"
 		}
-		mend = fmt.Sprintf("to take it from the environment variable, write env:%s", name)
+		remedy = fmt.Sprintf("to take it from the environment variable, write env:%s", name)
 	}
-	l.fail(n.place, mend, "%s holds %q, and this file knows no variables: it would be taken as it stands", what, clip(n.text))
+	l.fail(n.place, remedy, "%s holds %q, and this file knows no variables: it would be taken as it stands", what, clip(n.text))
 	return false
 }
 
@@ -54,15 +54,15 @@ func (l *loader) secret(what string, n *node, spaced bool) ([]byte, bool) {
 		return nil, false
 	}
 	if wrong := secretProblem(v, spaced); wrong != "" {
-		source, mend := "", "write the secret alone, or better env:NAME, and keep it out of the file"
+		source, remedy := "", "write the secret alone, or better env:NAME, and keep it out of the file"
 		if from, name, ok := strings.Cut(n.text, ":"); ok && string(v) != n.text {
 			source = " from " + from + ":" + name
-			mend = map[string]string{
+			remedy = map[string]string{
 				"env":  "put the secret alone into the variable; " + name + `="$(cat the-file)" drops a line break at the end`,
 				"file": "put the secret alone into the file; a line break at its end is dropped by itself",
 			}[from]
 		}
-		l.fail(n.place, mend, "%s%s %s", what, source, wrong)
+		l.fail(n.place, remedy, "%s%s %s", what, source, wrong)
 		return nil, false
 	}
 	if string(v) == n.text {

@@ -149,29 +149,29 @@ func syntaxProblem(err error, r *report) {
 		r.fail(place{}, "", "the file cannot be read as YAML: %v", err)
 		return
 	}
-	message, mend := problem.GetMessage(), ""
+	message, remedy := problem.GetMessage(), ""
 	switch {
 	case strings.Contains(message, "pre-defined"):
 		message = "something follows a value that is complete already"
-		mend = `put the whole value in single quotes, as in '"driver" in claims.roles', and check the indentation`
+		remedy = `put the whole value in single quotes, as in '"driver" in claims.roles', and check the indentation`
 	case strings.Contains(message, "mapping value is not allowed"):
 		message = "a colon and a space make a key, and a key cannot stand here"
-		mend = "put a text that contains them in quotes, and check the indentation"
+		remedy = "put a text that contains them in quotes, and check the indentation"
 	case strings.Contains(message, "tab character"), strings.Contains(message, "'\t'"):
 		message = "a tab cannot indent"
-		mend = "indent with spaces"
+		remedy = "indent with spaces"
 	case strings.Contains(message, "not allowed in this context"):
 		message = "this cannot stand here"
-		mend = "check the indentation: keys of one mapping begin in the same column"
+		remedy = "check the indentation: keys of one mapping begin in the same column"
 	case strings.Contains(message, "could not find end character"):
 		message = "a quote is opened and not closed"
 	case strings.Contains(message, "end token"):
 		message = "a bracket is opened and not closed"
 	case strings.Contains(message, "must be specified"):
 		message = "a comma or a closing bracket is missing before this"
-		mend = "a text with quotes in it stands in the other kind of quotes"
+		remedy = "a text with quotes in it stands in the other kind of quotes"
 	}
-	r.fail(at(problem.GetToken()), mend, "%s", message)
+	r.fail(at(problem.GetToken()), remedy, "%s", message)
 }
 
 func at(t *token.Token) place {

@@ -11,16 +11,16 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// Error is a rule that cannot be used, and how to mend it.
+// Error is a rule that cannot be used, and what to do about it.
 type Error struct {
 	Source       string // the rule
 	Line, Column int    // where, 1-based; Column counts characters. 0: the whole rule
 	What         string // what is wrong, one sentence without a full stop
-	Mend         string // what to do; may be empty
+	Remedy       string // what to do; may be empty
 }
 
 // Error returns what is wrong, the line with a caret under the place, and the
-// mend, over several lines.
+// remedy, over several lines.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.What)
@@ -29,8 +29,8 @@ func (e *Error) Error() string {
 		column := min(max(e.Column, 1), utf8.RuneCountInString(line)+1)
 		fmt.Fprintf(&b, "\n    %s\n    %s^", line, strings.Repeat(" ", column-1))
 	}
-	if e.Mend != "" {
-		b.WriteString("\n" + e.Mend)
+	if e.Remedy != "" {
+		b.WriteString("\n" + e.Remedy)
 	}
 	return b.String()
 }
@@ -47,14 +47,14 @@ func explain(src string, problem *common.Error) *Error {
 	message, syntax := strings.CutPrefix(problem.Message, "Syntax error: ")
 	switch {
 	case syntax:
-		e.What, e.Mend = explainSyntax(src, message)
+		e.What, e.Remedy = explainSyntax(src, message)
 	case undeclared.MatchString(message):
 		name := undeclared.FindStringSubmatch(message)[1]
-		e.What, e.Mend = explainName(e, name)
+		e.What, e.Remedy = explainName(e, name)
 	case overload.MatchString(message):
 		m := overload.FindStringSubmatch(message)
 		e.What = fmt.Sprintf("%s does not work on %s", readable(m[1]), operands(m[2]))
-		e.Mend = "both sides must be of one kind; text stands in quotes, and params are always text"
+		e.Remedy = "both sides must be of one kind; text stands in quotes, and params are always text"
 	case undefined.MatchString(message):
 		e.What = fmt.Sprintf("there is no field %q here", undefined.FindStringSubmatch(message)[1])
 	default:
@@ -72,7 +72,7 @@ func operands(signature string) string {
 // wrongWords are what other languages call the operators.
 var wrongWords = []struct {
 	pattern *regexp.Regexp
-	mend    string
+	remedy  string
 }{
 	{regexp.MustCompile(`[^=!<>]=[^=~]`), "to compare, write =="},
 	{regexp.MustCompile(`===`), "to compare, write =="},
@@ -91,7 +91,7 @@ var infix = regexp.MustCompile(`([\w.\]\[]+)\s+(?i:(not\s+)?(contains?|includes?
 var shellVariable = regexp.MustCompile(`\$\{?[A-Za-z_]`)
 
 // explainInfix explains claims.roles contains 'x'.
-func explainInfix(src string) (what, mend string, ok bool) {
+func explainInfix(src string) (what, remedy string, ok bool) {
 	m := infix.FindStringSubmatch(src)
 	if m == nil {
 		return "", "", false
@@ -99,22 +99,22 @@ func explainInfix(src string) (what, mend string, ok bool) {
 	operand, not, function, other := m[1], m[2], m[3], m[4]
 	switch strings.ToLower(function)[0] {
 	case 's', 'e', 'm':
-		mend = fmt.Sprintf("write %s.%s(%s)", operand, function, other)
+		remedy = fmt.Sprintf("write %s.%s(%s)", operand, function, other)
 	case 'l':
-		mend = fmt.Sprintf("write %s.matches(%s), with a regular expression", operand, other)
+		remedy = fmt.Sprintf("write %s.matches(%s), with a regular expression", operand, other)
 	default:
-		mend = fmt.Sprintf("write %s in %s", other, operand)
+		remedy = fmt.Sprintf("write %s in %s", other, operand)
 		if not != "" {
-			mend = fmt.Sprintf("write !(%s in %s)", other, operand)
+			remedy = fmt.Sprintf("write !(%s in %s)", other, operand)
 		}
-		mend += fmt.Sprintf("; of a text, %s.contains(%s)", operand, other)
+		remedy += fmt.Sprintf("; of a text, %s.contains(%s)", operand, other)
 	}
-	return fmt.Sprintf("%s does not stand between two values", function), mend, true
+	return fmt.Sprintf("%s does not stand between two values", function), remedy, true
 }
 
-func explainSyntax(src, message string) (what, mend string) {
-	if what, mend, ok := explainInfix(src); ok {
-		return what, mend
+func explainSyntax(src, message string) (what, remedy string) {
+	if what, remedy, ok := explainInfix(src); ok {
+		return what, remedy
 	}
 	if shellVariable.MatchString(withoutStrings(src)) {
 		return "a rule knows no variables of the environment", "write the value itself in quotes, or read it from the token, as in claims.plan"
@@ -122,15 +122,15 @@ func explainSyntax(src, message string) (what, mend string) {
 	bare := withoutStrings(src)
 	for _, w := range wrongWords {
 		if w.pattern.MatchString(bare) {
-			mend = w.mend
+			remedy = w.remedy
 			break
 		}
 	}
 	switch {
 	case strings.Contains(message, "<EOF>"):
 		what = "the rule ends too early"
-		if mend == "" {
-			mend = "is a bracket or a quote not closed?"
+		if remedy == "" {
+			remedy = "is a bracket or a quote not closed?"
 		}
 	case strings.HasPrefix(message, "token recognition error"):
 		what = "a character here belongs to no expression, or a quote is not closed"
@@ -139,7 +139,7 @@ func explainSyntax(src, message string) (what, mend string) {
 		what, _, _ = strings.Cut(message, " expecting ")
 		what = "the rule cannot be read: " + what
 	}
-	return what, mend
+	return what, remedy
 }
 
 var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"|'(\\.|[^'\\])*'`)
@@ -155,7 +155,7 @@ var functions = []string{
 // macros are the functions that take a name and a condition.
 var macros = map[string]bool{"exists": true, "exists_one": true, "all": true, "filter": true, "map": true}
 
-func explainName(e *Error, name string) (what, mend string) {
+func explainName(e *Error, name string) (what, remedy string) {
 	after := restAt(e.Source, e.Line, e.Column)
 	if strings.HasPrefix(after, "(") || strings.HasPrefix(strings.TrimPrefix(after, name), "(") {
 		return explainFunction(name)
@@ -171,7 +171,7 @@ func explainName(e *Error, name string) (what, mend string) {
 		fmt.Sprintf("there are %s; text stands in quotes, as in '%s'", strings.Join(names, ", "), name)
 }
 
-func explainFunction(name string) (what, mend string) {
+func explainFunction(name string) (what, remedy string) {
 	what = fmt.Sprintf("there is no function %s", name)
 	if strings.EqualFold(name, "not") {
 		return what, "for not, write !"

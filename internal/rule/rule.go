@@ -36,7 +36,7 @@ func Compile(src string) (channel.Rule, error) {
 	}
 	switch {
 	case text == "":
-		return nil, &Error{Source: src, What: "the rule is empty", Mend: "write anyone, signed_in, none or an expression such as user == params.user"}
+		return nil, &Error{Source: src, What: "the rule is empty", Remedy: "write anyone, signed_in, none or an expression such as user == params.user"}
 	case len(src) > MaxSource:
 		return nil, &Error{Source: src[:60] + "…", What: fmt.Sprintf("the rule has %d bytes, the most is %d", len(src), MaxSource)}
 	}
@@ -89,8 +89,8 @@ func decides(src string, tree *cel.Ast) error {
 	}
 	return &Error{
 		Source: src, Line: 1, Column: 1,
-		What: fmt.Sprintf("the rule comes out as %s and not as true or false", article(cel.FormatCELType(t))),
-		Mend: "compare it with something, as in user == params.user",
+		What:   fmt.Sprintf("the rule comes out as %s and not as true or false", article(cel.FormatCELType(t))),
+		Remedy: "compare it with something, as in user == params.user",
 	}
 }
 
@@ -115,7 +115,7 @@ func patterns(src string, tree *cel.Ast) error {
 		problem := &Error{Source: src, Line: at.Line(), Column: at.Column() + 1}
 		if pattern.Kind() != ast.LiteralKind {
 			problem.What = "the pattern of matches must stand in the rule as plain text: one that comes from a client could be made to cost much"
-			problem.Mend = "write it out, or use startsWith, endsWith, contains or =="
+			problem.Remedy = "write it out, or use startsWith, endsWith, contains or =="
 			found = problem
 			return
 		}

@@ -126,7 +126,7 @@ func TestNothingKnown(t *testing.T) {
 }
 
 func TestCompileErrors(t *testing.T) {
-	for _, c := range []struct{ rule, what, mend string }{
+	for _, c := range []struct{ rule, what, remedy string }{
 		{"", "the rule is empty", "signed_in"},
 		{"anyon", "there is no variable anyon", "did you mean anyone?"},
 		{"signedin", "there is no variable signedin", "did you mean signed_in?"},
@@ -172,8 +172,8 @@ func TestCompileErrors(t *testing.T) {
 			t.Errorf("Compile(%q) = %v, %v, want an *Error", c.rule, r, err)
 			continue
 		}
-		if !strings.Contains(e.What, c.what) || !strings.Contains(e.Mend, c.mend) {
-			t.Errorf("Compile(%q): %q, mend %q; want %q, mend %q", c.rule, e.What, e.Mend, c.what, c.mend)
+		if !strings.Contains(e.What, c.what) || !strings.Contains(e.Remedy, c.remedy) {
+			t.Errorf("Compile(%q): %q, remedy %q; want %q, remedy %q", c.rule, e.What, e.Remedy, c.what, c.remedy)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // MaxText is the longest text that Validate's errors have, in bytes.
 const MaxText = 500
 
-// maxProblems is how many mistakes are told at once: enough to mend them in one
+// maxProblems is how many mistakes are told at once: enough to remedy them in one
 // go, few enough to read.
 const maxProblems = 3
 

@@ -123,9 +123,9 @@ func (c *planner) each(list []*jsonschema.Schema) []*plan {
 }
 
 // fail keeps the first thing that cannot be used.
-func (c *planner) fail(s *jsonschema.Schema, what, mend string) {
+func (c *planner) fail(s *jsonschema.Schema, what, remedy string) {
 	if c.err == nil {
-		c.err = &Error{What: what, Mend: mend}
+		c.err = &Error{What: what, Remedy: remedy}
 		c.err.locate(c.name, s.Location)
 	}
 }
@@ -173,16 +173,16 @@ func (c *planner) references(p *plan) {
 	if s.Ref != nil {
 		p.refs = append(p.refs, c.plan(s.Ref))
 	}
-	const mend = "name one of them with $ref"
+	const remedy = "name one of them with $ref"
 	if t := s.RecursiveRef; t != nil {
 		if t.RecursiveAnchor && c.anchors[recursiveAnchor] > 1 {
-			c.fail(s, "this $recursiveRef means one schema or another, by the way it was come to; such are not supported", mend)
+			c.fail(s, "this $recursiveRef means one schema or another, by the way it was come to; such are not supported", remedy)
 		}
 		p.refs = append(p.refs, c.plan(t))
 	}
 	if d := s.DynamicRef; d != nil {
 		if d.Anchor != "" && d.Ref.DynamicAnchor == d.Anchor && c.anchors[d.Anchor] > 1 {
-			c.fail(s, fmt.Sprintf("this $dynamicRef means one of several schemas with the $dynamicAnchor %q, by the way it was come to; such are not supported", d.Anchor), mend)
+			c.fail(s, fmt.Sprintf("this $dynamicRef means one of several schemas with the $dynamicAnchor %q, by the way it was come to; such are not supported", d.Anchor), remedy)
 		}
 		p.refs = append(p.refs, c.plan(d.Ref))
 	}

@@ -12,22 +12,22 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// Error is a schema that cannot be used, and how to mend it.
+// Error is a schema that cannot be used, and what to do about it.
 type Error struct {
 	File    string // the file it stands in, if not the schema itself but one it refers to
 	Pointer string // JSON pointer to the place in it; "" is the whole, or unknown
 	What    string // what is wrong, one sentence without a full stop
-	Mend    string // what to do; may be empty
+	Remedy  string // what to do; may be empty
 }
 
-// Error returns the place, what is wrong and the mend, in one or two lines.
+// Error returns the place, what is wrong and the remedy, in one or two lines.
 func (e *Error) Error() string {
 	text := e.What
 	if place := e.File + strings.TrimSuffix("#"+e.Pointer, "#"); place != "" {
 		text = fmt.Sprintf("at %s: %s", place, text)
 	}
-	if e.Mend != "" {
-		text += "\n" + e.Mend
+	if e.Remedy != "" {
+		text += "\n" + e.Remedy
 	}
 	return text
 }
@@ -51,7 +51,7 @@ func explain(name string, err error) *Error {
 	switch {
 	case errors.As(err, &remote):
 		e.What = remote.Error()
-		e.Mend = "save what it refers to beside this file and refer to that; a schema that names itself with $id at a website makes its references lead there"
+		e.Remedy = "save what it refers to beside this file and refer to that; a schema that names itself with $id at a website makes its references lead there"
 	case errors.As(err, &missing):
 		e.What = missing.Error()
 	case errors.As(err, &meta):
@@ -69,7 +69,7 @@ func explain(name string, err error) *Error {
 		e.What = fmt.Sprintf("a $ref leads to the anchor %q, which the schema does not have", fragment)
 	case errors.As(err, &draft):
 		e.What = fmt.Sprintf("the $schema %s is not known", draft.URL)
-		e.Mend = "leave $schema out, or write https://json-schema.org/draft/2020-12/schema"
+		e.Remedy = "leave $schema out, or write https://json-schema.org/draft/2020-12/schema"
 	}
 	e.What = clip(e.What, MaxText)
 	return e
@@ -101,7 +101,7 @@ func (e *Error) badPattern(pattern string, err error) {
 	}
 	e.What = fmt.Sprintf("the regular expression %s cannot be used: %v", clip(pattern, 100), err)
 	if strings.Contains(pattern, "(?") || bad != nil && bad.Code == syntax.ErrInvalidEscape {
-		e.Mend = "look-around and back references are not supported; see https://pkg.go.dev/regexp/syntax"
+		e.Remedy = "look-around and back references are not supported; see https://pkg.go.dev/regexp/syntax"
 	}
 }
 

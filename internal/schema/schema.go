@@ -52,7 +52,7 @@ func Compile(name string, src []byte, load Loader) (channel.Validator, error) {
 	switch doc.(type) {
 	case map[string]any, bool:
 	default:
-		return nil, &Error{What: "a schema is an object, or true or false", Mend: "write it as in {type: object, required: [id]}"}
+		return nil, &Error{What: "a schema is an object, or true or false", Remedy: "write it as in {type: object, required: [id]}"}
 	}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)

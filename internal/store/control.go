@@ -80,7 +80,7 @@ func readControl(f vfs.FS, dir string) (*control, error) {
 	}
 	c := &control{}
 	if !c.decode(p) {
-		return nil, &DamageError{File: path, What: "its checksum does not fit", Mend: mend}
+		return nil, &DamageError{File: path, What: "its checksum does not fit", Remedy: remedy}
 	}
 	if c.Format < 1 || c.Format > controlFormat {
 		return nil, fmt.Errorf("%s is of format %d, and this version of the server reads formats up to %d; use the version that wrote it", path, c.Format, controlFormat)
@@ -165,7 +165,7 @@ func readMark(f vfs.FS, dir string) (lsn uint64, err error) {
 		}
 	}
 	if !found {
-		return 0, &DamageError{File: path, What: "it is missing or cannot be read, so that nothing proves that the journal is complete", Mend: mend}
+		return 0, &DamageError{File: path, What: "it is missing or cannot be read, so that nothing proves that the journal is complete", Remedy: remedy}
 	}
 	return lsn, nil
 }

@@ -122,7 +122,7 @@ func tryDamaged(t *testing.T, files map[string][]byte, want []message, epoch, wh
 			t.Errorf("%s: the error names no file: %v", what, err)
 		}
 		if isDamage(err) && !strings.Contains(err.Error(), "backup") {
-			t.Errorf("%s: the error names no mend: %v", what, err)
+			t.Errorf("%s: the error names no remedy: %v", what, err)
 		}
 		return "refused"
 	}
@@ -232,9 +232,9 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestMend: the mend that damage to the journal names brings back what can be
+// TestRemedy: the remedy that damage to the journal names brings back what can be
 // read, under a new epoch.
-func TestMend(t *testing.T) {
+func TestRemedy(t *testing.T) {
 	files, want := written(t, false)
 	epoch := epochOf(t, files)
 	var last string

@@ -94,7 +94,7 @@ func openToRead(o Options) (s *Store, old *control, err error) {
 	options := s.databaseOptions()
 	options.ReadOnly = true
 	if s.db, err = pebble.Open(s.path(databaseName), options); err != nil {
-		return s, nil, &DamageError{File: s.path(databaseName), What: err.Error(), Mend: mendTable}
+		return s, nil, &DamageError{File: s.path(databaseName), What: err.Error(), Remedy: remedyTable}
 	}
 	return s, old, s.readCounters()
 }

@@ -139,7 +139,7 @@ func (s *Store) readControl(restored bool) (*control, error) {
 		return nil, err
 	}
 	if len(segments) > 0 || database {
-		return nil, &DamageError{File: s.path(controlName), What: "the file is missing, though there is a store", Mend: mend}
+		return nil, &DamageError{File: s.path(controlName), What: "the file is missing, though there is a store", Remedy: remedy}
 	}
 	s.begun = true
 	old = &control{Epoch: newEpoch(), Fsync: s.opts.Fsync, Clean: true}
@@ -155,9 +155,9 @@ func (s *Store) openDatabase() error {
 	db, err := pebble.Open(s.path(databaseName), s.databaseOptions())
 	if err != nil {
 		if pebble.IsCorruptionError(err) || errors.Is(err, fs.ErrNotExist) {
-			return &DamageError{File: s.path(databaseName), What: err.Error(), Mend: mendTable}
+			return &DamageError{File: s.path(databaseName), What: err.Error(), Remedy: remedyTable}
 		}
-		return fmt.Errorf("the database in %s does not open: %w; if a file of it is damaged, %s", s.path(databaseName), err, mendTable)
+		return fmt.Errorf("the database in %s does not open: %w; if a file of it is damaged, %s", s.path(databaseName), err, remedyTable)
 	}
 	s.db = db
 	return nil
@@ -205,7 +205,7 @@ func (s *Store) readCounters() error {
 		closer.Close()
 	}
 	if err != nil {
-		return &DamageError{File: s.path(databaseName), What: err.Error(), Mend: mendTable}
+		return &DamageError{File: s.path(databaseName), What: err.Error(), Remedy: remedyTable}
 	}
 	return nil
 }
@@ -222,7 +222,7 @@ func (s *Store) readStoreValue(value []byte) error {
 // known from elsewhere.
 func (s *Store) readJournal(old *control, restored, unsure bool) error {
 	if old.Clean && !restored && s.lsn != old.LSN {
-		return &DamageError{File: s.path(databaseName), Mend: mendTable,
+		return &DamageError{File: s.path(databaseName), Remedy: remedyTable,
 			What: fmt.Sprintf("it holds the batches up to %d, but it was closed with %d", s.lsn, old.LSN)}
 	}
 	began := time.Now()
@@ -239,7 +239,7 @@ func (s *Store) readJournal(old *control, restored, unsure bool) error {
 			return err
 		}
 		if r.lsn < acknowledged {
-			return &DamageError{File: s.journal.dir, Mend: mend,
+			return &DamageError{File: s.journal.dir, Remedy: remedy,
 				What: fmt.Sprintf("it ends with batch %d, but batches up to %d were acknowledged", r.lsn, acknowledged)}
 		}
 	}
@@ -325,7 +325,7 @@ func (s *Store) background(err error) {
 
 // damaged remembers that something was read that is not as it was written.
 func (s *Store) damaged(path string, err error) {
-	d := &DamageError{File: filepath.Clean(path), What: err.Error(), Mend: mendTable}
+	d := &DamageError{File: filepath.Clean(path), What: err.Error(), Remedy: remedyTable}
 	if s.damage.CompareAndSwap(nil, d) {
 		s.opts.Logger.Error("the store is damaged", slog.Any("error", d))
 	}

@@ -13,21 +13,21 @@ import (
 // DamageError says that something on the disk is not as it was written, or that
 // something acknowledged is missing.
 type DamageError struct {
-	File string
-	What string
-	Mend string
+	File   string
+	What   string
+	Remedy string
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("the store is damaged: %s: %s; %s", e.File, e.What, e.Mend)
+	return fmt.Sprintf("the store is damaged: %s: %s; %s", e.File, e.What, e.Remedy)
 }
 
-// mend is what can be done about damage in general.
-const mend = "restore a backup, or, to go on without what is lost, create an empty file " + restoredName +
+// remedy is what can be done about damage in general.
+const remedy = "restore a backup, or, to go on without what is lost, create an empty file " + restoredName +
 	" in the directory of the store: it then keeps what can be read, under a new epoch, so that clients are told"
 
-// mendTable is what can be done about damage to the database itself.
-const mendTable = "restore a backup; without one, move the directory of the store away and begin with an empty one"
+// remedyTable is what can be done about damage to the database itself.
+const remedyTable = "restore a backup; without one, move the directory of the store away and begin with an empty one"
 
 // replayed is what reading the journal came to.
 type replayed struct {
@@ -123,7 +123,7 @@ type segmentFile struct {
 }
 
 func (f *segmentFile) damage(what string) *DamageError {
-	return &DamageError{File: f.path, What: what, Mend: mend}
+	return &DamageError{File: f.path, What: what, Remedy: remedy}
 }
 
 // load reads the file. Files are bounded by the size of a segment and one batch.

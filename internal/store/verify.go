@@ -87,7 +87,7 @@ func (v *verifier) journal(old *control) error {
 	v.report.Journal = r.batches
 	switch {
 	case old.Clean && r.lsn != old.LSN:
-		v.found(&DamageError{File: v.s.path(databaseName), Mend: mendTable, What: fmt.Sprintf("it holds the batches up to %d, but it was closed with %d", r.lsn, old.LSN)})
+		v.found(&DamageError{File: v.s.path(databaseName), Remedy: remedyTable, What: fmt.Sprintf("it holds the batches up to %d, but it was closed with %d", r.lsn, old.LSN)})
 	case !old.Clean && old.Fsync == Always:
 		if restored, err := exists(v.s.fs, v.s.path(restoredName)); err != nil || restored {
 			return err // a backup has no mark
@@ -96,7 +96,7 @@ func (v *verifier) journal(old *control) error {
 		if err != nil {
 			v.found(err)
 		} else if r.lsn < acknowledged {
-			v.found(&DamageError{File: v.s.journal.dir, Mend: mend, What: fmt.Sprintf("it ends with batch %d, but batches up to %d were acknowledged", r.lsn, acknowledged)})
+			v.found(&DamageError{File: v.s.journal.dir, Remedy: remedy, What: fmt.Sprintf("it ends with batch %d, but batches up to %d were acknowledged", r.lsn, acknowledged)})
 		}
 	}
 	return nil
@@ -123,7 +123,7 @@ func (v *verifier) database() error {
 		}
 	}
 	if err := it.Error(); err != nil {
-		v.found(&DamageError{File: v.s.path(databaseName), What: err.Error(), Mend: mendTable})
+		v.found(&DamageError{File: v.s.path(databaseName), What: err.Error(), Remedy: remedyTable})
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
-	"ringdown/internal/session"
 	"ringdown/protocol"
 )
 
@@ -79,7 +78,7 @@ func (d *document) end() []byte { return append(*d, '}', '\n') }
 
 // messages adds entries as they stand in an answer.
 func (d *document) messages(name string, entries []*channel.Entry) {
-	d.list(name, len(entries), func(dst []byte, i int) []byte { return session.AppendMessage(dst, entries[i]) })
+	d.list(name, len(entries), func(dst []byte, i int) []byte { return entries[i].AppendText(dst) })
 }
 
 // members adds who is present.

@@ -13,8 +13,8 @@ type Batch struct {
 	Whole    bool // Fill came to the end of the ring
 	entries  []*Entry
 	cursors  []Cursor
-	size     int // bytes of text frames
-	forms    [FormCount]run
+	size     int   // bytes of text frames
+	forms    []run // by form, as far as any was asked for
 }
 
 // run is the concatenation of the entries' frames in one form.
@@ -87,6 +87,9 @@ func (b *Batch) Entries(c Cursor) iter.Seq2[*Entry, Cursor] {
 // Bytes returns the frames of all the entries after the cursor c in form f, nil
 // when there are none.
 func (b *Batch) Bytes(f Form, c Cursor) []byte {
+	for int(f) >= len(b.forms) {
+		b.forms = append(b.forms, run{})
+	}
 	r := &b.forms[f]
 	if !r.made {
 		b.concat(r, f)

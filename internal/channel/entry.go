@@ -12,17 +12,37 @@ import (
 // Form is a wire form of an entry: what a subscriber's connection speaks.
 type Form uint8
 
-// The wire forms. Text forms carry JSON (and the binary-frame form for payloads
-// that are bytes); the Deflate ones are for connections that negotiated
-// permessage-deflate. FormLine is for what is no WebSocket: see Entry.Line.
+// The wire forms of the native protocol. Text forms carry JSON (and the
+// binary-frame form for payloads that are bytes); the Deflate ones are for
+// connections that negotiated permessage-deflate. FormLine is for what is no
+// WebSocket: see Entry.Line. Other dialects register theirs.
 const (
 	FormText Form = iota
 	FormTextDeflate
 	FormProtobuf
 	FormProtobufDeflate
 	FormLine
-	FormCount
+	nativeForms
 )
+
+// MostForms is how many forms there may be, with those of the native protocol.
+const MostForms = 32
+
+// dialects are the encoders that were registered, in order of their forms.
+var dialects []func(e *Entry) []byte
+
+// RegisterForm adds a wire form for a dialect: encode makes the complete frame of
+// an entry, once for all of its subscribers, on any goroutine; what it returns is
+// not changed any more. It is to be called before the program serves, from one
+// goroutine, such as in the initialization of a package.
+func RegisterForm(encode func(e *Entry) []byte) Form {
+	f := int(nativeForms) + len(dialects)
+	if f >= MostForms {
+		panic("channel: too many wire forms")
+	}
+	dialects = append(dialects, encode)
+	return Form(f)
+}
 
 // Entry is one accepted message of a channel. It is immutable and shared: the
 // broker's history, the ring and every subscriber use the same bytes. Safe for
@@ -36,9 +56,11 @@ type Entry struct {
 	Deleted   bool // it has a key, and its data is null: the key is gone
 
 	binary bool
-	body   int    // where in frame the message begins (after the frame header)
-	frame  []byte // the FormText frame, header included
-	other  [FormCount]atomic.Pointer[[]byte]
+	body   int                                     // where in frame the message begins (after the frame header)
+	frame  []byte                                  // the FormText frame, header included
+	other  [nativeForms - 1]atomic.Pointer[[]byte] // of the native forms, but for FormText
+	// Of dialects, which few channels are read in: one slot for each that is registered.
+	foreign atomic.Pointer[[]atomic.Pointer[[]byte]]
 }
 
 // NewEntry makes the entry of m, whose Offset, Prev, Time and From are already
@@ -98,6 +120,14 @@ func (e *Entry) Line() []byte {
 	return e.Frame(FormLine)
 }
 
+// AppendText appends the message as JSON text, a payload of bytes in data64.
+func (e *Entry) AppendText(dst []byte) []byte {
+	if e.binary {
+		return append(dst, e.Line()...)
+	}
+	return append(dst, e.JSON()...)
+}
+
 func (e *Entry) line() []byte {
 	var m protocol.Message
 	if err := e.Message(&m); err != nil {
@@ -117,23 +147,38 @@ func OneLine(text []byte) []byte {
 	return text
 }
 
-// Frame returns the complete WebSocket frame of the entry in the given form (for
-// FormLine the text of Line), made at the first need and then shared. Not to be
-// changed.
+// Frame returns the complete frame of the entry in the given form (for FormLine
+// the text of Line), made at the first need and then shared. Not to be changed.
 func (e *Entry) Frame(f Form) []byte {
 	if f == FormText {
 		return e.frame
 	}
-	if p := e.other[f].Load(); p != nil {
+	slot := e.slot(f)
+	if p := slot.Load(); p != nil {
 		return *p
 	}
 	made := e.make(f)
 	// Two loops may have made it at the same moment; one of them wins, so that
 	// all subscribers share one copy.
-	if !e.other[f].CompareAndSwap(nil, &made) {
-		return *e.other[f].Load()
+	if !slot.CompareAndSwap(nil, &made) {
+		return *slot.Load()
 	}
 	return made
+}
+
+// slot is where the frame in a form is kept, once it was made.
+func (e *Entry) slot(f Form) *atomic.Pointer[[]byte] {
+	if f < nativeForms {
+		return &e.other[f-1]
+	}
+	slots := e.foreign.Load()
+	if slots == nil {
+		made := make([]atomic.Pointer[[]byte], len(dialects))
+		if slots = &made; !e.foreign.CompareAndSwap(nil, slots) {
+			slots = e.foreign.Load()
+		}
+	}
+	return &(*slots)[f-nativeForms]
 }
 
 func (e *Entry) make(f Form) []byte {
@@ -157,7 +202,7 @@ func (e *Entry) make(f Form) []byte {
 		}
 		return deflated(plain[n:], plain, wsframe.Binary)
 	}
-	return e.frame
+	return dialects[f-nativeForms](e)
 }
 
 func (e *Entry) opcode() wsframe.Opcode {

@@ -141,3 +141,37 @@ func TestBatchAllocations(t *testing.T) {
 		t.Errorf("a batch takes %v allocations", n)
 	}
 }
+
+// TestDialect: the frames of a registered form are made once and go the way of
+// those of the native protocol.
+func TestDialect(t *testing.T) {
+	made := 0
+	form := RegisterForm(func(e *Entry) []byte {
+		made++
+		return append([]byte("42"), e.JSON()...)
+	})
+	defer func() { dialects = dialects[:len(dialects)-1] }()
+	if form < nativeForms {
+		t.Fatalf("form %d is one of the native protocol", form)
+	}
+	r := NewRing(&Declaration{Buffer: Buffer{Messages: 8, Bytes: 1 << 20}}, 0)
+	want := ""
+	for _, data := range []string{"1", "2", "3"} {
+		e := NewEntry(&protocol.Message{Type: "e", Channel: "c", Data: []byte(data)}, false)
+		want += "42" + string(e.JSON())
+		r.Append(e)
+	}
+	var a, b Batch
+	for _, b := range []*Batch{&a, &b} {
+		r.Fill(b, Cursor{}, 1<<20, false)
+		if got := string(b.Bytes(form, Cursor{})); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if b.Bytes(FormText, Cursor{})[0] != 0x81 {
+			t.Error("the native form is not beside it")
+		}
+	}
+	if made != 3 {
+		t.Errorf("three entries were encoded %d times", made)
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/protocol"
 )
 
@@ -358,6 +359,6 @@ type nullLink struct {
 	offered, sent int
 }
 
-func (l *nullLink) Offer(p []byte) int       { l.offered += len(p); return len(p) }
-func (l *nullLink) Send(m *protocol.Message) { l.sent++ }
-func (l *nullLink) Blocked() bool            { return false }
+func (l *nullLink) Offer(p []byte) int { l.offered += len(p); return len(p) }
+func (l *nullLink) Send(e event.Event) { l.sent++; event.Encode(e).Release() }
+func (l *nullLink) Blocked() bool      { return false }

@@ -3,9 +3,9 @@ package session
 import (
 	"context"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
+	"ringdown/internal/event"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
@@ -74,12 +74,7 @@ func (x *Session) drain(window time.Duration) {
 	}
 	x.leaving = true
 	h := x.hub
-	d := append(h.data[:0], `{"after":0,"within":`...)
-	d = strconv.AppendInt(d, window.Milliseconds(), 10)
-	h.data = append(d, '}')
-	m := h.reply(protocol.TypeReconnect, "", nil)
-	m.Data = h.data
-	x.link.Send(m)
+	x.link.Send(&event.Reconnect{Within: window})
 	if x.closed {
 		return
 	}

@@ -18,6 +18,7 @@ import (
 	"ringdown/internal/broker"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/internal/refusal"
@@ -223,8 +224,10 @@ func (l *fakeLink) Share(rest []byte) {
 	l.backlog = append(l.backlog, rest...)
 }
 
-func (l *fakeLink) Send(m *protocol.Message) {
-	buf := protocol.AppendJSON(make([]byte, wsframe.Headroom), m)
+func (l *fakeLink) Send(e event.Event) {
+	m := event.Encode(e)
+	defer m.Release()
+	buf := protocol.AppendJSON(make([]byte, wsframe.Headroom), &m.Message)
 	frame := wsframe.Finish(buf, wsframe.Text, false)
 	l.mu.Lock()
 	defer l.mu.Unlock()

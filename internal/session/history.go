@@ -2,6 +2,7 @@ package session
 
 import (
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/protocol"
 )
@@ -32,7 +33,9 @@ func (x *Session) history(m *protocol.Message) {
 	}
 	id := append([]byte(nil), m.ID...)
 	x.read(a, t, false, nil, func(p page) {
-		x.unblocked(func() { x.answerHistory(id, a.channel, &p) })
+		x.unblocked(func() {
+			x.link.Send(&event.History{ID: id, Channel: a.channel, Epoch: p.epoch, Entries: p.entries, More: p.more})
+		})
 	}, func(err error) { x.deny("history", id, a.channel, err) })
 }
 
@@ -87,27 +90,6 @@ func HistoryRange(after, before *uint64, limit int) (a, b uint64, err error) {
 		return 0, 0, protocol.Errorf(protocol.CodeBadRequest, "after and before are offsets: after from 0, before from 1")
 	}
 	return a, b, nil
-}
-
-func (x *Session) answerHistory(id []byte, name string, p *page) {
-	h := x.hub
-	d := append(h.data[:0], `{"messages":[`...)
-	for i, e := range p.entries {
-		if i > 0 {
-			d = append(d, ',')
-		}
-		d = AppendMessage(d, e)
-	}
-	d = append(d, `],"more":`...)
-	if p.more {
-		d = append(d, "true}"...)
-	} else {
-		d = append(d, "false}"...)
-	}
-	m := h.reply(protocol.TypeHistory, name, id)
-	m.Epoch, m.Data = p.epoch, d
-	x.link.Send(m)
-	h.keepData(d)
 }
 
 // read reads a page for a request that is answered in its turn: the session is

@@ -10,6 +10,7 @@ import (
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
@@ -25,8 +26,7 @@ type hub struct {
 
 	// Memory that one message after the other uses, so that none is allocated
 	// for a publish, an answer or a pull.
-	out       protocol.Message
-	data      []byte
+	ack       event.Ack
 	caller    node.Caller // of asking
 	asking    *Session
 	publishes []*publish // idle ones
@@ -108,22 +108,6 @@ func (h *hub) do(ctx context.Context, fn func()) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// reply returns the hub's message, emptied, to be filled in and sent at once.
-func (h *hub) reply(typ, channel string, id []byte) *protocol.Message {
-	h.out = protocol.Message{Type: typ, Channel: channel, ID: id}
-	return &h.out
-}
-
-// mostData is the largest buffer for answers that a hub keeps.
-const mostData = 64 << 10
-
-// keepData takes a buffer back that began as h.data, unless it has grown large.
-func (h *hub) keepData(d []byte) {
-	if h.data = d; cap(d) > mostData {
-		h.data = nil
 	}
 }
 

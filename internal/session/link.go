@@ -7,6 +7,7 @@ import (
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
+	"ringdown/internal/event"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
@@ -22,8 +23,8 @@ type Link interface {
 	Offer(frames []byte) int
 	// Share queues the rest of a frame, which is immutable and kept by reference.
 	Share(rest []byte)
-	// Send encodes and queues one message; m is the caller's again afterwards.
-	Send(m *protocol.Message)
+	// Send encodes and queues one event, which is the caller's again afterwards.
+	Send(e event.Event)
 	// Blocked reports that something is queued because the peer does not read.
 	// Session.Drained is called when it no longer is.
 	Blocked() bool

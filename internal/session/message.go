@@ -1,11 +1,11 @@
 package session
 
 import (
-	"strconv"
 	"time"
 
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/protocol"
 )
 
@@ -131,7 +131,7 @@ func (x *Session) dispatch(m *protocol.Message) {
 	case protocol.TypeUnsubscribe:
 		x.unsubscribe(m)
 	case protocol.TypePing:
-		x.pong(m)
+		x.link.Send(&event.Pong{ID: m.ID, Time: time.Now()})
 	case protocol.TypePong:
 		// It answers Ping. That something was heard is for the transport to know.
 	case protocol.TypeHistory:
@@ -154,18 +154,8 @@ func (x *Session) dispatch(m *protocol.Message) {
 // frames: browsers. It answers with pong.
 func (x *Session) Ping() {
 	if !x.closed && !x.ending {
-		x.link.Send(x.hub.reply(protocol.TypePing, "", nil))
+		x.link.Send(&event.Ping{})
 	}
-}
-
-func (x *Session) pong(m *protocol.Message) {
-	h := x.hub
-	d := append(h.data[:0], `{"time":`...)
-	d = strconv.AppendInt(d, time.Now().UnixMilli(), 10)
-	h.data = append(d, '}')
-	r := h.reply(protocol.TypePong, "", m.ID)
-	r.Data = h.data
-	x.link.Send(r)
 }
 
 // auth judges a token that came in a message: the first, or a refresh.
@@ -200,13 +190,5 @@ func (x *Session) ackAuth(id []byte) {
 	if id == nil || x.closed {
 		return
 	}
-	h := x.hub
-	r := h.reply(protocol.TypeAck, "", id)
-	if !x.identity.Expires.IsZero() {
-		d := append(h.data[:0], `{"expires":`...)
-		d = strconv.AppendInt(d, x.identity.Expires.UnixMilli(), 10)
-		h.data = append(d, '}')
-		r.Data = h.data
-	}
-	x.link.Send(r)
+	x.link.Send(&event.Ack{ID: id, Expires: x.identity.Expires})
 }

@@ -107,12 +107,3 @@ func (s *Server) page(ctx context.Context, a ask, t node.Target) (page, error) {
 		return page{}, &protocol.Error{Code: protocol.CodeTimeout, Retryable: true, Message: "the store did not answer in time"}
 	}
 }
-
-// AppendMessage appends a message that a channel keeps as one JSON text, a
-// payload of bytes in data64.
-func AppendMessage(dst []byte, e *channel.Entry) []byte {
-	if !e.Binary() {
-		return append(dst, e.JSON()...)
-	}
-	return append(dst, e.Line()...)
-}

@@ -2,13 +2,12 @@ package session
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
-	"ringdown/internal/presence"
 	"ringdown/protocol"
 )
 
@@ -17,6 +16,7 @@ const (
 	// MaxMembers is the most members that one answer has.
 	MaxMembers   = 1000
 	membersBytes = 256 << 10
+	memberBytes  = 32 // what a member takes besides what it says
 	// What a watcher is given who was too slow for the changes.
 	relistMembers = 100
 	relistBytes   = 32 << 10
@@ -145,7 +145,7 @@ func (x *Session) ackPresence(r *presenceRequest, err error) {
 	case err != nil:
 		x.deny("presence", r.id, r.channel, err)
 	case len(r.id) > 0:
-		x.link.Send(x.hub.reply(protocol.TypeAck, r.channel, r.id))
+		x.link.Send(&event.Ack{ID: r.id, Channel: r.channel})
 	}
 }
 
@@ -187,30 +187,14 @@ func (x *Session) members(r *presenceRequest) error {
 
 // sendMembers sends a page, cut after about so many bytes.
 func (x *Session) sendMembers(id []byte, name string, page broker.MemberPage, bytes int) {
-	h := x.hub
-	d := append(h.data[:0], `{"action":"members","members":[`...)
+	size := 0
 	for i, m := range page.Members {
-		if i > 0 && len(d) > bytes {
-			page.More = true
+		if size += len(m.ID) + len(m.User) + len(m.Data) + memberBytes; i > 0 && size > bytes {
+			page.Members, page.More = page.Members[:i], true
 			break
 		}
-		if i > 0 {
-			d = append(d, ',')
-		}
-		d = presence.AppendMember(d, presence.Member(m))
 	}
-	d = append(d, `],"total":`...)
-	d = strconv.AppendInt(d, int64(page.Total), 10)
-	if page.More {
-		d = append(d, `,"more":true`...)
-	}
-	d = append(d, '}')
-	m := h.reply(protocol.TypePresence, name, id)
-	m.Data = d
-	x.link.Send(m)
-	if h.data = d; cap(d) > keepBatch {
-		h.data = nil
-	}
+	x.link.Send(&event.Members{ID: id, Channel: name, Page: page})
 }
 
 // relist gives a watcher, who lost changes, the beginning of the list instead,

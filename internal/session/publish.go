@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"ringdown/internal/broker"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
@@ -91,13 +92,8 @@ func (p *publish) answer() {
 	case err != nil:
 		x.deny("publish", p.id, p.channel, err)
 	case len(p.id) > 0:
-		r := x.hub.reply(protocol.TypeAck, p.channel, p.id)
-		if pos := p.receipt.Position; pos.Offset > 0 {
-			r.Epoch, r.Offset, r.Kept = pos.Epoch, pos.Offset, true
-			// An ack's offset has no predecessor to speak of.
-			r.Prev = pos.Offset - 1
-		}
-		x.link.Send(r)
+		p.hub.ack = event.Ack{ID: p.id, Channel: p.channel, Position: p.receipt.Position}
+		x.link.Send(&p.hub.ack)
 	}
 	if len(p.hub.publishes) < mostPublishes {
 		*p = publish{hub: p.hub, id: p.id[:0]}
@@ -153,7 +149,5 @@ func (x *Session) answerCall(m *protocol.Message, result []byte, err error) {
 	if m.ID == nil {
 		return
 	}
-	r := x.hub.reply(protocol.TypeAck, "", m.ID)
-	r.Data = result
-	x.link.Send(r)
+	x.link.Send(&event.Ack{ID: m.ID, Result: result})
 }

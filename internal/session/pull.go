@@ -1,11 +1,9 @@
 package session
 
 import (
-	"strconv"
-
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/reactor"
-	"ringdown/protocol"
 )
 
 // pulls is the job that serves the sessions of a hub whose subscriptions lack
@@ -201,25 +199,6 @@ func (x *Session) sendGap(name string, gap *channel.Gap, reason string) {
 
 // tellGap is sendGap, with the name of the epoch that begins, if one does.
 func (x *Session) tellGap(name string, gap *channel.Gap, reason, epoch string) {
-	h := x.hub
-	h.server.metrics.Gaps.Add(1)
-	d := append(h.data[:0], '{')
-	if gap.Missed > 0 {
-		d = append(d, `"missed":`...)
-		d = strconv.AppendUint(d, gap.Missed, 10)
-	} else {
-		d = append(d, `"from":`...)
-		d = strconv.AppendUint(d, gap.From, 10)
-		d = append(d, `,"to":`...)
-		d = strconv.AppendUint(d, gap.To, 10)
-	}
-	d = append(d, `,"reason":"`...)
-	d = append(d, reason...)
-	h.data = append(d, `"}`...)
-	m := h.reply(protocol.TypeGap, name, nil)
-	m.Data = h.data
-	if gap.Epoch {
-		m.Epoch, m.Offset, m.Kept = epoch, gap.Origin, true
-	}
-	x.link.Send(m)
+	x.hub.server.metrics.Gaps.Add(1)
+	x.link.Send(&event.Gap{Channel: name, Reason: reason, Epoch: epoch, Lost: *gap})
 }

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"ringdown/internal/auth"
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/reactor"
 	"ringdown/internal/refusal"
 	"ringdown/protocol"
@@ -206,38 +206,15 @@ func (x *Session) signIn(who *auth.Identity, id []byte) {
 }
 
 func (x *Session) welcome(who *auth.Identity) {
-	h := x.hub
-	p := h.server.policy.Load()
-	d := append(h.data[:0], `{"connection":"`...)
-	d = append(d, x.ID()...)
-	d = append(d, '"')
-	if x.user() != "" {
-		d = append(d, `,"user":`...)
-		d = protocol.AppendString(d, x.user())
-	}
-	d = append(d, `,"protocol":`...)
-	d = strconv.AppendInt(d, protocol.Version, 10)
-	beat := p.Ping
+	p := x.hub.server.policy.Load()
+	e := &event.Welcome{Connection: x.ID(), User: x.user(), Ping: p.Ping, DedupeWindow: broker.DedupeWindow, MaxMessage: p.Limits.MaxMessage, Server: x.hub.server.opts.Name}
 	if x.stream != nil {
-		beat = x.stream.link.Heartbeat()
-		d = append(append(append(d, `,"secret":"`...), x.secret()...), '"')
+		e.Ping, e.Secret = x.stream.link.Heartbeat(), x.secret()
 	}
-	d = append(d, `,"ping":`...)
-	d = strconv.AppendInt(d, beat.Milliseconds(), 10)
-	if who != nil && !who.Expires.IsZero() {
-		d = append(d, `,"expires":`...)
-		d = strconv.AppendInt(d, who.Expires.UnixMilli(), 10)
+	if who != nil {
+		e.Expires = who.Expires
 	}
-	d = append(d, `,"dedupe_window":`...)
-	d = strconv.AppendInt(d, broker.DedupeWindow.Milliseconds(), 10)
-	d = append(d, `,"max_message":`...)
-	d = strconv.AppendInt(d, int64(p.Limits.MaxMessage), 10)
-	d = append(d, `,"server":`...)
-	d = protocol.AppendString(d, h.server.opts.Name)
-	h.data = append(d, '}')
-	m := h.reply(protocol.TypeWelcome, "", nil)
-	m.Data = h.data
-	x.link.Send(m)
+	x.link.Send(e)
 }
 
 // become takes over an identity and its expiry.
@@ -286,10 +263,7 @@ func (x *Session) deny(action string, id []byte, channel string, err error) {
 	if e.Code == protocol.CodeInternal {
 		h.server.log.Error("a request failed", "error", err)
 	}
-	h.data = protocol.AppendErrorData(h.data[:0], e)
-	m := h.reply(protocol.TypeError, channel, id)
-	m.Data = h.data
-	x.link.Send(m)
+	x.link.Send(&event.Error{ID: id, Channel: channel, Err: e})
 }
 
 // note records a refusal, and the code that the connection is closed with over it.

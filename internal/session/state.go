@@ -2,8 +2,8 @@ package session
 
 import (
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
-	"ringdown/protocol"
 )
 
 // A state channel's subscribers are given what they lack in one of three ways.
@@ -99,40 +99,24 @@ func (g *group) givePart(m *member, p *page) {
 		}
 		x.tellGap(g.name, gap, k.reason, p.epoch)
 	}
-	h := x.hub
-	d := append(h.data[:0], `{"items":[`...)
-	empty, last := true, !p.more
+	items, size, last := make([]*channel.Entry, 0, len(p.entries)), 0, !p.more
 	for _, e := range p.entries {
 		if e.Offset > k.until {
 			last = true
 			break
 		}
-		k.after = e.Offset
-		if e.Deleted {
-			continue
+		if k.after = e.Offset; !e.Deleted {
+			items, size = append(items, e), size+e.Size()
 		}
-		if !empty {
-			d = append(d, ',')
-		}
-		d, empty = AppendMessage(d, e), false
 	}
 	last = last || k.after == k.until
-	if !empty || last {
-		d = append(d, `],"more":`...)
-		if last {
-			d = append(d, "false}"...)
-		} else {
-			d = append(d, "true}"...)
-		}
-		g.hub.pulls.given += len(d)
+	if len(items) > 0 || last {
+		g.hub.pulls.given += size
 		if last {
 			x.whole(g.name, true)
 		}
-		out := h.reply(protocol.TypeState, g.name, nil)
-		out.Data = d
-		x.link.Send(out)
+		x.link.Send(&event.State{Channel: g.name, Entries: items, More: !last})
 	}
-	h.keepData(d)
 	if x.closed {
 		return
 	}

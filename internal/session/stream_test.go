@@ -10,6 +10,7 @@ import (
 
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
+	"ringdown/internal/event"
 	"ringdown/protocol"
 )
 
@@ -27,8 +28,10 @@ func (l *fakeStream) AppendEvent(dst, line []byte) []byte {
 	return append(append(dst, line...), '\n')
 }
 
-func (l *fakeStream) Send(m *protocol.Message) {
-	l.Share(l.AppendEvent(nil, protocol.AppendJSON(nil, m)))
+func (l *fakeStream) Send(e event.Event) {
+	m := event.Encode(e)
+	defer m.Release()
+	l.Share(l.AppendEvent(nil, protocol.AppendJSON(nil, &m.Message)))
 	l.drain(0)
 	l.mu.Lock()
 	l.block = l.block || l.single

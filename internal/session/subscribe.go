@@ -3,11 +3,11 @@ package session
 import (
 	"bytes"
 	"math"
-	"strconv"
 	"time"
 
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
@@ -397,7 +397,6 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 		g.leaveIfEmpty()
 		return
 	}
-	h := x.hub
 	// The member comes first, so that a stream is told its position with the answer.
 	var pc *pacer
 	if r.rate > 0 {
@@ -412,28 +411,9 @@ func (x *Session) begin(g *group, r *request, epoch string, p placement) {
 		epoch = ""
 	}
 	x.track(r, epoch, p.task != nil && p.task.snapshot)
-	m := h.reply(protocol.TypeSubscribed, g.name, r.id)
-	if epoch != "" {
-		m.Epoch, m.Offset, m.Kept = epoch, p.offset, true
-	}
-	if r.since != nil {
-		d := append(h.data[:0], `{"recovered":`...)
-		d = strconv.AppendBool(d, p.recovered)
-		if p.answer != "" {
-			d = append(d, `,"reason":"`...)
-			d = append(d, p.answer...)
-			d = append(d, '"')
-		} else {
-			d = append(d, `,"head":`...)
-			d = strconv.AppendUint(d, p.head, 10)
-		}
-		h.data = append(d, '}')
-		m.Data = h.data
-	} else if r.barred {
-		m.Data = append(h.data[:0], `{"history":"forbidden"}`...)
-		h.data = m.Data
-	}
-	x.link.Send(m)
+	e := &event.Subscribed{ID: r.id, Channel: g.name, Kept: epoch != "", Position: protocol.Position{Epoch: epoch, Offset: p.offset},
+		Asked: r.since != nil, Lost: p.answer, Head: p.head, Barred: r.barred}
+	x.link.Send(e)
 	switch {
 	case x.closed:
 	case p.page != nil:
@@ -457,12 +437,12 @@ func (x *Session) unsubscribe(m *protocol.Message) {
 	x.drop(i)
 	hook := x.hub.server.hooks.Load().Unsubscribe
 	if hook == nil || x.byServer() {
-		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, m.Channel, m.ID))
+		x.link.Send(&event.Unsubscribed{ID: m.ID, Channel: m.Channel})
 		return
 	}
 	c, m := x.client(), m.Clone()
 	x.await(func() error { hook(c, m.Channel); return nil }, func(error) {
-		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, m.Channel, m.ID))
+		x.link.Send(&event.Unsubscribed{ID: m.ID, Channel: m.Channel})
 	})
 }
 
@@ -490,6 +470,6 @@ func (x *Session) recheck() {
 		x.drop(i)
 		x.hearEnd([]string{name})
 		x.deny("subscribe", nil, name, err)
-		x.link.Send(x.hub.reply(protocol.TypeUnsubscribed, name, nil))
+		x.link.Send(&event.Unsubscribed{Channel: name})
 	}
 }

@@ -5,7 +5,6 @@ package transport
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -185,43 +184,4 @@ func (d Door) Identify(r *http.Request, a *Asked) (session.Open, error) {
 	}
 	o.Identity = who
 	return o, nil
-}
-
-// ErrorOf reads the data of an error message.
-func ErrorOf(data []byte) *protocol.Error {
-	var d struct {
-		Code      protocol.Code `json:"code"`
-		Message   string        `json:"message"`
-		Retryable bool          `json:"retryable"`
-	}
-	_ = json.Unmarshal(data, &d) // the session wrote it
-	return &protocol.Error{Code: d.Code, Message: d.Message, Retryable: d.Retryable}
-}
-
-// Closing appends the last message of a connection without close codes: an error
-// whose data has the code in close. There is none, and false is returned, where
-// the client was told already, or left by itself.
-func Closing(dst []byte, code protocol.CloseCode, reason string) ([]byte, bool) {
-	e := &protocol.Error{Code: protocol.CodeUnavailable, Message: reason, Retryable: code >= 4100 || code < 4000}
-	switch code {
-	case protocol.CloseDraining, protocol.CloseNormal, protocol.CloseGoingAway:
-		return dst, false
-	case protocol.CloseInvalidToken, protocol.CloseNoAuth, protocol.CloseTokenExpired:
-		e.Code = protocol.CodeUnauthorized
-	case protocol.CloseForbidden, protocol.CloseByOperator:
-		e.Code = protocol.CodeForbidden
-	case protocol.CloseRateLimited:
-		e.Code = protocol.CodeRateLimited
-	case protocol.CloseProtocol:
-		e.Code = protocol.CodeBadRequest
-	case protocol.CloseInternal:
-		e.Code = protocol.CodeInternal
-	}
-	if e.Message == "" {
-		e.Message = "the connection is closed"
-	}
-	data := protocol.AppendErrorData(nil, e)
-	data = append(data[:len(data)-1], `,"close":`...)
-	data = strconv.AppendUint(data, uint64(code), 10)
-	return protocol.AppendJSON(dst, &protocol.Message{Type: protocol.TypeError, Data: append(data, '}')}), true
 }

@@ -7,6 +7,7 @@ import (
 
 	"ringdown/internal/channel"
 	"ringdown/internal/cursor"
+	"ringdown/internal/event"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
 	"ringdown/internal/transport"
@@ -118,43 +119,44 @@ func (l *link) Blocked() bool {
 }
 
 // Send implements session.Link.
-func (l *link) Send(m *protocol.Message) {
+func (l *link) Send(e event.Event) {
+	failed, _ := e.(*event.Error)
+	welcome, _ := e.(*event.Welcome)
 	switch {
 	case l.over:
-	case m.Type == protocol.TypeWelcome:
-		l.welcome(m)
+	case welcome != nil:
+		l.welcome(*welcome)
 	case !l.open:
-		if m.Type == protocol.TypeError {
-			l.failed = transport.ErrorOf(m.Data)
+		if failed != nil {
+			l.failed = failed.Err
 		}
-	case l.known(m):
+	case l.known(e):
 		if l.table != nil {
-			l.append(m) // who lost its session wants to see the new one begin
+			l.append(e) // who lost its session wants to see the new one begin
 		}
-	case m.Type == protocol.TypeError && !l.atOnce() && !l.due && l.request != nil:
-		l.append(m)
+	case failed != nil && !l.atOnce() && !l.due && l.request != nil:
+		l.append(e)
 		if !l.refused {
 			l.refused = true
 			l.loop.Arm(&l.timer, min(l.request.wait, errorPause), l)
 		}
 	default:
-		l.append(m)
+		l.append(e)
 		l.due = true
 		l.look()
 	}
 }
 
 // welcome begins the session. Who keeps it is told its name.
-func (l *link) welcome(m *protocol.Message) {
+func (l *link) welcome(e event.Welcome) {
 	l.open = true
 	l.await()
 	if l.table == nil {
 		return
 	}
 	l.name = l.table.add(l)
-	named := *m
-	named.Data = append(bytes.TrimSuffix(bytes.Clone(m.Data), []byte("}")), `,"session":"`+l.name+`"}`...)
-	l.append(&named)
+	e.Session = l.name
+	l.append(&e)
 }
 
 // await sets how long the request may wait.
@@ -166,16 +168,18 @@ func (l *link) await() {
 	}
 }
 
-// known reports whether m only says that a channel goes on where the cursor is:
+// known reports whether e only says that a channel goes on where the cursor is:
 // for the client nothing has happened.
-func (l *link) known(m *protocol.Message) bool {
-	return l.resumed && l.given == 0 && m.Type == protocol.TypeSubscribed && len(m.ID) == 0 &&
-		(!m.Kept || bytes.HasPrefix(m.Data, []byte(`{"recovered":true`)))
+func (l *link) known(e event.Event) bool {
+	s, ok := e.(*event.Subscribed)
+	return ok && l.resumed && l.given == 0 && len(s.ID) == 0 && (!s.Kept || s.Recovered())
 }
 
-func (l *link) append(m *protocol.Message) {
+func (l *link) append(e event.Event) {
+	m := event.Encode(e)
+	defer m.Release()
 	n := len(l.begun())
-	l.text = protocol.AppendJSON(l.text, m)
+	l.text = protocol.AppendJSON(l.text, &m.Message)
 	channel.OneLine(l.text[n:])
 	l.text = append(l.text, ',')
 }
@@ -188,8 +192,8 @@ func (l *link) Close(code protocol.CloseCode, reason string) {
 	if !l.open && l.failed == nil {
 		l.failed = &protocol.Error{Code: protocol.CodeUnavailable, Message: reason, Retryable: true}
 	}
-	if last, ok := transport.Closing(l.begun(), code, reason); ok && l.open {
-		l.text = append(last, ',')
+	if last := event.Closing(code, reason); last != nil && l.open {
+		l.append(last)
 	}
 	// Not now: the session may be in the middle of something.
 	l.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { l.close() }))

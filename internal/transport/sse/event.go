@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
@@ -37,10 +38,12 @@ func appendData(dst, line []byte) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// appendMessage appends the text of a message on one line.
-func appendMessage(dst []byte, m *protocol.Message) []byte {
+// appendText appends the text of an event on one line.
+func appendText(dst []byte, e event.Event) []byte {
+	m := event.Encode(e)
+	defer m.Release()
 	n := len(dst)
-	dst = protocol.AppendJSON(dst, m)
+	dst = protocol.AppendJSON(dst, &m.Message)
 	channel.OneLine(dst[n:])
 	return dst
 }
@@ -56,10 +59,7 @@ func appendRetry(dst []byte, d time.Duration) []byte {
 // appendGoodbye is a whole stream for who is to come back later.
 func appendGoodbye(dst []byte, after time.Duration) []byte {
 	dst = appendRetry(dst, after)
-	data := append([]byte(`{"after":`), strconv.FormatInt(after.Milliseconds(), 10)...)
-	data = append(data, `,"within":`...)
-	data = strconv.AppendInt(data, 2*after.Milliseconds(), 10)
-	return appendData(dst, appendMessage(nil, &protocol.Message{Type: protocol.TypeReconnect, Data: append(data, '}')}))
+	return appendData(dst, appendText(nil, &event.Reconnect{After: after, Within: 2 * after}))
 }
 
 // A chunk (RFC 9112 §7.1) is what one write of the stream is made of, so that a

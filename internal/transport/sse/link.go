@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
-	"ringdown/internal/transport"
 	"ringdown/protocol"
 )
 
@@ -111,23 +111,23 @@ func (l *link) ResumeRead() {}
 
 // Send implements session.Link. The head waits for the session's first word, so
 // that who is not let in gets a status.
-func (l *link) Send(m *protocol.Message) {
+func (l *link) Send(e event.Event) {
 	if l.closing {
 		return
 	}
 	if o := l.opening; o != nil {
-		if m.Type == protocol.TypeError {
-			o.failed = transport.ErrorOf(m.Data)
+		if e, ok := e.(*event.Error); ok {
+			o.failed = e.Err
 			return
 		}
 		l.opening = nil
 		o.begin(200, nil)
 		l.Loop().Arm(&l.timer, l.patience(), l)
-		l.rc.Send(l.chunk(appendEvent(appendRetry(nil, comeback()), appendMessage(nil, m), l.session)))
+		l.rc.Send(l.chunk(appendEvent(appendRetry(nil, comeback()), appendText(nil, e), l.session)))
 		return
 	}
 	buf := l.Loop().Buffer()
-	line := appendMessage(buf, m)
+	line := appendText(buf, e)
 	l.rc.Send(l.AppendEvent(line[len(line):], line))
 }
 
@@ -155,8 +155,8 @@ func (l *link) Close(code protocol.CloseCode, reason string) {
 
 // finish says the last that there is to say on a stream, and that it was the last.
 func (l *link) finish(code protocol.CloseCode, reason string) {
-	if last, ok := transport.Closing(nil, code, reason); ok {
-		l.rc.Send(l.chunk(appendData(nil, last)))
+	if last := event.Closing(code, reason); last != nil {
+		l.rc.Send(l.chunk(appendData(nil, appendText(nil, last))))
 	}
 	if l.chunked {
 		l.rc.Send([]byte(lastChunk))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
 	"ringdown/internal/wsframe"
@@ -69,15 +70,16 @@ func (l *link) Form() channel.Form {
 }
 
 // Send implements session.Link.
-func (l *link) Send(m *protocol.Message) {
-	switch {
-	case l.closing:
-	case l.proto:
-		l.writeBuffer(wsframe.Binary, protocol.AppendProtobuf(l.room(), m))
-	case m.Binary:
-		l.writeBuffer(wsframe.Binary, protocol.AppendBinary(l.room(), m))
-	default:
-		l.writeBuffer(wsframe.Text, protocol.AppendJSON(l.room(), m))
+func (l *link) Send(e event.Event) {
+	if l.closing {
+		return
+	}
+	m := event.Encode(e)
+	defer m.Release()
+	if l.proto {
+		l.writeBuffer(wsframe.Binary, protocol.AppendProtobuf(l.room(), &m.Message))
+	} else {
+		l.writeBuffer(wsframe.Text, protocol.AppendJSON(l.room(), &m.Message))
 	}
 }
 

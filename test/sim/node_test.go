@@ -10,6 +10,7 @@ import (
 
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
+	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/internal/session"
@@ -148,8 +149,10 @@ func (l *link) Share(rest []byte) {
 	l.backlog = append(l.backlog, rest...)
 }
 
-func (l *link) Send(m *protocol.Message) {
-	frame := wsframe.Finish(protocol.AppendJSON(make([]byte, wsframe.Headroom), m), wsframe.Text, false)
+func (l *link) Send(e event.Event) {
+	m := event.Encode(e)
+	defer m.Release()
+	frame := wsframe.Finish(protocol.AppendJSON(make([]byte, wsframe.Headroom), &m.Message), wsframe.Text, false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.backlog) == 0 {

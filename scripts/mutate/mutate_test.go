@@ -89,3 +89,14 @@ func TestWeave(t *testing.T) {
 		t.Error("lines moved")
 	}
 }
+
+// TestSlowTests: those of a second or more are told apart, and no part of a test is.
+func TestSlowTests(t *testing.T) {
+	output := "--- PASS: TestA (0.99s)\n--- PASS: TestB (1.00s)\n    --- PASS: TestB/c (5.00s)\n--- PASS: TestD (12.50s)\n"
+	if got := slowTests(output); got != "^(TestB|TestD)$" {
+		t.Error(got)
+	}
+	if got := slowTests("--- PASS: TestA (0.10s)\n"); got != "" {
+		t.Error(got)
+	}
+}

@@ -34,6 +34,13 @@ type subject struct {
 	all    []*point       // in the order in which they are chosen
 	chosen map[int]*point // by number, from 1
 	binary string
+	parts  []part
+}
+
+// part is some of the tests, which are run together.
+type part struct {
+	flag  string
+	limit time.Duration
 }
 
 func (o options) mutate(pkg string) (*report, error) {
@@ -54,12 +61,12 @@ func (o options) mutate(pkg string) (*report, error) {
 	if err := s.build(); err != nil {
 		return nil, err
 	}
-	reached, took, err := s.baseline()
+	reached, err := s.baseline()
 	if err != nil {
 		return nil, err
 	}
 	r := &report{pkg: s.pkg.ImportPath, reasons: reasons, how: make(map[*point]outcome)}
-	s.runAll(r, reached, min(5*took+10*time.Second, s.slowest))
+	s.runAll(r, reached)
 	r.took = time.Since(begun)
 	return r, nil
 }
@@ -174,17 +181,31 @@ func (s *subject) compile() (output string, err error) {
 }
 
 // baseline runs the tests with all changes asleep, and returns which of them
-// were come by, and how long it took.
-func (s *subject) baseline() (reached map[int]bool, took time.Duration, err error) {
+// were come by. It finds the slow tests, which are left for what the others do
+// not notice, and how long a run may take.
+func (s *subject) baseline() (reached map[int]bool, err error) {
 	notes := filepath.Join(s.dir, "notes")
-	begun := time.Now()
-	if how, output := s.test(10*time.Minute, "MUTANT_NOTES="+notes); how != survived {
-		return nil, 0, fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output)
+	run := func(flag string) (output string) {
+		begun := time.Now()
+		how, output := s.test(part{flag, 10 * time.Minute}, "MUTANT_NOTES="+notes)
+		if how != survived {
+			err = fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output[max(0, len(output)-4000):])
+		}
+		s.parts = append(s.parts, part{flag, min(5*time.Since(begun)+10*time.Second, s.slowest)})
+		return output
 	}
-	took = time.Since(begun)
+	output := run("-test.run=" + s.run)
+	if slow := slowTests(output); slow != "" && s.run == "" {
+		s.parts[0].flag = "-test.run=" + slow
+		run("-test.skip=" + slow)
+		slices.Reverse(s.parts)
+	}
+	if err != nil {
+		return nil, err
+	}
 	text, err := os.ReadFile(notes)
 	if err != nil && !os.IsNotExist(err) {
-		return nil, 0, err
+		return nil, err
 	}
 	reached = make(map[int]bool)
 	for _, word := range strings.Fields(string(text)) {
@@ -192,38 +213,62 @@ func (s *subject) baseline() (reached map[int]bool, took time.Duration, err erro
 			reached[n] = true
 		}
 	}
-	return reached, took, nil
+	return reached, nil
 }
 
-// test runs the tests once. A change that makes them fail is killed.
-func (s *subject) test(limit time.Duration, environment string) (outcome, string) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+var slowTest = regexp.MustCompile(`(?m)^--- PASS: (\w+) \([1-9]\d*\.\d+s\)$`)
+
+// slowTests returns a pattern of the tests that took a second or more.
+func slowTests(output string) string {
+	var names []string
+	for _, m := range slowTest.FindAllStringSubmatch(output, -1) {
+		names = append(names, m[1])
+	}
+	if names == nil {
+		return ""
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
+}
+
+// test runs a part of the tests once. A change that makes them fail is killed.
+func (s *subject) test(p part, environment string) (outcome, string) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.binary, "-test.short", "-test.failfast", "-test.run="+s.run)
+	cmd := exec.CommandContext(ctx, s.binary, "-test.short", "-test.failfast", "-test.v", p.flag)
 	cmd.Dir = s.pkg.Dir
 	cmd.Env = append(os.Environ(), environment)
-	// What the tests started ends with them.
+	// What the tests started ends with them, also when they panic.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 	output, err := cmd.CombinedOutput()
+	if cmd.Process != nil {
+		_ = cmd.Cancel()
+	}
 	var failed *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
 		return timedOut, ""
 	case err == nil:
-		return survived, ""
+		return survived, string(output)
 	case errors.As(err, &failed) || errors.Is(err, exec.ErrWaitDelay):
-		if n := len(output); n > 4000 {
-			output = output[n-4000:]
-		}
 		return killed, string(output)
 	}
 	return killed, err.Error()
 }
 
+// judge wakes a change, and runs the tests until some notice it.
+func (s *subject) judge(n int) (how outcome) {
+	for _, p := range s.parts {
+		if how, _ = s.test(p, "MUTANT="+strconv.Itoa(n)); how != survived {
+			break
+		}
+	}
+	return how
+}
+
 // runAll wakes one change after the other.
-func (s *subject) runAll(r *report, reached map[int]bool, limit time.Duration) {
+func (s *subject) runAll(r *report, reached map[int]bool) {
 	numbers := make(chan int)
 	var (
 		mu   sync.Mutex
@@ -235,7 +280,7 @@ func (s *subject) runAll(r *report, reached map[int]bool, limit time.Duration) {
 			for n := range numbers {
 				how := unreached
 				if reached[n] {
-					how, _ = s.test(limit, "MUTANT="+strconv.Itoa(n))
+					how = s.judge(n)
 				}
 				mu.Lock()
 				r.count[how]++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -100,8 +101,8 @@ func TestAskAllTellsWhoFailed(t *testing.T) {
 		t.Errorf("heard %v, %v", heard, err)
 	}
 	nodes[1].Handle(verbChannels, nodes[1].control.handlers["some"])
-	if page, _, err := nodes[0].List(t.Context(), "", "", 10); err == nil || page != nil {
-		t.Errorf("a list without one of the nodes: %v, %v", page, err)
+	if page, more, err := nodes[0].List(t.Context(), "", "", 10); err == nil || page != nil || more {
+		t.Errorf("a list without one of the nodes: %v, %v, %v", page, more, err)
 	}
 	nodes[1].Handle(verbChannels, func(context.Context, json.RawMessage) (any, error) { return "odd", nil })
 	if _, _, err := nodes[0].List(t.Context(), "", "", 10); err != nil || nodes[0].Metrics().BadControl.Load() != 1 {
@@ -115,8 +116,29 @@ func TestLargeAnswer(t *testing.T) {
 		nodes := cluster(t, 2)
 		nodes[1].Handle("large", func(context.Context, json.RawMessage) (any, error) { return strings.Repeat("x", MaxControl), nil })
 		err := nodes[0].Ask(t.Context(), nodes[1].Name(), "large", nil, nil)
-		if protocol.AsError(err).Code != protocol.CodeTimeout {
-			t.Errorf("%v", err)
+		if protocol.AsError(err).Code != protocol.CodeTimeout || nodes[0].Metrics().BadControl.Load() != 0 {
+			t.Errorf("%v; %d bad messages came", err, nodes[0].Metrics().BadControl.Load())
+		}
+	})
+}
+
+// TestAnswerThatIsNotSent is in the log, and one that is, is not.
+func TestAnswerThatIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := cluster(t, 2)
+		var logged strings.Builder
+		nodes[0].opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+		ask := func(from string) {
+			(*feed)(nodes[0]).Control(from, []byte(`{"verb":"echo","id":"1"}`))
+			synctest.Wait()
+		}
+		ask(nodes[1].Name())
+		if logged.Len() != 0 {
+			t.Errorf("an answer that was sent: %s", &logged)
+		}
+		ask("nobody")
+		if !strings.Contains(logged.String(), "not answered") {
+			t.Errorf("the log says %q", &logged)
 		}
 	})
 }

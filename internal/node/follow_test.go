@@ -3,7 +3,9 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"ringdown/internal/broker"
@@ -87,6 +89,34 @@ func TestFollowAfterTheLastLeft(t *testing.T) {
 		t.Errorf("%d and %d nudges", a.nudges.Load(), b.nudges.Load())
 	}
 	second.Leave(b)
+}
+
+// TestComeAndGo: whoever follows a channel while others come and go is joined to one
+// that has not gone, and so is whoever enters a room. Nothing is left in the end.
+func TestComeAndGo(t *testing.T) {
+	n := begun(t, Options{Table: tableOf(t, kept("c"))})
+	target, _ := n.Resolve("c")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 2000 {
+				g := new(counter)
+				c := n.Follow("c", target, g, func(*Channel, error) {})
+				c.mu.Lock()
+				joined := slices.Contains(c.nudgers, Nudger(g))
+				c.mu.Unlock()
+				if !joined {
+					t.Error("a channel that went was followed")
+				}
+				c.Leave(g)
+				n.present.release(n.present.room("c"))
+			}
+		})
+	}
+	all.Wait()
+	if n.Channels() != 0 || roomsOf(n) != 0 {
+		t.Errorf("%d channels and %d rooms are left", n.Channels(), roomsOf(n))
+	}
 }
 
 // pending is a log whose driver has not answered yet to those who follow.

@@ -298,6 +298,17 @@ func ids(t *testing.T, n *Node) string {
 	return strings.Join(out, " ")
 }
 
+// roomsOf returns how many rooms a node holds.
+func roomsOf(n *Node) (count int) {
+	for i := range n.present.shard {
+		s := &n.present.shard[i]
+		s.mu.Lock()
+		count += len(s.rooms)
+		s.mu.Unlock()
+	}
+	return count
+}
+
 func expect(t *testing.T, what, got, want string) {
 	t.Helper()
 	if got != want {
@@ -411,6 +422,14 @@ func TestGraceEndsOnAnotherNode(t *testing.T) {
 		if n := nodes[0].Channels(); n != 0 {
 			t.Errorf("%d channels are followed for nobody", n)
 		}
+		// And so it is the second time that somebody lingers.
+		if err := errors.Join(enter(t, nodes[0], member("c", "cleo")), exit(t, nodes[0], "c", time.Minute), enter(t, nodes[1], member("c2", "cleo"))); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "cleo comes back elsewhere", w.read(t), "enter c, enter c2, leave c")
+		if err := exit(t, nodes[0], "n", 0); err != nil || roomsOf(nodes[0]) != 0 {
+			t.Errorf("%v; %d rooms are held for nobody", err, roomsOf(nodes[0]))
+		}
 	})
 }
 
@@ -473,6 +492,9 @@ func TestNoGraceForWhoIsHereAnyway(t *testing.T) {
 		expect(t, "the last one is waited for", w.read(t), "")
 		time.Sleep(time.Minute)
 		expect(t, "and then told", w.read(t), "leave a2")
+		if roomsOf(n) != 0 {
+			t.Error("the room is held for nobody")
+		}
 	})
 }
 
@@ -487,6 +509,9 @@ func TestLargeRoomIsToldInBatches(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		w := watch(t, n, "room")
+		g := new(counter)
+		log, target := PresenceLog("room")
+		defer n.Follow(log, target, g, func(*Channel, error) {}).Leave(g)
 		for _, id := range []string{"a", "b", "c"} {
 			if err := enter(t, n, member(id, id)); err != nil {
 				t.Fatal(err)
@@ -501,6 +526,9 @@ func TestLargeRoomIsToldInBatches(t *testing.T) {
 		expect(t, "for as long as the room is large", w.read(t), "")
 		time.Sleep(2 * time.Millisecond)
 		expect(t, "and are told together", w.read(t), "enter c, leave b")
+		if got := g.nudges.Load(); got != 2 {
+			t.Errorf("%d nudges for two times", got)
+		}
 	})
 }
 
@@ -510,7 +538,7 @@ func TestLostMembersAreTold(t *testing.T) {
 		h, nodes, doors := halls(t, 3)
 		w := watch(t, nodes[2], "room")
 		for i, n := range nodes {
-			if err := enter(t, n, member(fmt.Sprint("m", i), "")); err != nil {
+			if err := enter(t, n, member(fmt.Sprint("m", i), "ann")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -521,6 +549,14 @@ func TestLostMembersAreTold(t *testing.T) {
 		expect(t, "in", ids(t, nodes[1]), "m1 m2")
 		if nodes[1].Present() != 1 {
 			t.Errorf("%d present", nodes[1].Present())
+		}
+		if err := exit(t, nodes[1], "m1", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		doors[1].feed.Lost("room", []broker.Member{member("m1", "ann")})
+		expect(t, "who lingers", w.read(t), "leave m1")
+		if nodes[1].Present() != 0 {
+			t.Error("who lingered is waited for still")
 		}
 	})
 }
@@ -636,13 +672,8 @@ func TestRosterThatHangs(t *testing.T) {
 		if got := ids(t, n); got != "" || n.Present() != 0 || n.present.lingering.Load() != 0 {
 			t.Errorf("left behind: %q, %d", got, n.Present())
 		}
-		for i := range n.present.shard {
-			s := &n.present.shard[i]
-			s.mu.Lock()
-			if len(s.rooms) > 0 {
-				t.Error("a room is left")
-			}
-			s.mu.Unlock()
+		if roomsOf(n) != 0 {
+			t.Error("a room is left")
 		}
 	})
 }
@@ -694,6 +725,7 @@ func TestStopTakesNobodyOut(t *testing.T) {
 			t.Error(err)
 		}
 		expect(t, "in", ids(t, nodes[1]), "a b c")
+		doors[0].set(nil, 0)
 		if err := enter(t, n, member("d", "dora")); err == nil {
 			t.Error("entered by a node that has stopped")
 		}
@@ -751,6 +783,17 @@ func TestPresenceLogIsNobodysChannel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A timer may go off while its room goes; it then has nothing to do.
+func TestTimerOfARoomThatWent(t *testing.T) {
+	n := newNode(t, memory.New(memory.Options{}))
+	r := n.present.room("room")
+	n.present.release(r)
+	n.present.fire(r)
+	if !r.mu.TryLock() {
+		t.Error("the room is held")
+	}
 }
 
 // BenchmarkEnter is one member who enters and leaves a room of that many, beside

@@ -50,7 +50,7 @@ func refusals(t *testing.T, hook Hook) *Node {
 	typed := kept("typed")
 	tight := shaped(t, "tight", `{"type":"array","items":{"type":"number"}}`)
 	tight.SchemaSteps = 10
-	typed.Events = events(shaped(t, "move", `{"type":"object","required":["x"]}`), tight, &channel.Event{Name: "any"}, &channel.Event{Name: "histori"})
+	typed.Events = events(shaped(t, "move", `{"type":"object","required":["x"]}`), tight, shaped(t, "bare", `{"type":"null"}`), &channel.Event{Name: "any"}, &channel.Event{Name: "histori"})
 	state := kept("state")
 	state.History, state.State = nil, &channel.State{}
 	state.Events = events(shaped(t, "move", `{"type":"object"}`), &channel.Event{Name: "soft", Ephemeral: true})
@@ -165,6 +165,7 @@ func TestAcceptedByPublish(t *testing.T) {
 		{"signed in", ann, protocol.Message{Channel: "signed"}, 1},
 		{"kept nowhere", ann, protocol.Message{Channel: "none"}, 0},
 		{"data of the shape", ann, protocol.Message{Channel: "typed", Type: "move", Data: []byte(`{"x":1}`)}, 1},
+		{"no data where null fits", ann, protocol.Message{Channel: "typed", Type: "bare"}, 1},
 		{"an event without a schema", ann, protocol.Message{Channel: "typed", Type: "any", Data: []byte{1}, Binary: true}, 1},
 		{"a key", ann, protocol.Message{Channel: "state", Type: "move", Key: "k", Data: []byte(`{}`)}, 1},
 		{"a deletion, whatever the shape", ann, protocol.Message{Channel: "state", Type: "move", Key: "k", Data: []byte(`null`)}, 1},

@@ -191,7 +191,7 @@ func (s *subject) baseline() (reached map[int]bool, err error) {
 		if how != survived {
 			err = fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output[max(0, len(output)-4000):])
 		}
-		s.parts = append(s.parts, part{flag, min(5*time.Since(begun)+10*time.Second, s.slowest)})
+		s.parts = append(s.parts, part{flag, min(5*time.Since(begun)+5*time.Second, s.slowest)})
 		return output
 	}
 	output := run("-test.run=" + s.run)

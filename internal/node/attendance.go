@@ -20,9 +20,9 @@ const (
 	// it, and a member that cannot be taken out is tried again.
 	rosterTimeout = 5 * time.Second
 	rosterRetry   = 5 * time.Second
-	// rosterLanes is how many changes are under way at a time. Those of one member
-	// go through one lane, one after the other.
-	rosterLanes = 64
+	// rosterQueues is how many changes are under way at a time. Those of one member
+	// go through one queue, one after the other.
+	rosterQueues = 64
 	// maxLingering is how many members of this node may linger; past it, whoever
 	// loses the connection is out at once.
 	maxLingering = 200_000
@@ -41,9 +41,9 @@ type attendance struct {
 		mu    sync.Mutex
 		rooms map[string]*room
 	}
-	lanes [rosterLanes]lane
-
-	overheard overheard
+	changes  [rosterQueues]queue
+	observed queue       // what presence logs told and is still to be looked at
+	leftOut  atomic.Bool // observed has been full, and the log was told
 
 	members   atomic.Int64 // in all rooms
 	lingering atomic.Int64
@@ -116,40 +116,27 @@ func (a *attendance) begin() bool {
 	return true
 }
 
-// room returns the room of that name, made if need be, locked.
-func (a *attendance) room(name string) *room {
+// find returns the room of that name, locked. Where there is none it makes one, or
+// returns nil.
+func (a *attendance) find(name string, create bool) *room {
 	s := &a.shard[a.node.shardIndex(name)]
 	for {
 		s.mu.Lock()
 		r := s.rooms[name]
-		if r == nil {
+		if r == nil && create {
 			r = &room{name: name}
 			s.rooms[name] = r
 		}
 		s.mu.Unlock()
+		if r == nil {
+			return nil
+		}
 		r.mu.Lock()
 		if !r.gone {
 			return r
 		}
 		r.mu.Unlock() // it went between the look-up and the lock
 	}
-}
-
-// find returns the room of that name, locked, or nil.
-func (a *attendance) find(name string) *room {
-	s := &a.shard[a.node.shardIndex(name)]
-	s.mu.Lock()
-	r := s.rooms[name]
-	s.mu.Unlock()
-	if r == nil {
-		return nil
-	}
-	r.mu.Lock()
-	if r.gone {
-		r.mu.Unlock()
-		return nil
-	}
-	return r
 }
 
 // release tells what is due, sets the timer for what is not, and unlocks r. The
@@ -163,7 +150,7 @@ func (a *attendance) release(r *room) {
 	a.members.Add(int64(r.Size() - r.size))
 	a.lingering.Add(int64(r.Lingering() - r.lingering))
 	r.size, r.lingering = r.Size(), r.Lingering()
-	a.observe(r)
+	a.updateObserver(r)
 	if r.Empty() && r.busy == 0 {
 		r.gone = true
 		if r.timer != nil {
@@ -207,9 +194,9 @@ func (a *attendance) fire(r *room) {
 	}
 }
 
-// put is Node.Enter.
-func (a *attendance) put(name string, m presence.Member, done func(error)) {
-	r := a.room(name)
+// enter is Node.Enter.
+func (a *attendance) enter(name string, m presence.Member, done func(error)) {
+	r := a.find(name, true)
 	_, here := r.Here(m.ID)
 	if !here {
 		r.Put(m) // at once, so that it lingers if its connection is lost meanwhile
@@ -250,9 +237,9 @@ func (a *attendance) put(name string, m presence.Member, done func(error)) {
 	})
 }
 
-// out is Node.Exit.
-func (a *attendance) out(name, id string, grace time.Duration, done func(error)) {
-	r := a.find(name)
+// exit is Node.Exit.
+func (a *attendance) exit(name, id string, grace time.Duration, done func(error)) {
+	r := a.find(name, false)
 	if r == nil {
 		done(nil)
 		return

@@ -215,7 +215,7 @@ func (f *follower) Entry(epoch string, e *channel.Entry) {
 		c.put(e)
 	})
 	if name, ok := PresenceOf(c.Name); ok {
-		c.node.present.overhear(name, e)
+		c.node.attendance.observe(name, e)
 	}
 }
 

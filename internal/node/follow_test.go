@@ -109,7 +109,7 @@ func TestComeAndGo(t *testing.T) {
 					t.Error("a channel that went was followed")
 				}
 				c.Leave(g)
-				n.present.release(n.present.room("c"))
+				n.attendance.release(n.attendance.find("c", true))
 			}
 		})
 	}

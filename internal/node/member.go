@@ -42,19 +42,19 @@ func (n *Node) MemberID(connection string) string {
 // Rename tells that a member of this node is of another user now. done is called
 // as Enter's is; there is no error when there is no such member.
 func (n *Node) Rename(name, id, user string, done func(err error)) {
-	r := n.present.find(name)
+	r := n.attendance.find(name, false)
 	if r == nil {
 		done(nil)
 		return
 	}
 	m, here := r.Here(id)
-	n.present.release(r)
+	n.attendance.release(r)
 	if !here {
 		done(nil)
 		return
 	}
 	m.User = user
-	n.present.put(name, m, done)
+	n.attendance.enter(name, m, done)
 }
 
 // ownMember reports whether this node has made the id.

@@ -41,10 +41,10 @@ func TestRename(t *testing.T) {
 		if err != nil || len(page.Members) != 1 || page.Members[0].User != "bob" || n.Present() != 1 {
 			t.Errorf("%+v, %v; %d present", page, err, n.Present())
 		}
-		if r := n.present.find("room"); r == nil || r.With("bob") != 1 || r.With("ann") != 0 {
+		if r := n.attendance.find("room", false); r == nil || r.With("bob") != 1 || r.With("ann") != 0 {
 			t.Error("the room knows the member by its old user")
 		} else {
-			n.present.release(r)
+			n.attendance.release(r)
 		}
 	})
 }
@@ -129,42 +129,42 @@ func TestPresenceWithoutRoster(t *testing.T) {
 	}
 }
 
-// TestOverheardIsBounded: what finds no room is left out, and only changes that can
+// TestObservedIsBounded: what finds no room is left out, and only changes that can
 // matter here are looked at.
-func TestOverheardIsBounded(t *testing.T) {
-	_, nodes, _ := halls(t, 1)
+func TestObservedIsBounded(t *testing.T) {
+	_, nodes, _ := sharing(t, 1)
 	n := nodes[0]
 	if err := enter(t, n, member("1", "ann")); err != nil {
 		t.Fatal(err)
 	}
-	r := n.present.find("room") // held, so that nothing can be looked at
+	r := n.attendance.find("room", false) // held, so that nothing can be looked at
 	told := func(a presence.Action) *channel.Entry {
 		m := protocol.Message{Type: protocol.TypePresence, Channel: "room",
 			Data: presence.AppendChange(nil, presence.Change{Action: a, Member: presence.Member{ID: "x", User: "bob"}})}
 		return channel.NewEntry(&m, false)
 	}
 	waiting := func() int {
-		n.present.overheard.mu.Lock()
-		defer n.present.overheard.mu.Unlock()
-		return len(n.present.overheard.list)
+		n.attendance.observed.mu.Lock()
+		defer n.attendance.observed.mu.Unlock()
+		return len(n.attendance.observed.pending)
 	}
 	bytes := channel.NewEntry(&protocol.Message{Type: "e", Channel: "room", Data: []byte(`"action":"leave"`), Binary: true}, false)
 	for _, e := range []*channel.Entry{told(presence.Enter), told(presence.Update), bytes} {
-		n.present.overhear("room", e)
+		n.attendance.observe("room", e)
 	}
-	if n.present.overheard.running || waiting() != 0 {
+	if n.attendance.observed.serving || waiting() != 0 {
 		t.Error("something is looked at that does not matter here")
 	}
 	leave := told(presence.Leave)
-	for range 2 * (mostOverheard + 2) {
-		n.present.overhear("room", leave)
+	for range 2 * (mostObserved + 2) {
+		n.attendance.observe("room", leave)
 	}
-	if got := waiting(); got != mostOverheard || !n.present.overheard.leftOut {
+	if got := waiting(); got != mostObserved || !n.attendance.leftOut.Load() {
 		t.Errorf("%d wait", got)
 	}
-	n.present.release(r)
-	n.present.work.Wait()
-	if waiting() != 0 || n.present.overheard.running {
+	n.attendance.release(r)
+	n.attendance.work.Wait()
+	if waiting() != 0 || n.attendance.observed.serving {
 		t.Error("it was not all looked at")
 	}
 	expect(t, "members", ids(t, n), "1")

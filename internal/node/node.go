@@ -60,12 +60,12 @@ type Node struct {
 	seed  maphash.Seed
 	shard [shards]shard
 
-	ringBytes atomic.Int64
-	channels  atomic.Int64
-	metrics   Metrics
-	control   control
-	present   attendance
-	members   members
+	ringBytes  atomic.Int64
+	channels   atomic.Int64
+	metrics    Metrics
+	control    control
+	attendance attendance
+	members    members
 }
 
 type shard struct {
@@ -93,7 +93,7 @@ func New(o Options) *Node {
 	n.publications.New = func() any { return new(broker.Publication) }
 	n.table.Store(o.Table)
 	n.Handle(verbChannels, n.listHere)
-	n.present.open(n)
+	n.attendance.open(n)
 	for i := range n.shard {
 		n.shard[i].channels = make(map[string]*Channel)
 	}
@@ -138,7 +138,7 @@ func (n *Node) Name() string { return n.name }
 // broker. It takes nobody out: see the attendance.
 func (n *Node) Stop(ctx context.Context) error {
 	n.control.stop(ctx)
-	return errors.Join(n.present.stop(ctx), n.broker.Stop(ctx))
+	return errors.Join(n.attendance.stop(ctx), n.broker.Stop(ctx))
 }
 
 // Ready returns nil when publications can be accepted now.
@@ -250,5 +250,5 @@ type feed Node
 
 // Lost hears of members of a channel whose node is gone.
 func (f *feed) Lost(name string, members []broker.Member) {
-	(*Node)(f).present.lost(name, members)
+	(*Node)(f).attendance.lost(name, members)
 }

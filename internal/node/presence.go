@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"strings"
 	"time"
@@ -57,7 +56,7 @@ func declaresPresence(t Target, name string) error {
 // the roster. Until then the caller must not call Enter for that member again.
 // name and m are kept.
 func (n *Node) Enter(name string, m broker.Member, done func(err error)) {
-	n.present.put(name, presence.Member(m), done)
+	n.attendance.enter(name, presence.Member(m), done)
 }
 
 // Exit takes a member out. With a grace it is for a connection that was lost: a
@@ -67,7 +66,7 @@ func (n *Node) Enter(name string, m broker.Member, done func(err error)) {
 // exactly once, as Enter's is: with a nil error the member is out, or lingers.
 // After any other it will be tried again.
 func (n *Node) Exit(name, id string, grace time.Duration, done func(err error)) {
-	n.present.out(name, id, grace, done)
+	n.attendance.exit(name, id, grace, done)
 }
 
 // ReadMembers is Members for who must not wait: done is called once, before it
@@ -87,7 +86,7 @@ func (n *Node) Members(ctx context.Context, name string, r broker.MemberRange) (
 
 // Present returns how many members this node has put in, over all channels, the
 // lingering ones among them.
-func (n *Node) Present() int { return int(n.present.members.Load()) }
+func (n *Node) Present() int { return int(n.attendance.members.Load()) }
 
 // tell publishes changes. r.mu is held, which keeps the batches in order.
 func (a *attendance) tell(r *room, changes []presence.Change) {
@@ -123,7 +122,7 @@ func (t untold) Appended(_ broker.Receipt, err error) {
 // all go back in.
 func (a *attendance) lost(name string, members []broker.Member) {
 	var here []presence.Member
-	r := a.room(strings.Clone(name))
+	r := a.find(strings.Clone(name), true)
 	for _, m := range members {
 		if own, ok := r.Here(m.ID); ok {
 			here = append(here, own)
@@ -134,27 +133,8 @@ func (a *attendance) lost(name string, members []broker.Member) {
 	}
 	a.release(r)
 	for _, m := range here {
-		a.put(r.name, m, ignore)
+		a.enter(r.name, m, ignore)
 	}
-}
-
-// overhear takes from what other nodes tell what concerns this one's members. It
-// was taken for gone: those that others tell to have left go back in. A user has
-// come back on another node: nobody misses the one who lingers here.
-func (a *attendance) overhear(name string, e *channel.Entry) {
-	if a.node.bus == nil {
-		return // there are no others
-	}
-	// Only a filter; most entries are not decoded.
-	if e.Binary() {
-		return
-	}
-	left := bytes.Contains(e.JSON(), []byte(`"action":"leave"`))
-	came := a.lingering.Load() > 0 && bytes.Contains(e.JSON(), []byte(`"action":"enter"`))
-	if !left && !came {
-		return
-	}
-	a.overheard.add(a, name, e)
 }
 
 func ignore(error) {}

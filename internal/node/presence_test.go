@@ -21,19 +21,19 @@ import (
 	"ringdown/protocol"
 )
 
-// hall is a roster and the logs of presence that several nodes share. Each node
-// has a door to it, which is its broker.
-type hall struct {
-	mu     sync.Mutex
-	roster broker.Alone
-	owner  map[string]*door // by channel and member
-	doors  []*door
+// shared is a roster and the logs of presence that several nodes share. Each node
+// has a driver, which shares it.
+type shared struct {
+	mu      sync.Mutex
+	roster  broker.Alone
+	owner   map[string]*driver // by channel and member
+	drivers []*driver
 }
 
-type door struct {
+type driver struct {
 	*memory.Broker
-	hall *hall
-	feed broker.Feed
+	shared *shared
+	feed   broker.Feed
 
 	mu    sync.Mutex
 	err   error         // what changes of the roster fail with
@@ -42,43 +42,43 @@ type door struct {
 	most  int
 	deaf  bool // hears nothing of the others
 
-	followers []*doorFollower
+	followers []*driverFollower
 }
 
-func (d *door) Immediate() bool { return false }
+func (d *driver) Immediate() bool { return false }
 
-func (d *door) Start(_ context.Context, _ string, feed broker.Feed) error {
+func (d *driver) Start(_ context.Context, _ string, feed broker.Feed) error {
 	d.feed = feed
 	return nil
 }
 
-func (d *door) Stop(context.Context) error { return nil }
+func (d *driver) Stop(context.Context) error { return nil }
 
-func (d *door) Nodes(context.Context) ([]string, error) { return nil, nil }
+func (d *driver) Nodes(context.Context) ([]string, error) { return nil, nil }
 
-func (d *door) Send(context.Context, string, []byte) error { return nil }
+func (d *driver) Send(context.Context, string, []byte) error { return nil }
 
-// doorLog is a log of presence, as one node opened it.
-type doorLog struct {
+// driverLog is a log of presence, as one node opened it.
+type driverLog struct {
 	broker.Log
-	door *door
-	name string
+	driver *driver
+	name   string
 }
 
-func (d *door) Open(name string, decl *channel.Declaration) broker.Log {
-	return &doorLog{d.Broker.Open(name, decl), d, name}
+func (d *driver) Open(name string, decl *channel.Declaration) broker.Log {
+	return &driverLog{d.Broker.Open(name, decl), d, name}
 }
 
-// doorFollower is one follower at a door.
-type doorFollower struct {
+// driverFollower is one follower at a driver.
+type driverFollower struct {
 	broker.Follower
-	door *door
-	name string
+	driver *driver
+	name   string
 }
 
-func (l *doorLog) Follow(f broker.Follower) broker.Subscription {
-	d := l.door
-	s := &doorFollower{f, d, l.name}
+func (l *driverLog) Follow(f broker.Follower) broker.Subscription {
+	d := l.driver
+	s := &driverFollower{f, d, l.name}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.followers = append(d.followers, s)
@@ -86,13 +86,13 @@ func (l *doorLog) Follow(f broker.Follower) broker.Subscription {
 	return s
 }
 
-func (s *doorFollower) Close() {
-	s.door.mu.Lock()
-	defer s.door.mu.Unlock()
-	s.door.followers = slices.DeleteFunc(s.door.followers, func(f *doorFollower) bool { return f == s })
+func (s *driverFollower) Close() {
+	s.driver.mu.Lock()
+	defer s.driver.mu.Unlock()
+	s.driver.followers = slices.DeleteFunc(s.driver.followers, func(f *driverFollower) bool { return f == s })
 }
 
-func (d *door) give(name string, e *channel.Entry) {
+func (d *driver) give(name string, e *channel.Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, f := range d.followers {
@@ -104,18 +104,18 @@ func (d *door) give(name string, e *channel.Entry) {
 
 // Append delivers to every node before it returns, which is the hardest of what
 // a driver may do.
-func (l *doorLog) Append(p *broker.Publication, done broker.Done) {
+func (l *driverLog) Append(p *broker.Publication, done broker.Done) {
 	e := channel.NewEntry(&p.Message, p.Ephemeral)
-	h := l.door.hall
+	h := l.driver.shared
 	h.mu.Lock()
-	for _, o := range h.doors {
+	for _, o := range h.drivers {
 		o.give(l.name, e)
 	}
 	h.mu.Unlock()
 	done.Appended(broker.Receipt{}, nil)
 }
 
-func (d *door) pass(ctx context.Context) error {
+func (d *driver) pass(ctx context.Context) error {
 	d.mu.Lock()
 	err, slow := d.err, d.slow
 	d.under++
@@ -132,36 +132,36 @@ func (d *door) pass(ctx context.Context) error {
 	return err
 }
 
-func (d *door) set(err error, slow time.Duration) {
+func (d *driver) set(err error, slow time.Duration) {
 	d.mu.Lock()
 	d.err, d.slow = err, slow
 	d.mu.Unlock()
 }
 
-func (d *door) Put(ctx context.Context, name string, m broker.Member) (bool, error) {
+func (d *driver) Put(ctx context.Context, name string, m broker.Member) (bool, error) {
 	if err := d.pass(ctx); err != nil {
 		return false, err
 	}
-	d.hall.mu.Lock()
-	d.hall.owner[name+" "+m.ID] = d
-	d.hall.mu.Unlock()
-	return d.hall.roster.Put(ctx, name, m)
+	d.shared.mu.Lock()
+	d.shared.owner[name+" "+m.ID] = d
+	d.shared.mu.Unlock()
+	return d.shared.roster.Put(ctx, name, m)
 }
 
-func (d *door) Remove(ctx context.Context, name, id string) (bool, error) {
+func (d *driver) Remove(ctx context.Context, name, id string) (bool, error) {
 	if err := d.pass(ctx); err != nil {
 		return false, err
 	}
-	return d.hall.roster.Remove(ctx, name, id)
+	return d.shared.roster.Remove(ctx, name, id)
 }
 
-func (d *door) Members(ctx context.Context, name string, r broker.MemberRange) (broker.MemberPage, error) {
-	return d.hall.roster.Members(ctx, name, r)
+func (d *driver) Members(ctx context.Context, name string, r broker.MemberRange) (broker.MemberPage, error) {
+	return d.shared.roster.Members(ctx, name, r)
 }
 
 // expire ends the lease of a node: the roster drops its members and another node
 // is told.
-func (h *hall) expire(t *testing.T, name string, gone, other *door) {
+func (h *shared) expire(t *testing.T, name string, gone, other *driver) {
 	t.Helper()
 	page, _ := h.roster.Members(t.Context(), name, broker.MemberRange{Limit: 1000})
 	var lost []broker.Member
@@ -256,17 +256,17 @@ func newNode(t *testing.T, b broker.Broker) *Node {
 	return n
 }
 
-// halls starts nodes that share a hall.
-func halls(t *testing.T, size int) (*hall, []*Node, []*door) {
+// sharing starts nodes that share a roster.
+func sharing(t *testing.T, size int) (*shared, []*Node, []*driver) {
 	t.Helper()
-	h := &hall{owner: map[string]*door{}}
+	h := &shared{owner: map[string]*driver{}}
 	var nodes []*Node
 	for range size {
-		d := &door{Broker: memory.New(memory.Options{}), hall: h}
-		h.doors = append(h.doors, d)
+		d := &driver{Broker: memory.New(memory.Options{}), shared: h}
+		h.drivers = append(h.drivers, d)
 		nodes = append(nodes, newNode(t, d))
 	}
-	return h, nodes, h.doors
+	return h, nodes, h.drivers
 }
 
 func member(id, user string) broker.Member { return broker.Member{ID: id, User: user} }
@@ -300,8 +300,8 @@ func ids(t *testing.T, n *Node) string {
 
 // roomsOf returns how many rooms a node holds.
 func roomsOf(n *Node) (count int) {
-	for i := range n.present.shard {
-		s := &n.present.shard[i]
+	for i := range n.attendance.shard {
+		s := &n.attendance.shard[i]
 		s.mu.Lock()
 		count += len(s.rooms)
 		s.mu.Unlock()
@@ -322,7 +322,7 @@ func both(t *testing.T, fn func(t *testing.T, n *Node)) {
 		synctest.Test(t, func(t *testing.T) { fn(t, newNode(t, memory.New(memory.Options{}))) })
 	})
 	t.Run("blocking", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { _, nodes, _ := halls(t, 1); fn(t, nodes[0]) })
+		synctest.Test(t, func(t *testing.T) { _, nodes, _ := sharing(t, 1); fn(t, nodes[0]) })
 	})
 }
 
@@ -378,8 +378,8 @@ func TestGraceIsWaitedFor(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		expect(t, "ben does not", w.read(t), "leave b")
 		expect(t, "in", ids(t, n), "a2")
-		if n.Present() != 1 || n.present.lingering.Load() != 0 {
-			t.Errorf("%d present, %d linger", n.Present(), n.present.lingering.Load())
+		if n.Present() != 1 || n.attendance.lingering.Load() != 0 {
+			t.Errorf("%d present, %d linger", n.Present(), n.attendance.lingering.Load())
 		}
 	})
 }
@@ -388,7 +388,7 @@ func TestGraceIsWaitedFor(t *testing.T) {
 // watchers are told of the new one first, and nobody waits for the old one.
 func TestGraceEndsOnAnotherNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes, _ := halls(t, 2)
+		_, nodes, _ := sharing(t, 2)
 		w := watch(t, nodes[1], "room")
 		for _, m := range []broker.Member{member("a", "ann"), member("b", "ben"), member("n", "")} {
 			if err := enter(t, nodes[0], m); err != nil {
@@ -416,7 +416,7 @@ func TestGraceEndsOnAnotherNode(t *testing.T) {
 		expect(t, "in", ids(t, nodes[0]), "a2 b n n2")
 		time.Sleep(10 * time.Second)
 		expect(t, "ben does not come", w.read(t), "leave b")
-		if n := nodes[0].present.lingering.Load(); n != 0 || nodes[0].Present() != 1 {
+		if n := nodes[0].attendance.lingering.Load(); n != 0 || nodes[0].Present() != 1 {
 			t.Errorf("%d linger of %d", n, nodes[0].Present())
 		}
 		if n := nodes[0].Channels(); n != 0 {
@@ -437,7 +437,7 @@ func TestGraceEndsOnAnotherNode(t *testing.T) {
 // is no news to it. Nobody goes back in, and nobody's place is taken.
 func TestToldBackToItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes, doors := halls(t, 1)
+		_, nodes, drivers := sharing(t, 1)
 		n, w := nodes[0], watch(t, nodes[0], "room")
 		a1, a2, a3 := member(n.MemberID("1"), "ann"), member(n.MemberID("2"), "ann"), member(n.MemberID("3"), "ann")
 		for _, m := range []broker.Member{a1, a2} {
@@ -455,13 +455,13 @@ func TestToldBackToItself(t *testing.T) {
 		for _, m := range []broker.Member{a1, a2} {
 			for _, action := range []presence.Action{presence.Enter, presence.Update, presence.Leave} {
 				told := protocol.Message{Type: protocol.TypePresence, Channel: "room", Data: presence.AppendChange(nil, presence.Change{Action: action, Member: presence.Member(m)})}
-				doors[0].give(presencePrefix+"room", channel.NewEntry(&told, true))
+				drivers[0].give(presencePrefix+"room", channel.NewEntry(&told, true))
 			}
 		}
 		w.read(t)
 		expect(t, "still in", ids(t, n), a2.ID)
-		if n.Present() != 1 || n.present.lingering.Load() != 1 {
-			t.Errorf("%d present, %d linger", n.Present(), n.present.lingering.Load())
+		if n.Present() != 1 || n.attendance.lingering.Load() != 1 {
+			t.Errorf("%d present, %d linger", n.Present(), n.attendance.lingering.Load())
 		}
 		if err := enter(t, n, a3); err != nil {
 			t.Fatal(err)
@@ -535,7 +535,7 @@ func TestLargeRoomIsToldInBatches(t *testing.T) {
 // Members whose node is gone are told to have left by the one that hears of it.
 func TestLostMembersAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, nodes, doors := halls(t, 3)
+		h, nodes, drivers := sharing(t, 3)
 		w := watch(t, nodes[2], "room")
 		for i, n := range nodes {
 			if err := enter(t, n, member(fmt.Sprint("m", i), "ann")); err != nil {
@@ -543,8 +543,8 @@ func TestLostMembersAreTold(t *testing.T) {
 			}
 		}
 		w.read(t)
-		doors[0].deaf = true // it is gone
-		h.expire(t, "room", doors[0], doors[1])
+		drivers[0].deaf = true // it is gone
+		h.expire(t, "room", drivers[0], drivers[1])
 		expect(t, "told", w.read(t), "leave m0")
 		expect(t, "in", ids(t, nodes[1]), "m1 m2")
 		if nodes[1].Present() != 1 {
@@ -553,7 +553,7 @@ func TestLostMembersAreTold(t *testing.T) {
 		if err := exit(t, nodes[1], "m1", time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		doors[1].feed.Lost("room", []broker.Member{member("m1", "ann")})
+		drivers[1].feed.Lost("room", []broker.Member{member("m1", "ann")})
 		expect(t, "who lingers", w.read(t), "leave m1")
 		if nodes[1].Present() != 0 {
 			t.Error("who lingered is waited for still")
@@ -564,15 +564,15 @@ func TestLostMembersAreTold(t *testing.T) {
 // A node that was taken for gone, and is not, puts its members back when it hears
 // of it: from what the other tells, or from its own driver.
 func TestMembersOfASplitNodeComeBack(t *testing.T) {
-	for name, heal := range map[string]func(h *hall, doors []*door){
-		"overheard": nil,
-		"told by the driver": func(_ *hall, doors []*door) {
-			doors[0].feed.Lost("room", []broker.Member{member("m0", "ann"), member("gone", "x")})
+	for name, heal := range map[string]func(h *shared, drivers []*driver){
+		"told by the other": nil,
+		"told by the driver": func(_ *shared, drivers []*driver) {
+			drivers[0].feed.Lost("room", []broker.Member{member("m0", "ann"), member("gone", "x")})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h, nodes, doors := halls(t, 2)
+				h, nodes, drivers := sharing(t, 2)
 				watch(t, nodes[0], "room") // as its members do
 				w := watch(t, nodes[1], "room")
 				for i, n := range nodes {
@@ -581,12 +581,12 @@ func TestMembersOfASplitNodeComeBack(t *testing.T) {
 					}
 				}
 				w.read(t)
-				doors[0].deaf = heal != nil
-				h.expire(t, "room", doors[0], doors[1])
+				drivers[0].deaf = heal != nil
+				h.expire(t, "room", drivers[0], drivers[1])
 				if heal != nil {
 					expect(t, "told while it is away", w.read(t), "leave m0")
-					doors[0].deaf = false
-					heal(h, doors)
+					drivers[0].deaf = false
+					heal(h, drivers)
 					expect(t, "told when it is back", w.read(t), "leave gone, enter m0")
 				} else {
 					expect(t, "told", w.read(t), "leave m0, enter m0")
@@ -607,8 +607,8 @@ func TestMembersOfASplitNodeComeBack(t *testing.T) {
 // as it does answer.
 func TestRosterThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes, doors := halls(t, 1)
-		n, d := nodes[0], doors[0]
+		_, nodes, drivers := sharing(t, 1)
+		n, d := nodes[0], drivers[0]
 		w := watch(t, n, "room")
 		for _, id := range []string{"a", "b"} {
 			if err := enter(t, n, member(id, id)); err != nil {
@@ -645,8 +645,8 @@ func TestRosterThatFails(t *testing.T) {
 // that wait behind fail with it.
 func TestRosterThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes, doors := halls(t, 1)
-		n, d := nodes[0], doors[0]
+		_, nodes, drivers := sharing(t, 1)
+		n, d := nodes[0], drivers[0]
 		d.set(nil, time.Hour)
 		const people = 1000
 		results := make(chan error, people)
@@ -664,12 +664,12 @@ func TestRosterThatHangs(t *testing.T) {
 		}
 		d.set(nil, 0)
 		d.mu.Lock()
-		if d.most > rosterLanes {
+		if d.most > rosterQueues {
 			t.Errorf("%d changes at a time", d.most)
 		}
 		d.mu.Unlock()
 		time.Sleep(time.Minute)
-		if got := ids(t, n); got != "" || n.Present() != 0 || n.present.lingering.Load() != 0 {
+		if got := ids(t, n); got != "" || n.Present() != 0 || n.attendance.lingering.Load() != 0 {
 			t.Errorf("left behind: %q, %d", got, n.Present())
 		}
 		if roomsOf(n) != 0 {
@@ -681,9 +681,9 @@ func TestRosterThatHangs(t *testing.T) {
 // The changes of one member are made in the order in which they were asked for.
 func TestChangesOfAMemberAreInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes, doors := halls(t, 1)
+		_, nodes, drivers := sharing(t, 1)
 		n := nodes[0]
-		doors[0].set(nil, time.Millisecond)
+		drivers[0].set(nil, time.Millisecond)
 		var order []int
 		var mu sync.Mutex
 		for i := range 100 {
@@ -707,7 +707,7 @@ func TestChangesOfAMemberAreInOrder(t *testing.T) {
 // Stop waits for what is under way, takes nobody out, and leaves nothing running.
 func TestStopTakesNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes, doors := halls(t, 2)
+		_, nodes, drivers := sharing(t, 2)
 		n := nodes[0]
 		if err := errors.Join(enter(t, n, member("a", "ann")), enter(t, n, member("b", "ben"))); err != nil {
 			t.Fatal(err)
@@ -715,7 +715,7 @@ func TestStopTakesNobodyOut(t *testing.T) {
 		if err := exit(t, n, "b", time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		doors[0].set(nil, time.Second)
+		drivers[0].set(nil, time.Second)
 		under := make(chan error, 1)
 		n.Enter("room", member("c", "cleo"), func(err error) { under <- err })
 		if err := n.Stop(t.Context()); err != nil {
@@ -725,7 +725,7 @@ func TestStopTakesNobodyOut(t *testing.T) {
 			t.Error(err)
 		}
 		expect(t, "in", ids(t, nodes[1]), "a b c")
-		doors[0].set(nil, 0)
+		drivers[0].set(nil, 0)
 		if err := enter(t, n, member("d", "dora")); err == nil {
 			t.Error("entered by a node that has stopped")
 		}
@@ -736,8 +736,8 @@ func TestStopTakesNobodyOut(t *testing.T) {
 
 func TestStopDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes, doors := halls(t, 1)
-		doors[0].set(nil, time.Hour)
+		_, nodes, drivers := sharing(t, 1)
+		drivers[0].set(nil, time.Hour)
 		done := make(chan error, 1)
 		nodes[0].Enter("room", member("c", "cleo"), func(err error) { done <- err })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -788,9 +788,9 @@ func TestPresenceLogIsNobodysChannel(t *testing.T) {
 // A timer may go off while its room goes; it then has nothing to do.
 func TestTimerOfARoomThatWent(t *testing.T) {
 	n := newNode(t, memory.New(memory.Options{}))
-	r := n.present.room("room")
-	n.present.release(r)
-	n.present.fire(r)
+	r := n.attendance.find("room", true)
+	n.attendance.release(r)
+	n.attendance.fire(r)
 	if !r.mu.TryLock() {
 		t.Error("the room is held")
 	}

@@ -10,17 +10,17 @@ import (
 	"ringdown/protocol"
 )
 
-// TestOverheardByOne: thousands who leave on other nodes cost this one no
+// TestObservedByOne: thousands who leave on other nodes cost this one no
 // goroutines, and those of them who are here are back in the end.
-func TestOverheardByOne(t *testing.T) {
-	_, nodes, _ := halls(t, 1)
+func TestObservedByOne(t *testing.T) {
+	_, nodes, _ := sharing(t, 1)
 	n := nodes[0]
 	for i := range 3 {
 		if err := enter(t, n, member(fmt.Sprint("m", i), "ann")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r := n.present.find("room") // held, so that nothing can be looked at
+	r := n.attendance.find("room", false) // held, so that nothing can be looked at
 	if r == nil {
 		t.Fatal("there is no room")
 	}
@@ -28,12 +28,12 @@ func TestOverheardByOne(t *testing.T) {
 	for i := range 5000 {
 		m := protocol.Message{Type: protocol.TypePresence, Channel: "room",
 			Data: presence.AppendChange(nil, presence.Change{Action: presence.Leave, Member: presence.Member{ID: fmt.Sprint("m", i), User: "ann"}})}
-		n.present.overhear("room", channel.NewEntry(&m, false))
+		n.attendance.observe("room", channel.NewEntry(&m, false))
 	}
 	if more := runtime.NumGoroutine() - before; more > 2 {
 		t.Errorf("%d goroutines more", more)
 	}
-	n.present.release(r)
-	n.present.work.Wait()
+	n.attendance.release(r)
+	n.attendance.work.Wait()
 	expect(t, "members", ids(t, n), "m0 m1 m2")
 }

@@ -253,7 +253,7 @@ func TestLimitsAreThoseOfTheSession(t *testing.T) {
 			t.Errorf("limits.%s is told to be %s by default, and is %d", path, k.preset, want)
 		}
 	}
-	const ofSockets = 2 // sockets, http_connections
+	const ofSockets = 3 // sockets, http_connections, unread_answers
 	if n := len(nodeLimitKeys.keys) + len(connectionLimitKeys.keys); n != defaults.NumField()+ofSockets {
 		t.Errorf("%d keys for %d limits", n, defaults.NumField())
 	}

@@ -69,6 +69,7 @@ var nodeLimitKeys = &object{"limits.node", []key{
 	{name: "connections", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "connections that are open; 0 is what the sockets allow"},
 	{name: "sockets", shape: aNumber, min: 0, max: 10_000_000, preset: "0", about: "sockets that are open, whatever for; 0 is what the file descriptors allow, and it cannot be more"},
 	{name: "http_connections", shape: aNumber, min: 1, max: 10_000_000, preset: "20000", about: "those of them that are no WebSockets and no streams: requests, long-polls, handshakes, and what waits for its next request"},
+	{name: "unread_answers", shape: aSize, min: 1 << 20, max: 1 << 40, preset: "256MiB", about: "bytes of answers over HTTP that wait for their clients to take them; over it those are given up whose clients take nothing"},
 	{name: "handshakes_per_second", shape: aNumber, min: 1, max: 1_000_000, preset: "2500", about: "connections let in, at even distances; four seconds' worth wait their turn, and others are told when to come back (503)"},
 	{name: "channels", shape: aNumber, min: 1, max: 100_000_000, preset: "1000000", about: "channels that are followed or kept"},
 	{name: "recoveries", shape: aNumber, min: 1, max: 10_000, preset: "64", about: "pages read at a time, for who comes back, from a store that is not in memory"},
@@ -150,6 +151,7 @@ func (f fields) limits() (l Limits) {
 		l.Session.ChannelsPerNode = int(n.number("channels"))
 		l.Session.Recoveries = int(n.number("recoveries"))
 		f.conf.Front.Sockets, f.conf.Front.HTTP = int(n.number("sockets")), int(n.number("http_connections"))
+		f.conf.Front.Unread = n.size("unread_answers")
 	}
 	if c, ok := f.mapping("connection"); ok {
 		c.connectionLimits(&l.Session)

@@ -51,6 +51,7 @@ type Conn struct {
 	// rest of a body. 0: it is not.
 	writing, reading atomic.Int64
 	answering        atomic.Int64 // when the answer began; 0: it did not
+	unread           atomic.Int64 // bytes of what is being written
 }
 
 var _ reactor.Accepted = (*Conn)(nil)
@@ -59,6 +60,10 @@ var _ reactor.Accepted = (*Conn)(nil)
 // is told from one whose line is slow.
 func (c *Conn) Write(p []byte) (int, error) {
 	f, total := c.front, 0
+	if err := f.owe(c, len(p)); err != nil {
+		return 0, err
+	}
+	defer f.paid(c)
 	for {
 		part := p[:min(len(p), stepSize)]
 		now := f.now()
@@ -72,6 +77,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		p = p[n:]
 		if errors.Is(err, os.ErrDeadlineExceeded) && f.now() >= end {
 			f.metrics.Stalled.Add(1)
+			c.abort()
 			f.note(c.place, protocol.Errorf(protocol.CodeTimeout, "the client does not take its answer, and the connection is closed").WithReason("slow_reader"))
 		}
 		if err != nil || len(p) == 0 {
@@ -100,6 +106,14 @@ func (c *Conn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported
+}
+
+// abort lets the kernel forget what the client does not take, as soon as the socket
+// is closed. Otherwise it keeps that for minutes.
+func (c *Conn) abort() {
+	if t, ok := c.Conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0) // where it cannot be set, it is the system's
+	}
 }
 
 // Close closes the socket and gives its place back.
@@ -173,11 +187,19 @@ func (c *Conn) spare(now time.Duration) (wait time.Duration, ok bool) {
 	case http.StateNew:
 		return wait, wait > c.front.limits.spare
 	case http.StateActive:
-		for _, at := range []int64{c.writing.Load(), c.reading.Load()} {
-			if wait = now - time.Duration(at); at > 0 && wait > c.front.limits.spare {
-				return wait, true
-			}
+		if wait, ok = c.stuck(now); ok {
+			return wait, true
 		}
+		at := c.reading.Load()
+		wait = now - time.Duration(at)
+		return wait, at > 0 && wait > c.front.limits.spare
 	}
 	return 0, false
+}
+
+// stuck reports that the client takes nothing of its answer, and for how long.
+func (c *Conn) stuck(now time.Duration) (wait time.Duration, ok bool) {
+	at := c.writing.Load()
+	wait = now - time.Duration(at)
+	return wait, at > 0 && wait > c.front.limits.spare
 }

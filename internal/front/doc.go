@@ -40,6 +40,9 @@ type Policy struct {
 	// HandshakesBurst is how many of them may come at once. Default two seconds'
 	// worth.
 	HandshakesBurst int
+	// Unread is how many bytes of answers may wait at a time for their clients to take
+	// them, over all connections. Default 256 MiB.
+	Unread int64
 	// Idle is how long a connection waits for its next request. Default 2 min,
 	// which is longer than nginx and the usual load balancers keep theirs: who
 	// closes first must be the one who would send.
@@ -64,6 +67,7 @@ type Front struct {
 	limits   timeouts
 	metrics  Metrics
 	polite   chan struct{} // a place for each refusal that is being explained
+	unread   atomic.Int64  // bytes of the answers that are being written
 
 	server    *http.Server
 	listeners []net.Listener
@@ -77,6 +81,7 @@ type Front struct {
 	hosts    map[host]*place
 	sweepAt  int
 	barren   time.Duration // until then nothing is looked for that could be closed
+	drained  time.Duration // and until then no answer that could be given up
 }
 
 // Metrics count what the sockets did. Fields may be read at any time.
@@ -121,6 +126,7 @@ func StoreFiles(descriptors int) int { return max(Reserve(descriptors)*3/4, 1) }
 func (f *Front) SetPolicy(p Policy) {
 	p.Sockets = min(cmp.Or(p.Sockets, f.files), f.files)
 	p.HTTP = cmp.Or(p.HTTP, 20_000)
+	p.Unread = cmp.Or(p.Unread, 256<<20)
 	p.Idle = cmp.Or(p.Idle, 2*time.Minute)
 	f.policy.Store(&p)
 }
@@ -188,6 +194,7 @@ func full(limit, format string, args ...any) *protocol.Error {
 func (f *Front) leave(c *Conn) {
 	delete(f.speaking, c)
 	f.sockets--
+	f.unread.Add(-c.unread.Swap(0))
 	f.give(c.place)
 	if c.speaksFor != nil {
 		f.give(c.speaksFor)
@@ -199,23 +206,36 @@ func (f *Front) leave(c *Conn) {
 // every connection for each newcomer would be an attack of its own.
 const barrenFor = 100 * time.Millisecond
 
-// makeRoom closes up to n connections that can be spared: those of the address
-// that holds the most come first, and of one address those that have waited the
-// longest. The lock is held, and given back while they are closed.
+// makeRoom closes up to n connections that can be spared. The lock is held, and
+// given back while they are closed.
 func (f *Front) makeRoom(n int) {
-	type spare struct {
-		conn *Conn
-		held int // by its address
-		wait time.Duration
-	}
 	now := f.now()
 	if now < f.barren {
 		return
 	}
+	list := f.spares(now, (*Conn).spare)
+	if len(list) == 0 {
+		f.barren = now + barrenFor
+		return
+	}
+	f.cut(list[:min(n, len(list))], protocol.Errorf(protocol.CodeUnavailable, "a connection that waited was closed to make room for others").WithReason("room"))
+}
+
+// spare is a connection that can be closed.
+type spare struct {
+	conn *Conn
+	held int // by its address
+	wait time.Duration
+}
+
+// spares returns the connections of which can says that they can be closed, and how
+// long they have waited: those of the address that holds the most come first, and
+// of one address those that have waited the longest. The lock is held.
+func (f *Front) spares(now time.Duration, can func(*Conn, time.Duration) (time.Duration, bool)) []spare {
 	var list []spare
 	trusted := f.policy.Load().Trusted
 	for c := range f.speaking {
-		if wait, ok := c.spare(now); ok {
+		if wait, ok := can(c, now); ok {
 			s := spare{c, c.place.open, wait}
 			if trusted.Contains(c.place.addr()) {
 				s.held = 0 // it speaks for many
@@ -223,14 +243,15 @@ func (f *Front) makeRoom(n int) {
 			list = append(list, s)
 		}
 	}
-	if len(list) == 0 {
-		f.barren = now + barrenFor
-		return
-	}
 	slices.SortFunc(list, func(a, b spare) int {
 		return cmp.Or(cmp.Compare(b.held, a.held), cmp.Compare(b.wait, a.wait))
 	})
-	list = list[:min(n, len(list))]
+	return list
+}
+
+// cut closes connections, of which why is recorded. The lock is held, and given
+// back meanwhile.
+func (f *Front) cut(list []spare, why *protocol.Error) {
 	closing := list[:0]
 	for _, s := range list {
 		if s.conn.gone.CompareAndSwap(false, true) {
@@ -242,7 +263,7 @@ func (f *Front) makeRoom(n int) {
 	for _, s := range closing {
 		_ = s.conn.Conn.Close()
 		f.metrics.MadeRoom.Add(1)
-		f.note(s.conn.place, protocol.Errorf(protocol.CodeUnavailable, "a connection that waited was closed to make room for others").WithReason("room"))
+		f.note(s.conn.place, why)
 	}
 	f.mu.Lock()
 }

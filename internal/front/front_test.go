@@ -62,6 +62,9 @@ func open(t *testing.T, p Policy, limits timeouts, h http.HandlerFunc) *stage {
 		if _, err := s.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
+		if n := s.unread.Load(); n != 0 {
+			t.Errorf("%d bytes are still counted as unread", n)
+		}
 		if n, _ := s.Open(); n != 0 || len(s.hosts) != 0 {
 			t.Errorf("%d sockets and %d hosts are left", n, len(s.hosts))
 		}
@@ -258,6 +261,56 @@ func TestStalled(t *testing.T) {
 	}
 	if s.metrics.Stalled.Load() != 1 || !strings.Contains(s.log.String(), "reason=slow_reader") {
 		t.Errorf("not said: %s", s.log)
+	}
+}
+
+// TestUnread: over the bytes that may wait for their clients, those are given up
+// who take nothing. Until that can be told the newcomer is, but for what is small.
+func TestUnread(t *testing.T) {
+	for name, patience := range map[string]time.Duration{"taking nothing": 0, "perhaps slow": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			limits := defaultTimeouts
+			limits.spare = patience
+			s := open(t, Policy{Unread: 10 << 20}, limits, func(w http.ResponseWriter, r *http.Request) {
+				size := 8 << 20
+				if r.Header.Get("Small") != "" {
+					size = stepSize
+				}
+				_, _ = w.Write(make([]byte, size))
+			})
+			ask := func(c *client) {
+				_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+				if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			length := func(c *client) int64 {
+				n, _ := io.Copy(io.Discard, c)
+				return n
+			}
+			first := s.dial()
+			ask(first)
+			s.until("the answer is being written", func() bool { return s.unread.Load() > 7<<20 })
+			time.Sleep(10 * time.Millisecond)
+			second := s.dial()
+			if _, err := io.WriteString(second, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			whole := length(second) > 8<<20
+			if status, body := s.dial().ask("Small: yes", "Connection: close"); status != 200 || len(body) != stepSize {
+				t.Errorf("what is small: %d, %d bytes", status, len(body))
+			}
+			if patience > 0 {
+				_ = first.SetReadDeadline(time.Now().Add(time.Second))
+			}
+			cut := length(first) < 8<<20
+			if given := patience == 0; whole != given || cut != given {
+				t.Errorf("the second has all: %v; the first was given up: %v", whole, cut)
+			}
+			if !strings.Contains(s.log.String(), "limit=limits.node.unread_answers") {
+				t.Errorf("not said: %s", s.log)
+			}
+		})
 	}
 }
 

@@ -145,6 +145,48 @@ func TestUnreadAnswers(t *testing.T) {
 	s.free(t, before)
 }
 
+// TestMemoryOfUnreadAnswers: many clients ask for as much as one answer can have, and
+// take nothing of it. All that together is bounded, and who does read is given it.
+func TestMemoryOfUnreadAnswers(t *testing.T) {
+	s := serve(t, "epoll", true, strings.Replace(generous, "limits: {", "limits: {node: {unread_answers: 16MiB}, ", 1))
+	w := s.dial(t, "", false)
+	w.message()
+	for i := range 20 {
+		w.send(fmt.Sprintf(`{"type":"e","channel":"kept","id":%d,"data":"%s"}`, i, strings.Repeat("x", 50_000)))
+		if m := w.message(); m.Type != "ack" {
+			t.Fatalf("a publication was answered with %s %s", m.Type, m.Data)
+		}
+	}
+	const path = "/v1/poll?channel=kept&last=1000"
+	if n := len(s.get(path)); n < 500_000 {
+		t.Fatalf("an answer has only %d bytes", n)
+	}
+	before, most := s.rss(), int64(0)
+	const clients = 2 * crowd
+	for range clients {
+		_, _ = io.WriteString(s.open(t), "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
+		most = max(most, s.rss())
+		time.Sleep(5 * time.Millisecond) // what is being made is not counted
+	}
+	for range 10 {
+		time.Sleep(200 * time.Millisecond)
+		most = max(most, s.rss())
+	}
+	t.Logf("%d unread answers took %d MiB", clients, (most-before)>>20)
+	// Most of it is garbage of those that were given up. All of them held at a time
+	// would be more than 500 MiB.
+	if most-before > 300<<20 {
+		t.Error("that is as much as if there were no limit")
+	}
+	if n := len(s.get(path)); n < 500_000 {
+		t.Errorf("who reads was given only %d bytes", n)
+	}
+	s.lets(t)
+	if !strings.Contains(s.log.String(), "limit=limits.node.unread_answers") {
+		t.Error("the log does not say it")
+	}
+}
+
 // TestHalfRequests: the same with requests that do not come to their end, in the
 // header and in the body.
 func TestHalfRequests(t *testing.T) {

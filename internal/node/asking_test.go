@@ -44,8 +44,8 @@ func TestErrorsTravelWhole(t *testing.T) {
 	if err := nodes[0].AskAll(t.Context(), "echo", make(chan int), nil); err == nil {
 		t.Error("a request that is no JSON was sent to all")
 	}
-	if len(nodes[0].control.waiting) != 0 {
-		t.Errorf("%d questions are still remembered", len(nodes[0].control.waiting))
+	if n := unanswered(nodes[0]); n != 0 {
+		t.Errorf("%d questions are still remembered", n)
 	}
 }
 
@@ -240,7 +240,7 @@ func TestListAddsUp(t *testing.T) {
 	nodes := cluster(t, 3)
 	for i, n := range nodes {
 		n.Handle(verbChannels, func(context.Context, json.RawMessage) (any, error) {
-			return listed{Channels: []Info{{"c", i + 1, "e", uint64(10 - i)}}, More: i == 1}, nil
+			return listAnswer{Channels: []Info{{"c", i + 1, "e", uint64(10 - i)}}, More: i == 1}, nil
 		})
 	}
 	page, more, err := nodes[0].List(t.Context(), "", "", 10)

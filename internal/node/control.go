@@ -35,8 +35,7 @@ type control struct {
 	handlers map[string]Handler // not changed after Start
 	next     atomic.Uint64
 
-	mu      sync.Mutex
-	waiting map[string]chan<- letter
+	waiting sync.Map // of chan envelope, by the ID of the request
 
 	answering chan struct{} // a token for each request being answered
 	work      lifecycle.Crew
@@ -44,16 +43,16 @@ type control struct {
 	cancel    context.CancelFunc
 }
 
-// letter is a message between nodes: a request has a verb, an answer has none.
-type letter struct {
+// envelope is a message between nodes: a request has a verb, an answer has none.
+type envelope struct {
 	Verb string          `json:"verb,omitempty"`
 	ID   string          `json:"id"`
 	Body json.RawMessage `json:"body,omitempty"`
-	Err  *letterError    `json:"error,omitempty"`
+	Err  *envelopeError  `json:"error,omitempty"`
 }
 
-// letterError is a protocol.Error on its way.
-type letterError struct {
+// envelopeError is a protocol.Error in an envelope.
+type envelopeError struct {
 	Code       protocol.Code `json:"code"`
 	Message    string        `json:"message"`
 	Retryable  bool          `json:"retryable,omitempty"`
@@ -66,8 +65,7 @@ type letterError struct {
 
 func newControl() control {
 	ctx, cancel := context.WithCancel(context.Background())
-	return control{handlers: map[string]Handler{}, waiting: map[string]chan<- letter{},
-		answering: make(chan struct{}, maxAnswering), ctx: ctx, cancel: cancel}
+	return control{handlers: map[string]Handler{}, answering: make(chan struct{}, maxAnswering), ctx: ctx, cancel: cancel}
 }
 
 // stop ends the answers under way and waits for them.
@@ -106,29 +104,23 @@ func (n *Node) ask(ctx context.Context, to, verb string, body json.RawMessage) (
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
 	if to == n.name {
-		answer := n.answer(ctx, letter{Verb: verb, Body: body})
+		answer := n.answer(ctx, envelope{Verb: verb, Body: body})
 		return answer.Body, answer.error()
 	}
-	l := letter{Verb: verb, ID: strconv.FormatUint(n.control.next.Add(1), 36), Body: body}
-	payload, err := json.Marshal(l)
+	request := envelope{Verb: verb, ID: strconv.FormatUint(n.control.next.Add(1), 36), Body: body}
+	payload, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("node: encoding a request: %w", err)
 	}
 	if len(payload) > MaxControl {
 		return nil, protocol.Errorf(protocol.CodeTooLarge, "a request of %d bytes is too large for another node", len(payload))
 	}
-	reply := make(chan letter, 1)
-	n.control.mu.Lock()
-	n.control.waiting[l.ID] = reply
-	n.control.mu.Unlock()
-	defer func() {
-		n.control.mu.Lock()
-		delete(n.control.waiting, l.ID)
-		n.control.mu.Unlock()
-	}()
 	if n.bus == nil {
 		return nil, protocol.Errorf(protocol.CodeNotFound, "this server runs alone; there is no node %q", to)
 	}
+	reply := make(chan envelope, 1)
+	n.control.waiting.Store(request.ID, reply)
+	defer n.control.waiting.Delete(request.ID)
 	if err := n.bus.Send(ctx, to, payload); err != nil {
 		return nil, err
 	}
@@ -188,18 +180,14 @@ func (n *Node) Nodes(ctx context.Context) ([]string, error) {
 // Control takes a message of another node. It does not block.
 func (f *feed) Control(from string, payload []byte) {
 	n := (*Node)(f)
-	var l letter
-	if n.bus == nil || len(payload) > MaxControl || json.Unmarshal(payload, &l) != nil || l.ID == "" {
+	var e envelope
+	if n.bus == nil || len(payload) > MaxControl || json.Unmarshal(payload, &e) != nil || e.ID == "" {
 		n.metrics.BadControl.Add(1)
 		return
 	}
-	if l.Verb == "" {
-		n.control.mu.Lock()
-		reply := n.control.waiting[l.ID]
-		delete(n.control.waiting, l.ID)
-		n.control.mu.Unlock()
-		if reply != nil {
-			reply <- l
+	if e.Verb == "" {
+		if reply, ok := n.control.waiting.LoadAndDelete(e.ID); ok {
+			reply.(chan envelope) <- e
 		}
 		return
 	}
@@ -213,35 +201,34 @@ func (f *feed) Control(from string, payload []byte) {
 		defer func() { <-n.control.answering }()
 		ctx, cancel := context.WithTimeout(n.control.ctx, AskTimeout)
 		defer cancel()
-		reply, err := json.Marshal(n.answer(ctx, l))
+		reply, err := json.Marshal(n.answer(ctx, e))
 		if err == nil && len(reply) <= MaxControl {
 			err = n.bus.Send(ctx, from, reply)
 		}
 		if err != nil && ctx.Err() == nil {
-			n.opts.Logger.Warn("another node was not answered", "node", from, "verb", clip(l.Verb), "error", err)
+			n.opts.Logger.Warn("another node was not answered", "node", from, "verb", clip(e.Verb), "error", err)
 		}
 	})
 }
 
 // answer does what a request asks.
-func (n *Node) answer(ctx context.Context, l letter) (reply letter) {
-	reply.ID = l.ID
-	fail := func(err error) letter {
-		e := protocol.AsError(err)
-		told := letterError(*e)
-		return letter{ID: l.ID, Err: &told}
+func (n *Node) answer(ctx context.Context, request envelope) (reply envelope) {
+	reply.ID = request.ID
+	fail := func(err error) envelope {
+		told := envelopeError(*protocol.AsError(err))
+		return envelope{ID: request.ID, Err: &told}
 	}
 	defer func() {
 		if cause := recover(); cause != nil {
-			n.opts.Logger.Error("answering another node panicked", "verb", clip(l.Verb), "panic", cause)
+			n.opts.Logger.Error("answering another node panicked", "verb", clip(request.Verb), "panic", cause)
 			reply = fail(protocol.Errorf(protocol.CodeInternal, "node %s failed on this request", n.name))
 		}
 	}()
-	fn := n.control.handlers[l.Verb]
+	fn := n.control.handlers[request.Verb]
 	if fn == nil {
-		return fail(protocol.Errorf(protocol.CodeBadRequest, "node %s does not know the verb %q; is it of an older version?", n.name, clip(l.Verb)))
+		return fail(protocol.Errorf(protocol.CodeBadRequest, "node %s does not know the verb %q; is it of an older version?", n.name, clip(request.Verb)))
 	}
-	answer, err := fn(ctx, l.Body)
+	answer, err := fn(ctx, request.Body)
 	if err != nil {
 		return fail(err)
 	}
@@ -251,11 +238,11 @@ func (n *Node) answer(ctx context.Context, l letter) (reply letter) {
 	return reply
 }
 
-func (l *letter) error() error {
-	if l.Err == nil {
+func (e *envelope) error() error {
+	if e.Err == nil {
 		return nil
 	}
-	told := protocol.Error(*l.Err)
+	told := protocol.Error(*e.Err)
 	return &told
 }
 

@@ -54,6 +54,12 @@ func (w *wired) Send(_ context.Context, to string, payload []byte) error {
 	return nil
 }
 
+// unanswered returns how many questions of the node wait for an answer.
+func unanswered(n *Node) (count int) {
+	n.control.waiting.Range(func(any, any) bool { count++; return true })
+	return count
+}
+
 // cluster starts nodes that answer the verb "echo", "fail" and "panic".
 func cluster(t *testing.T, size int) []*Node {
 	t.Helper()
@@ -176,7 +182,7 @@ func TestAskSilence(t *testing.T) {
 		if e := protocol.AsError(err); e.Code != protocol.CodeTimeout || !e.Retryable {
 			t.Fatalf("a silent node: %v", err)
 		}
-		if len(a.control.waiting) != 0 {
+		if unanswered(a) != 0 {
 			t.Error("the question is still remembered")
 		}
 		(*feed)(a).Control(b.Name(), []byte(`{"id":"1","body":1}`))

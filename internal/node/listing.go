@@ -21,12 +21,12 @@ type Info struct {
 // verbChannels asks a node for a page of its active channels.
 const verbChannels = "channels"
 
-type listing struct {
+type listRequest struct {
 	Prefix, After string
 	Limit         int
 }
 
-type listed struct {
+type listAnswer struct {
 	Channels []Info
 	More     bool
 }
@@ -38,8 +38,8 @@ type listed struct {
 func (n *Node) List(ctx context.Context, prefix, after string, limit int) (page []Info, more bool, err error) {
 	// The first so many of all are among the first so many of each.
 	found := map[string]Info{}
-	err = n.AskAll(ctx, verbChannels, listing{prefix, after, limit}, func(_ string, answer json.RawMessage) {
-		var l listed
+	err = n.AskAll(ctx, verbChannels, listRequest{prefix, after, limit}, func(_ string, answer json.RawMessage) {
+		var l listAnswer
 		if json.Unmarshal(answer, &l) != nil {
 			n.metrics.BadControl.Add(1)
 			return
@@ -68,19 +68,18 @@ func (n *Node) List(ctx context.Context, prefix, after string, limit int) (page 
 
 // listHere answers verbChannels.
 func (n *Node) listHere(_ context.Context, request json.RawMessage) (any, error) {
-	var r listing
+	var r listRequest
 	if err := json.Unmarshal(request, &r); err != nil {
 		return nil, err
 	}
 	var found []*Channel
-	n.each(func(c *Channel) bool {
+	n.each(func(c *Channel) {
 		if c.Name > r.After && strings.HasPrefix(c.Name, r.Prefix) && c.Subscribers() > 0 && !protocol.ServerOwned(c.Name) {
 			found = append(found, c)
 		}
-		return true
 	})
 	slices.SortFunc(found, func(a, b *Channel) int { return strings.Compare(a.Name, b.Name) })
-	var l listed
+	var l listAnswer
 	if len(found) > r.Limit {
 		found, l.More = found[:max(r.Limit, 0)], true
 	}

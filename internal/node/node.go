@@ -11,12 +11,15 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"hash/maphash"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,18 +78,10 @@ type shard struct {
 
 // New returns a node that is not started.
 func New(o Options) *Node {
-	if o.RingBytes <= 0 {
-		o.RingBytes = 256 << 20
-	}
-	if o.Channels <= 0 {
-		o.Channels = 1_000_000
-	}
-	if o.Quiet <= 0 {
-		o.Quiet = 30 * time.Second
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.RingBytes = cmp.Or(o.RingBytes, 256<<20)
+	o.Channels = cmp.Or(o.Channels, 1_000_000)
+	o.Quiet = cmp.Or(o.Quiet, 30*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	n := &Node{opts: o, name: newName(), broker: o.Broker, seed: maphash.MakeSeed(), control: newControl(), members: newMembers()}
 	n.roster, _ = o.Broker.(broker.Roster)
 	n.bus, _ = o.Broker.(broker.Bus)
@@ -125,7 +120,7 @@ func (n *Node) tidy() {
 		case <-n.control.ctx.Done():
 			return
 		case <-t.C:
-			n.each(func(c *Channel) bool { c.rest(); return true })
+			n.each((*Channel).rest)
 		}
 	}
 }
@@ -158,14 +153,10 @@ func (n *Node) Table() *channel.Table { return n.table.Load() }
 // old one until their last subscriber leaves, which the sessions see to.
 func (n *Node) SetTable(t *channel.Table) {
 	n.table.Store(t)
-	n.each(func(c *Channel) bool {
-		if protocol.ServerOwned(c.Name) {
-			return true
-		}
-		if d, ok := t.Match(c.Name); ok {
+	n.each(func(c *Channel) {
+		if d, ok := t.Match(c.Name); ok && !protocol.ServerOwned(c.Name) {
 			c.redeclare(d)
 		}
-		return true
 	})
 }
 
@@ -221,19 +212,15 @@ func (n *Node) shardOf(name string) *shard { return &n.shard[n.shardIndex(name)]
 
 func (n *Node) shardIndex(name string) uint64 { return maphash.String(n.seed, name) % shards }
 
-func (n *Node) each(fn func(c *Channel) bool) {
+// each calls fn with every channel that is followed, under no lock.
+func (n *Node) each(fn func(c *Channel)) {
 	for i := range n.shard {
 		s := &n.shard[i]
 		s.mu.RLock()
-		list := make([]*Channel, 0, len(s.channels))
-		for _, c := range s.channels {
-			list = append(list, c)
-		}
+		list := slices.Collect(maps.Values(s.channels))
 		s.mu.RUnlock()
 		for _, c := range list {
-			if !fn(c) {
-				return
-			}
+			fn(c)
 		}
 	}
 }

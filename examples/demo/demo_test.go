@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -101,6 +102,33 @@ func TestGoodbye(t *testing.T) {
 	said := r.said.String()
 	if down, bye := strings.Index(said, "Going down"), strings.Index(said, "Goodbye."); down < 0 || bye < down {
 		t.Errorf("it said %s", said)
+	}
+}
+
+// TestGuards: the demo's address is guarded as that of a server: requests must come
+// to their end soon, and be no larger than they need to be.
+func TestGuards(t *testing.T) {
+	r := run(t, Options{})
+	open := func(text string) net.Conn {
+		c, err := net.Dial("tcp", strings.TrimPrefix(r.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	half, began := open("GET / HTTP/1.1\r\nHost: a\r\n"), time.Now()
+	large := open("GET / HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Repeat("x", 24<<10) + "\r\n\r\n")
+	_ = large.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if answer, _ := bufio.NewReader(large).ReadString('\n'); !strings.Contains(answer, "431") {
+		t.Errorf("a header of 24 KiB: %q", answer)
+	}
+	_ = half.SetReadDeadline(began.Add(9 * time.Second))
+	if _, err := io.Copy(io.Discard, half); err != nil {
+		t.Errorf("half a header may last for %v: %v", time.Since(began), err)
 	}
 }
 
@@ -408,7 +436,7 @@ func TestIntroduction(t *testing.T) {
 func TestRunSaysWhyItCannot(t *testing.T) {
 	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
 	o := Options{Listen: strings.TrimPrefix(r.base, "http://"), DataDir: t.TempDir(), APIKey: testKey, Out: io.Discard, Logger: slog.New(slog.DiscardHandler)}
-	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "cannot listen on") {
+	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("a taken port: %v", err)
 	}
 }

@@ -3,11 +3,14 @@ package stage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"ringdown/internal/front"
+	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 )
 
 const stopTime = 10 * time.Second
@@ -19,13 +22,17 @@ type Part interface {
 	Stop(ctx context.Context) error
 }
 
-// Serve listens on address, starts the parts in order, and answers requests
+// Serve listens on address, with the guards of the server towards the network, starts the parts in order, and answers requests
 // with h until ctx ends; then it stops everything in reverse. ready is called
 // once requests are being answered. A stop that was asked for is not an error.
 func Serve(ctx context.Context, address string, h http.Handler, log *slog.Logger, ready func(net.Addr), parts ...Part) (err error) {
-	listener, err := net.Listen("tcp", address)
+	descriptors, err := reactor.RaiseFileLimit()
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w", address, err)
+		log.Warn("the limit of open files could not be raised", "error", err)
+	}
+	web := front.New(front.Options{Descriptors: int(min(descriptors, 1<<30)), Refusals: refusal.NewRecorder(log)})
+	if err := web.Listen(ctx, address); err != nil {
+		return err
 	}
 	var stops []func(context.Context) error
 	defer func() {
@@ -37,37 +44,16 @@ func Serve(ctx context.Context, address string, h http.Handler, log *slog.Logger
 	}()
 	for _, part := range parts {
 		if err := part.Start(ctx); err != nil {
-			return errors.Join(err, listener.Close())
+			return errors.Join(err, web.Close())
 		}
 		stops = append(stops, part.Stop)
 	}
-	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	ended := make(chan struct{})
-	var failure error // read after ended
-	go func() {
-		defer close(ended)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			failure = err
-		}
-	}()
+	web.Serve(web.Handler(h), log)
 	stops = append(stops, func(ctx context.Context) error {
-		err := server.Shutdown(ctx)
-		if err != nil {
-			err = errors.Join(err, server.Close())
-		}
-		<-ended
-		return errors.Join(err, failure)
+		_, err := web.Stop(ctx)
+		return err
 	})
-	ready(listener.Addr())
-	select {
-	case <-ended:
-	case <-ctx.Done():
-	}
+	ready(web.Addrs()[0])
+	<-ctx.Done()
 	return nil // what went wrong, if anything, comes from stopping
 }

@@ -2,16 +2,12 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
+
+	"ringdown/internal/presence"
 )
 
 // Member is somebody who is present in a channel: one per connection.
-type Member struct {
-	ID         string          `json:"id"`                   // what others know it by; good for nothing else
-	Connection string          `json:"connection,omitempty"` // for the operator alone: not told to clients
-	User       string          `json:"user,omitempty"`       // empty: not signed in
-	Data       json.RawMessage `json:"data,omitempty"`       // what the member says of itself; valid JSON
-}
+type Member = presence.Member
 
 // MemberRange asks Members for a page of a channel's members.
 type MemberRange struct {
@@ -26,9 +22,9 @@ type MemberPage struct {
 	More    bool     // members after the last one are there
 }
 
-// Roster is a broker that keeps who is present in the channels, on all nodes. What a node put in
-// is leased: the driver renews it for as long as the node runs, and drops it
-// when the node is gone, telling Feed.Lost. The methods may block.
+// Roster is a broker that keeps who is present in the channels, on all nodes. What a
+// node put in is leased: the driver renews it for as long as the node runs, and drops
+// it when the node is gone, telling Feed.Lost. The methods may block.
 type Roster interface {
 	// Put puts a member of this node in, or changes what it says of itself.
 	// entered reports that it was not in before.

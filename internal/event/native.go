@@ -135,7 +135,7 @@ func (e *Members) native(m *protocol.Message, d []byte) []byte {
 		if i > 0 {
 			d = append(d, ',')
 		}
-		d = presence.AppendMember(d, presence.Member(member))
+		d = presence.AppendMember(d, member)
 	}
 	d = appendNumber(append(d, `],`...), "total", int64(e.Page.Total))
 	if e.Page.More {

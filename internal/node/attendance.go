@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ringdown/internal/broker"
 	"ringdown/internal/presence"
 	"ringdown/protocol"
 )
@@ -203,15 +202,9 @@ func (a *attendance) enter(name string, m presence.Member, done func(error)) {
 	}
 	r.busy++
 	a.release(r)
-	a.change(m.ID, func(ctx context.Context, err error) {
-		entered := false
-		if err == nil {
-			entered, err = a.node.roster.Put(ctx, name, broker.Member(m))
-		}
-		r.mu.Lock()
-		r.busy--
-		var old presence.Member
-		replaces := false
+	var old presence.Member
+	replaces := false
+	a.change(r, m.ID, func(ctx context.Context) (bool, error) { return a.node.roster.Put(ctx, name, m) }, func(entered bool, err error) {
 		switch {
 		case err == nil:
 			action := presence.Update
@@ -229,8 +222,8 @@ func (a *attendance) enter(name string, m presence.Member, done func(error)) {
 			// It may be in the roster or not: it is taken out to be sure.
 			r.Linger(m.ID, time.Now())
 		}
-		a.release(r)
-		done(rosterError(err))
+	}, func(err error) {
+		done(err)
 		if replaces {
 			a.remove(r, old, ignore)
 		}
@@ -265,22 +258,14 @@ func (a *attendance) exit(name, id string, grace time.Duration, done func(error)
 // remove takes m, whom the room knows no longer, out of the roster. The caller
 // has counted it in r.busy.
 func (a *attendance) remove(r *room, m presence.Member, done func(error)) {
-	a.change(m.ID, func(ctx context.Context, err error) {
-		left := false
-		if err == nil {
-			left, err = a.node.roster.Remove(ctx, r.name, m.ID)
-		}
-		r.mu.Lock()
-		r.busy--
+	a.change(r, m.ID, func(ctx context.Context) (bool, error) { return a.node.roster.Remove(ctx, r.name, m.ID) }, func(left bool, err error) {
 		if err != nil {
 			r.Put(m)
 			r.Linger(m.ID, time.Now().Add(rosterRetry))
 		} else if left {
 			r.Note(presence.Leave, m)
 		}
-		a.release(r)
-		done(rosterError(err))
-	})
+	}, done)
 }
 
 // rosterError is what a client is told.

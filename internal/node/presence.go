@@ -56,7 +56,7 @@ func declaresPresence(t Target, name string) error {
 // the roster. Until then the caller must not call Enter for that member again.
 // name and m are kept.
 func (n *Node) Enter(name string, m broker.Member, done func(err error)) {
-	n.attendance.enter(name, presence.Member(m), done)
+	n.attendance.enter(name, m, done)
 }
 
 // Exit takes a member out. With a grace it is for a connection that was lost: a
@@ -129,7 +129,7 @@ func (a *attendance) lost(name string, members []broker.Member) {
 			continue
 		}
 		r.Drop(m.ID)
-		r.Note(presence.Leave, presence.Member(m))
+		r.Note(presence.Leave, m)
 	}
 	a.release(r)
 	for _, m := range here {

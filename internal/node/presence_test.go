@@ -454,7 +454,7 @@ func TestToldBackToItself(t *testing.T) {
 		w.read(t)
 		for _, m := range []broker.Member{a1, a2} {
 			for _, action := range []presence.Action{presence.Enter, presence.Update, presence.Leave} {
-				told := protocol.Message{Type: protocol.TypePresence, Channel: "room", Data: presence.AppendChange(nil, presence.Change{Action: action, Member: presence.Member(m)})}
+				told := protocol.Message{Type: protocol.TypePresence, Channel: "room", Data: presence.AppendChange(nil, presence.Change{Action: action, Member: m})}
 				drivers[0].give(presencePrefix+"room", channel.NewEntry(&told, true))
 			}
 		}

@@ -59,25 +59,33 @@ func (q *queue) serve(stopped bool) {
 	}
 }
 
-// change runs a change of the roster: at once if the roster does not block, and
-// otherwise after the earlier changes of the member with that id. When the change
-// is not to be made, run is told why instead.
-func (a *attendance) change(id string, run func(ctx context.Context, err error)) {
+// change has call change the roster for a member of r: at once if the roster does
+// not block, and otherwise after the earlier changes of that member. The caller has
+// counted the change in r.busy. note is told what came of it with r locked, and
+// then done with r released.
+func (a *attendance) change(r *room, id string, call func(ctx context.Context) (changed bool, err error), note func(changed bool, err error), done func(error)) {
+	finish := func(changed bool, err error) {
+		r.mu.Lock()
+		r.busy--
+		note(changed, err)
+		a.release(r)
+		done(rosterError(err))
+	}
 	if a.node.Immediate() {
-		run(a.ctx, nil)
+		finish(call(a.ctx))
 		return
 	}
 	queued := time.Now()
 	a.changes[maphash.String(a.node.seed, id)%rosterQueues].add(a, math.MaxInt, func(stopped bool) {
-		// Nobody waits for a change any more that was queued so long. To try it would
-		// hold up all those behind it while the roster does not answer.
+		// Nobody waits any more for a change that was queued so long ago. To make it
+		// would hold up all those behind it while the roster does not answer.
 		if stopped || time.Since(queued) >= rosterTimeout {
-			run(a.ctx, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: rosterRetry,
+			finish(false, &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true, RetryAfter: rosterRetry,
 				Message: "the broker does not keep up with who comes and goes; try again"})
 			return
 		}
 		ctx, cancel := context.WithTimeout(a.ctx, rosterTimeout)
 		defer cancel()
-		run(ctx, nil)
+		finish(call(ctx))
 	})
 }

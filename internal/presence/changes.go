@@ -1,17 +1,6 @@
 package presence
 
-import (
-	"encoding/json"
-	"time"
-)
-
-// Member is somebody who is in a channel. Its fields are those of broker.Member.
-type Member struct {
-	ID         string
-	Connection string          // which is never told
-	User       string          // empty: not signed in
-	Data       json.RawMessage // nil: none
-}
+import "time"
 
 // Action is what happened to a member.
 type Action uint8

@@ -2,30 +2,35 @@ package presence
 
 import "ringdown/protocol"
 
-// AppendChange appends the data of the message that tells of c. What somebody
-// said who is gone is not repeated.
+// AppendJSON appends m as a JSON object, Data to the byte as the member gave it:
+// an encoder would write it anew, with other spaces and escapes.
+func (m *Member) AppendJSON(dst []byte) []byte {
+	dst = protocol.AppendString(append(dst, `{"id":`...), m.ID)
+	if m.Connection != "" {
+		dst = protocol.AppendString(append(dst, `,"connection":`...), m.Connection)
+	}
+	if m.User != "" {
+		dst = protocol.AppendString(append(dst, `,"user":`...), m.User)
+	}
+	if len(m.Data) > 0 {
+		dst = append(append(dst, `,"data":`...), m.Data...)
+	}
+	return append(dst, '}')
+}
+
+// AppendMember appends a member as clients are told of it: its connection is none
+// of their business.
+func AppendMember(dst []byte, m Member) []byte {
+	m.Connection = ""
+	return m.AppendJSON(dst)
+}
+
+// AppendChange appends the data of the message that tells of c. What a member that
+// has left said of itself is not repeated.
 func AppendChange(dst []byte, c Change) []byte {
-	dst = append(dst, `{"action":"`...)
-	dst = append(dst, c.Action.String()...)
-	dst = append(dst, `","member":`...)
+	dst = append(append(dst, `{"action":"`...), c.Action.String()...)
 	if c.Action == Leave {
 		c.Member.Data = nil
 	}
-	return append(AppendMember(dst, c.Member), '}')
-}
-
-// AppendMember appends a member as JSON, as clients are told of it: its
-// connection is none of their business.
-func AppendMember(dst []byte, m Member) []byte {
-	dst = append(dst, `{"id":`...)
-	dst = protocol.AppendString(dst, m.ID)
-	if m.User != "" {
-		dst = append(dst, `,"user":`...)
-		dst = protocol.AppendString(dst, m.User)
-	}
-	if len(m.Data) > 0 {
-		dst = append(dst, `,"data":`...)
-		dst = append(dst, m.Data...)
-	}
-	return append(dst, '}')
+	return append(AppendMember(append(dst, `","member":`...), c.Member), '}')
 }

@@ -216,9 +216,10 @@ func (s *subject) baseline() (reached map[int]bool, err error) {
 	return reached, nil
 }
 
-var slowTest = regexp.MustCompile(`(?m)^--- PASS: (\w+) \([1-9]\d*\.\d+s\)$`)
+var slowTest = regexp.MustCompile(`(?m)^ *--- PASS: (\w+)\S* \([1-9]\d*\.\d+s\)$`)
 
-// slowTests returns a pattern of the tests that took a second or more.
+// slowTests returns a pattern of the tests that took a second or more, or a part
+// of which did: a test does not count the time of its parallel parts.
 func slowTests(output string) string {
 	var names []string
 	for _, m := range slowTest.FindAllStringSubmatch(output, -1) {
@@ -227,7 +228,7 @@ func slowTests(output string) string {
 	if names == nil {
 		return ""
 	}
-	return "^(" + strings.Join(names, "|") + ")$"
+	return "^(" + strings.Join(slices.Compact(names), "|") + ")$"
 }
 
 // test runs a part of the tests once. A change that makes them fail is killed.

@@ -1,6 +1,9 @@
 package embedded
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,3 +91,97 @@ func TestForgotten(t *testing.T) {
 type doneFunc func(error)
 
 func (f doneFunc) Appended(_ broker.Receipt, err error) { f(err) }
+
+// heard notes what a follower is told.
+type heard chan string
+
+func (h heard) Begin(p protocol.Position, err error) {
+	h <- fmt.Sprintf("begin %s/%d, %v", p.Epoch, p.Offset, err)
+}
+func (h heard) Entry(epoch string, e *channel.Entry) {
+	h <- fmt.Sprintf("entry %s/%d", epoch, e.Offset)
+}
+func (h heard) Restart(p protocol.Position) { h <- fmt.Sprintf("restart %s/%d", p.Epoch, p.Offset) }
+func (h heard) expect(t *testing.T, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if got := <-h; got != w {
+			t.Fatalf("told %q, want %q", got, w)
+		}
+	}
+	if len(h) > 0 {
+		t.Fatalf("told %q as well", <-h)
+	}
+}
+
+// TestSetBack: when a client has seen more than there is, who follows what is kept
+// is told. Who has not begun is told nothing, and what is kept nowhere goes on.
+func TestSetBack(t *testing.T) {
+	o := store.Options{Dir: t.TempDir(), Logger: silent}
+	b := New(o)
+	if err := errors.Join(b.Start(t.Context(), "node", nil), b.Stop(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	b = New(o) // it was set back since it was opened before
+	if err := b.Start(t.Context(), "node", nil); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Stop(t.Context())
+	log, loose := b.Open("kept", kept), b.Open("loose", &channel.Declaration{Name: "loose"})
+	follower, other, early := make(heard, 9), make(heard, 9), make(heard, 9)
+	defer log.Follow(follower).Close()
+	defer loose.Follow(other).Close()
+	s := b.shardOf("kept")
+	s.mu.Lock()
+	s.followed["kept"] = append(s.followed["kept"], &subscription{shard: s, name: "kept", follower: early, kept: true})
+	s.mu.Unlock()
+	publish := func() {
+		said := make(chan error, 1)
+		log.Append(&broker.Publication{Message: protocol.Message{Type: "e", Channel: "kept", Data: []byte("1")}}, doneFunc(func(err error) { said <- err }))
+		if err := <-said; err != nil {
+			t.Fatal(err)
+		}
+	}
+	was := b.Store().Epoch()
+	publish()
+	follower.expect(t, "begin "+was+"/0, <nil>", "entry "+was+"/1")
+	b.Claimed("kept", protocol.Position{Epoch: was, Offset: 7})
+	restart := <-follower
+	is := b.Store().Epoch()
+	if is == was || restart != "restart "+is+"/1" {
+		t.Fatalf("told %q; the epoch was %q and is %q", restart, was, is)
+	}
+	publish()
+	follower.expect(t, "entry "+is+"/2")
+	b.restarted("next", func(string) (uint64, error) { return 0, errors.New("planted") })
+	b.restarted("last", func(string) (uint64, error) { return 5, nil })
+	follower.expect(t, "restart last/5")
+	other.expect(t, "begin "+was+"/0, <nil>")
+	early.expect(t)
+}
+
+// TestNotRunning: before the start and after the end it is not ready, and who
+// follows then is told so and forgotten.
+func TestNotRunning(t *testing.T) {
+	b := New(store.Options{Dir: t.TempDir(), Logger: silent})
+	if b.Ready(t.Context()) == nil || b.Started() {
+		t.Error("it runs before its start")
+	}
+	if err := b.Start(t.Context(), "node", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ready(t.Context()); err != nil || !b.Started() {
+		t.Errorf("it does not run: %v", err)
+	}
+	if err := b.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	follower := make(heard, 1)
+	b.Open("kept", kept).Follow(follower)
+	if got := <-follower; !strings.HasPrefix(got, "begin /0, ") || strings.HasSuffix(got, "<nil>") {
+		t.Error(got)
+	}
+	if b.isFollowed("kept") {
+		t.Error("who was refused still follows")
+	}
+}

@@ -165,6 +165,72 @@ func request(t *testing.T, url string, head http.Header) *http.Response {
 	return resp
 }
 
+// TestRequestsOfAnAddress: REST, polls and what is posted are counted together, for
+// each client that a proxy speaks for; server keys and WebSockets are not.
+func TestRequestsOfAnAddress(t *testing.T) {
+	s := start(t, ringdown.Options{Config: []byte(conf + "trusted_proxies: 127.0.0.1\nlimits: {address: {requests_per_second: 1, requests_burst: 4}}\n")})
+	base := "http://" + s.Addr().String()
+	ask := func(method, path, client string, header ...string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", client)
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	refused := func(resp *http.Response) bool {
+		text, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusTooManyRequests {
+			return false
+		}
+		if !strings.Contains(string(text), `"limit":"limits.address.requests_per_second"`) || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s, Retry-After %q", text, resp.Header.Get("Retry-After"))
+		}
+		return true
+	}
+	for i, path := range []string{"/v1/channels/orders/messages", "/v1/poll", "/v1/poll", "/livez"} {
+		if method := []string{"GET", "GET", "POST", "GET"}[i]; refused(ask(method, path, "2001:db8::1")) {
+			t.Fatalf("%s %s, request %d of 4", method, path, i+1)
+		}
+	}
+	for _, client := range []string{"2001:db8::1", "2001:db8::ffff:2"} { // one line
+		for _, ask := range []func() *http.Response{
+			func() *http.Response {
+				return ask("GET", "/v1/channels/orders/messages", client, "Authorization", "Bearer no")
+			},
+			func() *http.Response { return ask("POST", "/v1/sse?channel=orders", client) },
+			func() *http.Response { return ask("POST", "/v1/poll", client) },
+			func() *http.Response { return ask("POST", "/v1/connections/x/messages", client) },
+		} {
+			if resp := ask(); !refused(resp) {
+				t.Errorf("%s of %s is answered with %s", resp.Request.URL.Path, client, resp.Status)
+			}
+		}
+	}
+	for range 20 {
+		if resp := ask("GET", "/v1/channels/orders/messages", "2001:db8::1", "Authorization", "Bearer "+key); resp.StatusCode != http.StatusOK {
+			t.Fatalf("with a server key: %s", resp.Status)
+		}
+	}
+	if refused(ask("GET", "/livez", "203.0.113.7")) || refused(ask("GET", "/livez", "2001:db8:0:1::1")) {
+		t.Error("somebody else is refused")
+	}
+	if ws, resp, err := websocket.Dial(t.Context(), base+"/v1/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Forwarded-For": {"2001:db8::1"}}}); err != nil {
+		t.Errorf("a WebSocket: %v %v", resp, err)
+	} else {
+		_ = ws.CloseNow()
+	}
+}
+
 // TestAddressLimit: a client that a proxy speaks for has its own limit, and others
 // behind the same proxy theirs; streams count for as long as they last.
 func TestAddressLimit(t *testing.T) {

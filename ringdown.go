@@ -195,7 +195,7 @@ func (s *Server) build(conf *config.Config) (err error) {
 		s.log.Warn("the limit of open files could not be raised", "error", err)
 	}
 	limits := conf.Limits.Session.WithDefaults()
-	s.front = front.New(front.Options{Policy: frontPolicy(conf), Descriptors: s.descriptors, Refusals: s.refusals})
+	s.front = front.New(front.Options{Policy: frontPolicy(conf), Descriptors: s.descriptors, Exempt: s.hasKey, Refusals: s.refusals})
 	logs, err := s.newBroker(conf)
 	if err != nil {
 		return err

@@ -57,7 +57,15 @@ func (s *Server) Backup(ctx context.Context, dir string) error {
 func frontPolicy(conf *config.Config) front.Policy {
 	p, a := conf.Front, conf.Limits.Address
 	p.PerAddress, p.HandshakesPerAddress, p.HandshakesBurst = a.Connections, a.HandshakesPerSecond, a.HandshakesBurst
+	p.RequestsPerAddress, p.RequestsBurst = a.RequestsPerSecond, a.RequestsBurst
 	return p
+}
+
+// hasKey reports whether a request is that of a server of the operator's own, which
+// no limit of its address holds.
+func (s *Server) hasKey(r *http.Request) bool {
+	key, found := auth.RequestKey(r)
+	return found && s.verifier.Key(key)
 }
 
 // routes puts everything on one handler.

@@ -103,8 +103,8 @@ var addressLimitKeys = &object{"limits.address", []key{
 	{name: "connections", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "sockets that are open, and requests that a proxy makes for it; 0 is half of the sockets there may be, and no limit for loopback and private networks"},
 	{name: "handshakes_per_second", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "WebSockets, streams and first polls let in, in the long run; 0 is 250, and no limit for loopback and private networks"},
 	{name: "handshakes_burst", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "the same at once; 0 is two seconds' worth"},
-	{name: "requests_per_second", shape: aNumber, min: 0, max: 1_000_000, preset: "0", later: true, about: "requests over HTTP without a server key, in the long run; 0 is no limit"},
-	{name: "requests_burst", shape: aNumber, min: 0, max: 1_000_000, preset: "0", later: true, about: "requests at once; 0 is two seconds' worth"},
+	{name: "requests_per_second", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "requests over HTTP without a server key, WebSockets apart, in the long run; 0 is no limit"},
+	{name: "requests_burst", shape: aNumber, min: 0, max: 1_000_000, preset: "0", about: "requests at once; 0 is two seconds' worth"},
 }}
 
 var keyLimitKeys = &object{"limits.key", []key{

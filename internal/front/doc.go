@@ -40,6 +40,11 @@ type Policy struct {
 	// HandshakesBurst is how many of them may come at once. Default two seconds'
 	// worth.
 	HandshakesBurst int
+	// RequestsPerAddress is how many requests may come from one address in a second,
+	// those apart that ask for a WebSocket, or that Exempt lets pass. 0: any number.
+	RequestsPerAddress int
+	// RequestsBurst is how many of them may come at once. Default two seconds' worth.
+	RequestsBurst int
 	// Unread is how many bytes of answers may wait at a time for their clients to take
 	// them, over all connections. Default 256 MiB.
 	Unread int64
@@ -55,12 +60,15 @@ type Policy struct {
 type Options struct {
 	Policy      Policy
 	Descriptors int // that the process may have; 0: not known
-	Refusals    *refusal.Recorder
+	// Exempt says whose requests are not counted against their address. nil: nobody's.
+	Exempt   func(*http.Request) bool
+	Refusals *refusal.Recorder
 }
 
 // Front holds the accepted sockets. Its methods are safe for concurrent use.
 type Front struct {
 	refusals *refusal.Recorder
+	exempt   func(*http.Request) bool
 	files    int // descriptors for sockets
 	began    time.Time
 	policy   atomic.Pointer[Policy]
@@ -95,6 +103,7 @@ type Metrics struct {
 func New(o Options) *Front {
 	f := &Front{
 		refusals: o.Refusals,
+		exempt:   o.Exempt,
 		files:    max(o.Descriptors-Reserve(o.Descriptors), 1),
 		began:    time.Now(),
 		limits:   defaultTimeouts,

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -525,6 +526,46 @@ func TestForgotten(t *testing.T) {
 	if n := len(f.hosts); n > 20_000 {
 		t.Errorf("%d hosts are remembered", n)
 	}
+}
+
+// TestManyAsk: the requests of an address are counted by its /64, come back with
+// time, and cost nothing once they have.
+func TestManyAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := New(Options{Policy: Policy{RequestsPerAddress: 10, RequestsBurst: 5}})
+		p := f.policy.Load()
+		spend := func(a string) (let int) {
+			for range 20 {
+				if f.request(p.host(netip.MustParseAddr(a)), p) == nil {
+					let++
+				}
+			}
+			return let
+		}
+		for _, c := range []struct {
+			address string
+			let     int
+		}{{"192.0.2.1", 5}, {"::ffff:192.0.2.1", 0}, {"2001:db8::1", 5}, {"2001:db8::ffff:1", 0}, {"2001:db8:0:1::1", 5}} {
+			if n := spend(c.address); n != c.let {
+				t.Errorf("%s: %d let in, want %d", c.address, n, c.let)
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+		if n := spend("192.0.2.1"); n != 2 {
+			t.Errorf("after two tenths of a second: %d let in", n)
+		}
+		for i := range 100_000 {
+			if f.request(host{netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, p) != nil {
+				t.Fatal("a newcomer is refused")
+			}
+			if i%1000 == 0 {
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		if n := len(f.hosts); n > 20_000 {
+			t.Errorf("%d hosts are remembered", n)
+		}
+	})
 }
 
 func TestReserve(t *testing.T) {

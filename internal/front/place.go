@@ -45,6 +45,15 @@ type place struct {
 	host  host
 	open  int           // sockets, and requests that a proxy makes for it
 	due   time.Duration // when its handshakes are within their rate again
+	asked time.Duration // the same of its requests
+}
+
+// idle reports that the place can be forgotten: it holds nothing, and all that it
+// spent has come back. It comes back at the rate of the limit, so that a place lasts
+// the longer the more was asked for it, and there are never many more of them than
+// requests in a second.
+func (p *place) idle(now time.Duration) bool {
+	return p.open == 0 && p.due <= now && p.asked <= now
 }
 
 func (p *place) addr() netip.Addr { return p.host.Addr }
@@ -76,7 +85,7 @@ func (f *Front) take(h host, p *Policy) (*place, *protocol.Error) {
 // give counts one less. The lock is held.
 func (f *Front) give(at *place) {
 	at.open--
-	if at.open == 0 && at.due <= f.now() {
+	if at.idle(f.now()) {
 		delete(f.hosts, at.host)
 	}
 }
@@ -90,7 +99,7 @@ func (f *Front) sweep() {
 	}
 	now := f.now()
 	for h, at := range f.hosts {
-		if at.open == 0 && at.due <= now {
+		if at.idle(now) {
 			delete(f.hosts, h)
 		}
 	}
@@ -121,24 +130,44 @@ func (p *Policy) handshakes(h host) int {
 	return 250
 }
 
-// handshake spends one handshake of a host, by GCRA.
+// spend takes one from what a rate gives, by GCRA, or says how long it takes until
+// there is one. due is when all that was spent has come back.
+func spend(due *time.Duration, now time.Duration, rate, burst int) (wait time.Duration) {
+	every := time.Second / time.Duration(rate)
+	next := max(*due, now) + every
+	if wait = next - now - every*time.Duration(cmp.Or(burst, 2*rate)); wait > 0 {
+		return wait
+	}
+	*due = next
+	return 0
+}
+
+// request spends one request of a host.
+func (f *Front) request(h host, p *Policy) *protocol.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wait := spend(&f.atAll(h).asked, f.now(), p.RequestsPerAddress, p.RequestsBurst)
+	if wait == 0 {
+		return nil
+	}
+	e := protocol.Errorf(protocol.CodeRateLimited, "more than %d requests a second come from this address (limits.address.requests_per_second); if it is that of a proxy, name it under trusted_proxies", p.RequestsPerAddress)
+	e.RetryAfter = max(wait, time.Second)
+	return e.WithLimit("limits.address.requests_per_second")
+}
+
+// handshake spends one handshake of a host.
 func (f *Front) handshake(h host) *protocol.Error {
 	p := f.policy.Load()
 	rate := p.handshakes(h)
 	if rate == 0 {
 		return nil
 	}
-	every := time.Second / time.Duration(rate)
-	burst := every * time.Duration(cmp.Or(p.HandshakesBurst, 2*rate))
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at, now := f.atAll(h), f.now()
-	due := max(at.due, now) + every
-	if wait := due - now - burst; wait > 0 {
+	if wait := spend(&f.atAll(h).due, f.now(), rate, p.HandshakesBurst); wait > 0 {
 		e := protocol.Errorf(protocol.CodeRateLimited, "more than %d connections a second come from this address (limits.address.handshakes_per_second); if it is that of a proxy, name it under trusted_proxies", rate)
 		e.RetryAfter = max(wait, time.Second)
 		return e.WithLimit("limits.address.handshakes_per_second")
 	}
-	at.due = due
 	return nil
 }

@@ -17,6 +17,11 @@ func (f *Front) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, peer, c := f.policy.Load(), peerOf(r), connOf(r)
 		client := p.Trusted.client(peer, r.Header)
+		if bad := f.counted(p, client.Addr(), r); bad != nil {
+			f.note(&place{host: p.host(client.Addr())}, bad)
+			problem.Write(w, bad.Code.HTTPStatus(), bad)
+			return
+		}
 		if client == peer && c != nil {
 			next.ServeHTTP(w, r) // it was counted when it was accepted
 			return
@@ -35,6 +40,15 @@ func (f *Front) Handler(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// counted spends a request of whom it comes from, unless it is not counted: a
+// WebSocket has its own limit, and a proxy is asked by many.
+func (f *Front) counted(p *Policy, client netip.Addr, r *http.Request) *protocol.Error {
+	if p.RequestsPerAddress == 0 || p.Trusted.Contains(client) || r.Header.Get("Upgrade") != "" || f.exempt != nil && f.exempt(r) {
+		return nil
+	}
+	return f.request(p.host(client), p)
 }
 
 // hostKey is where the context of a request has its host, if it is not that of

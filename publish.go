@@ -90,10 +90,10 @@ type waiter struct {
 	err     error
 }
 
-// Await implements node.Door: Publish waits anyway.
+// Await implements node.Publisher: Publish waits anyway.
 func (w *waiter) Await(work func(ctx context.Context) error, next func(err error)) { next(work(w.ctx)) }
 
-// Spend implements node.Door. The application may ask for what it likes.
+// Spend implements node.Publisher. The application may ask for what it likes.
 func (w *waiter) Spend(int) {}
 
 func (w *waiter) Appended(r broker.Receipt, err error) {

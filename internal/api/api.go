@@ -1,4 +1,4 @@
-// Package api is the REST door to the node: publish, look at channels and
+// Package api is REST: publish, look at channels and
 // connections, disconnect, health and metrics, and the documents that describe
 // it all. Errors are problem documents (RFC 9457) with the codes of the protocol.
 //
@@ -162,8 +162,8 @@ func (c caller) asks() *node.Caller {
 		}}
 }
 
-// settle lets the user pay for what deciding about the request took.
-func (c caller) settle(s *session.Server) {
+// charge lets the user pay for what deciding about the request took.
+func (c caller) charge(s *session.Server) {
 	if c.budget != nil {
 		s.ChargeDeciding(c.user(), c.budget)
 	}

@@ -44,7 +44,7 @@ func (h *Handler) target(r *http.Request, op channel.Op) (who caller, t node.Tar
 	}
 	asks := who.asks()
 	err = asks.Permit(t, name, op, "")
-	who.settle(s)
+	who.charge(s)
 	if err == nil {
 		err = s.AskSubscribe(r.Context(), asks, name)
 	}
@@ -164,24 +164,17 @@ func (h *Handler) writeKey(w http.ResponseWriter, r *http.Request, it item, even
 			return err
 		}
 	}
-	o := make(outcome, 1)
-	h.hand(r.Context(), s, who, it, o)
-	who.settle(s)
-	got, err := o.wait(r.Context(), it)
-	if err != nil {
-		return err
-	}
-	return h.answer(w, http.StatusOK, got)
+	return h.publishItem(w, r, who, it, http.StatusOK)
 }
 
 // onlyEvent returns the event that need not be named: the only one that is
-// declared, or any where none is.
-func onlyEvent(d *channel.Declaration, name, any string) (string, error) {
+// declared, or unnamed where none is.
+func onlyEvent(d *channel.Declaration, name, unnamed string) (string, error) {
 	if d.State == nil {
 		return "", protocol.Errorf(protocol.CodeBadRequest, "channel %q is not a state channel; declare state for it in the configuration file", name)
 	}
 	if d.Events == nil {
-		return any, nil
+		return unnamed, nil
 	}
 	names := make([]string, 0, len(d.Events))
 	for name, e := range d.Events {

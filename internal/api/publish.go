@@ -41,14 +41,23 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request) error {
 	if err = it.heads(r); err != nil {
 		return err
 	}
-	o := make(outcome, 1)
-	h.begin(r.Context(), who, it, o)
-	who.settle(h.opts.Load().Sessions)
-	got, err := o.wait(r.Context(), it)
+	doing(r.Context(), "publish")
+	if err := who.visit(h.opts.Load().Sessions); err != nil {
+		return err
+	}
+	return h.publishItem(w, r, who, it, http.StatusCreated)
+}
+
+// publishItem publishes one message, and answers with the status when it is accepted.
+func (h *Handler) publishItem(w http.ResponseWriter, r *http.Request, who caller, it item, status int) error {
+	s := h.opts.Load().Sessions
+	p := submit(r.Context(), s, who, it, nil)
+	who.charge(s)
+	got, err := p.wait(it)
 	if err != nil {
 		return err
 	}
-	return h.answer(w, http.StatusCreated, got)
+	return h.answer(w, status, got)
 }
 
 func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
@@ -67,16 +76,17 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 	// All of them are on their way before the first is waited for, so that they
 	// share what is slow, an fsync for instance. The broker takes each at once, so
 	// those of one channel keep their order.
-	waits := make([]outcome, len(items))
+	doing(r.Context(), "publish")
+	s := h.opts.Load().Sessions
+	publishers := make([]*publisher, len(items))
 	for i, it := range items {
 		it.trace(r)
-		waits[i] = make(outcome, 1)
-		h.begin(r.Context(), who, it, waits[i])
+		publishers[i] = submit(r.Context(), s, who, it, who.visit(s))
 	}
-	who.settle(h.opts.Load().Sessions)
+	who.charge(s)
 	results := make([]any, len(items))
 	for i, it := range items {
-		if got, err := waits[i].wait(r.Context(), it); err != nil {
+		if got, err := publishers[i].wait(it); err != nil {
 			results[i] = map[string]any{"channel": it.Channel, "error": h.refused(r, it.Channel, err)}
 		} else {
 			results[i] = got
@@ -85,61 +95,53 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(w, http.StatusOK, map[string]any{"results": results})
 }
 
-// begin sends one message on its way; what becomes of it comes out of done.
-func (h *Handler) begin(ctx context.Context, who caller, it item, done outcome) {
-	doing(ctx, "publish")
-	s := h.opts.Load().Sessions
-	if err := who.visit(s); err != nil {
-		done.Appended(broker.Receipt{}, err)
-		return
-	}
-	h.hand(ctx, s, who, it, done)
-}
-
-// hand is begin for a message whose visit was counted.
-func (h *Handler) hand(ctx context.Context, s *session.Server, who caller, it item, done outcome) {
-	s.Node().Publish(who.asks(), &protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary, Dedupe: it.Dedupe, Trace: it.Trace},
-		&door{outcome: done, ctx: ctx, sessions: s, who: who})
-}
-
-// door is where a publication by REST comes in: its request waits for it.
-type door struct {
-	outcome
+// publisher publishes one message by REST: its request waits for the outcome.
+type publisher struct {
 	ctx      context.Context
 	sessions *session.Server
 	who      caller
+	outcome  chan outcome
 }
 
-// Await implements node.Door.
-func (d *door) Await(work func(ctx context.Context) error, next func(err error)) {
-	next(d.sessions.Guarded(d.ctx, work))
-}
-
-// Spend implements node.Door.
-func (d *door) Spend(steps int) {
-	if n := steps / node.SmallSteps; n > 0 && !d.who.server {
-		d.sessions.Charge(d.who.user(), n)
-	}
-}
-
-type result struct {
+type outcome struct {
 	receipt broker.Receipt
 	err     error
 }
 
-// outcome is given what became of a publication.
-type outcome chan result
+// submit sends a message on its way, unless it is refused already.
+func submit(ctx context.Context, s *session.Server, who caller, it item, refused error) *publisher {
+	p := &publisher{ctx, s, who, make(chan outcome, 1)}
+	if refused != nil {
+		p.outcome <- outcome{err: refused}
+		return p
+	}
+	s.Node().Publish(who.asks(), &protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary, Dedupe: it.Dedupe, Trace: it.Trace}, p)
+	return p
+}
 
-func (o outcome) Appended(r broker.Receipt, err error) { o <- result{r, err} }
+// Await implements node.Publisher.
+func (p *publisher) Await(work func(ctx context.Context) error, next func(err error)) {
+	next(p.sessions.Guarded(p.ctx, work))
+}
 
-func (o outcome) wait(ctx context.Context, it item) (*accepted, error) {
+// Spend implements node.Publisher.
+func (p *publisher) Spend(steps int) {
+	if n := steps / node.SmallSteps; n > 0 && !p.who.server {
+		p.sessions.Charge(p.who.user(), n)
+	}
+}
+
+// Appended implements node.Publisher.
+func (p *publisher) Appended(r broker.Receipt, err error) { p.outcome <- outcome{r, err} }
+
+func (p *publisher) wait(it item) (*accepted, error) {
 	select {
-	case r := <-o:
-		if r.err != nil {
-			return nil, r.err
+	case o := <-p.outcome:
+		if o.err != nil {
+			return nil, o.err
 		}
-		return &accepted{it.Channel, r.receipt.Position.Epoch, r.receipt.Position.Offset, r.receipt.Duplicate}, nil
-	case <-ctx.Done():
+		return &accepted{it.Channel, o.receipt.Position.Epoch, o.receipt.Position.Offset, o.receipt.Duplicate}, nil
+	case <-p.ctx.Done():
 		return nil, protocol.Errorf(protocol.CodeTimeout, "whether the message was accepted is not known; repeat it with the same dedupe key")
 	}
 }

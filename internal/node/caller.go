@@ -11,7 +11,7 @@ import (
 	"ringdown/protocol"
 )
 
-// Caller is who asks something of a node, whichever door they came to. It is used
+// Caller is who asks something of a node, whichever door they came in by. It is used
 // by one goroutine at a time, and may be used again for the next message.
 type Caller struct {
 	// Server says that it is the application itself: by a server key, or in the
@@ -28,7 +28,7 @@ type Caller struct {
 	// Instance is the random text by which a client that is not signed in is known
 	// again when it comes back; empty: it gave none.
 	Instance string
-	Door     string      // as in package refusal
+	Door     string      // how the request came in: one of the doors of package refusal
 	Header   http.Header // for hooks
 	Address  netip.AddrPort
 	// Budget is what deciding by rules may take; nil: without end.
@@ -45,12 +45,12 @@ func (c *Caller) connection() string {
 	return c.Connection()
 }
 
-// keep returns a copy for a goroutine that works while the caller is used again.
-func (c *Caller) keep() *Caller {
-	k := *c
+// clone returns a copy for a goroutine that works while the caller is used again.
+func (c *Caller) clone() *Caller {
+	copied := *c
 	name := c.connection()
-	k.Connection, k.Claims, k.Budget, k.request = func() string { return name }, nil, nil, channel.Request{}
-	return &k
+	copied.Connection, copied.Claims, copied.Budget, copied.request = func() string { return name }, nil, nil, channel.Request{}
+	return &copied
 }
 
 // Permit decides whether the caller may do op on the target; nil means yes. event

@@ -121,9 +121,7 @@ func Explain(table *channel.Table, c *Caller, a Action, name string) Decision {
 	} else if a.Message != nil {
 		ev, err := fits(t.Declaration, a.Message)
 		if err == nil {
-			if _, err = judge(t.Declaration, ev, a.Message, math.MaxInt); errors.Is(err, channel.ErrBudget) {
-				err = tooDear(a.Message.Type)
-			}
+			_, err = judge(t.Declaration, ev, a.Message, math.MaxInt)
 		}
 		if err != nil {
 			d.Allowed, d.Err = false, protocol.AsError(err)

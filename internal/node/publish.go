@@ -39,14 +39,15 @@ func (n *Node) SetPublishHook(fn Hook) {
 	n.hook.Store(&fn)
 }
 
-// Door is where a message came in and where its outcome goes.
-type Door interface {
+// Publisher is whoever publishes a message: it waits for the outcome and pays for
+// the work.
+type Publisher interface {
 	broker.Done
-	// Await runs work, which may block, where that holds up nobody but the caller,
-	// and then next with its error, unless the caller is gone by then. Whatever the
-	// caller sends meanwhile waits.
+	// Await runs work, which may block, where that holds up nobody but the publisher,
+	// and then next with its error, unless the publisher is gone by then. Whatever it
+	// sends meanwhile waits.
 	Await(work func(ctx context.Context) error, next func(err error))
-	// Spend charges the caller with what judging the message took.
+	// Spend charges the publisher with what judging the message took.
 	Spend(steps int)
 }
 
@@ -58,11 +59,11 @@ const SmallSteps = 8_000
 // asks its rule, checks the message against the declaration, asks the hook, judges
 // the data by the schema, and hands the message to the broker. m is the caller's
 // again when Publish returns; of it type, channel, key, data, dedupe and trace
-// count. d hears what became of it exactly once, perhaps before Publish returns.
-func (n *Node) Publish(c *Caller, m *protocol.Message, d Door) {
+// count. p hears what became of it exactly once, perhaps before Publish returns.
+func (n *Node) Publish(c *Caller, m *protocol.Message, p Publisher) {
 	t, event, dedupe, err := n.admit(c, m)
 	if err != nil {
-		n.refuse(d, err)
+		n.refuse(p, err)
 		return
 	}
 	hook := n.hook.Load()
@@ -70,25 +71,20 @@ func (n *Node) Publish(c *Caller, m *protocol.Message, d Door) {
 		hook = nil
 	}
 	if hook == nil {
-		switch steps, err := judge(t.Declaration, event, m, SmallSteps); {
-		case err == nil:
-			d.Spend(steps)
-			n.hand(c, t, event, m, dedupe, d)
-			return
-		case !errors.Is(err, channel.ErrBudget):
-			d.Spend(steps)
-			n.refuse(d, err)
+		steps, err := judge(t.Declaration, event, m, SmallSteps)
+		if !errors.Is(err, channel.ErrBudget) {
+			n.finish(c, t, event, m, dedupe, p, steps, err)
 			return
 		}
 	}
-	// The frame and the caller are used again meanwhile.
-	n.publishLater(c.keep(), t, event, m.Clone(), dedupe, hook, d)
+	n.publishLater(c.clone(), t, event, m.Clone(), dedupe, hook, p) // the frame and the caller are used again meanwhile
 }
 
-// publishLater is the rest of Publish where that may block.
-func (n *Node) publishLater(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, hook *Hook, d Door) {
+// publishLater is the rest of Publish where that may block. It is apart from it
+// because what its functions hold on to is allocated.
+func (n *Node) publishLater(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, hook *Hook, p Publisher) {
 	steps := 0
-	d.Await(func(ctx context.Context) (err error) {
+	p.Await(func(ctx context.Context) (err error) {
 		if hook != nil {
 			if err := (*hook)(ctx, c, m); err != nil {
 				return err
@@ -96,22 +92,7 @@ func (n *Node) publishLater(c *Caller, t Target, event *channel.Event, m *protoc
 		}
 		steps, err = judge(t.Declaration, event, m, math.MaxInt)
 		return err
-	}, func(err error) {
-		d.Spend(steps)
-		if errors.Is(err, channel.ErrBudget) {
-			err = tooDear(m.Type)
-		}
-		if err != nil {
-			n.refuse(d, err)
-			return
-		}
-		n.hand(c, t, event, m, dedupe, d)
-	})
-}
-
-func (n *Node) refuse(d Door, err error) {
-	n.metrics.Refused.Add(1)
-	d.Appended(broker.Receipt{}, err)
+	}, func(err error) { n.finish(c, t, event, m, dedupe, p, steps, err) })
 }
 
 // admit makes all of the decision that costs little and asks nobody else.
@@ -132,18 +113,28 @@ func (n *Node) admit(c *Caller, m *protocol.Message) (t Target, event *channel.E
 	return t, event, dedupe, err
 }
 
-// hand gives the message to the broker.
-func (n *Node) hand(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, d Door) {
-	p := n.publications.Get().(*broker.Publication)
-	*p = broker.Publication{Dedupe: dedupe, Ephemeral: event != nil && event.Ephemeral,
+// finish gives the message to the broker, or refuses it with err.
+func (n *Node) finish(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, p Publisher, steps int, err error) {
+	p.Spend(steps)
+	if err != nil {
+		n.refuse(p, err)
+		return
+	}
+	pub := n.publications.Get().(*broker.Publication)
+	*pub = broker.Publication{Dedupe: dedupe, Ephemeral: event != nil && event.Ephemeral,
 		Message: protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Trace: m.Trace, Data: m.Data, Binary: m.Binary}}
 	if t.Declaration.ShowFrom {
-		p.Message.From = c.User
+		pub.Message.From = c.User
 	}
 	n.metrics.Published.Add(1)
-	n.open(m.Channel, t).Append(p, d)
-	*p = broker.Publication{}
-	n.publications.Put(p)
+	n.open(m.Channel, t).Append(pub, p)
+	*pub = broker.Publication{}
+	n.publications.Put(pub)
+}
+
+func (n *Node) refuse(p Publisher, err error) {
+	n.metrics.Refused.Add(1)
+	p.Appended(broker.Receipt{}, err)
 }
 
 // fits checks the message against what is declared, but for its data, and returns
@@ -163,9 +154,9 @@ func fits(d *channel.Declaration, m *protocol.Message) (*channel.Event, error) {
 	return event, checkKey(d, m, event != nil && event.Ephemeral)
 }
 
-// judge holds the data against the event's schema, in at most so many steps and no
-// more than the event may take, and returns how many it took. It fails with
-// channel.ErrBudget when these do not suffice.
+// judge checks the data against the event's schema, in at most so many steps and no
+// more than the event may take, and returns how many it took. When most do not
+// suffice it fails with channel.ErrBudget; with math.MaxInt that is a refusal.
 func judge(d *channel.Declaration, event *channel.Event, m *protocol.Message, most int) (steps int, err error) {
 	if event == nil || event.Schema == nil {
 		return 0, nil
@@ -181,14 +172,15 @@ func judge(d *channel.Declaration, event *channel.Event, m *protocol.Message, mo
 		data = []byte("null")
 	}
 	budget := event.Judging(most)
-	if err = event.Schema.Validate(data, &budget); err != nil && !errors.Is(err, channel.ErrBudget) {
+	err = event.Schema.Validate(data, &budget)
+	switch {
+	case err == nil:
+	case !errors.Is(err, channel.ErrBudget):
 		err = protocol.Errorf(protocol.CodeInvalidData, "data of %q does not fit its schema: %v", m.Type, err).WithReason("schema")
+	case most == math.MaxInt:
+		err = protocol.Errorf(protocol.CodeInvalidData, "data of %q takes more work to judge by its schema than one message may (limits.connection.schema_steps); send less at once", m.Type).WithLimit("limits.connection.schema_steps")
 	}
 	return budget.Spent(), err
-}
-
-func tooDear(event string) error {
-	return protocol.Errorf(protocol.CodeInvalidData, "data of %q takes more work to judge by its schema than one message may (limits.connection.schema_steps); send less at once", event).WithLimit("limits.connection.schema_steps")
 }
 
 func checkKey(d *channel.Declaration, m *protocol.Message, ephemeral bool) error {

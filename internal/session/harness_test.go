@@ -159,12 +159,12 @@ type outcome chan result
 
 func (o outcome) Appended(r broker.Receipt, err error) { o <- result{r, err} }
 
-// Await implements node.Door.
+// Await implements node.Publisher.
 func (outcome) Await(work func(ctx context.Context) error, next func(err error)) {
 	next(work(context.Background()))
 }
 
-// Spend implements node.Door.
+// Spend implements node.Publisher.
 func (outcome) Spend(int) {}
 
 // client is a session with its link.

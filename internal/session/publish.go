@@ -47,14 +47,14 @@ func (x *Session) publish(m *protocol.Message) {
 	p.answer()
 }
 
-// Await implements node.Door: the session waits, so that what it sends next comes
+// Await implements node.Publisher: the session waits, so that what it sends next comes
 // behind this.
 func (p *publish) Await(work func(ctx context.Context) error, next func(err error)) {
 	x := p.session
 	x.await(func() error { return work(x.hub.server.ctx) }, next)
 }
 
-// Spend implements node.Door. Judging in a few steps is part of what any message
+// Spend implements node.Publisher. Judging in a few steps is part of what any message
 // costs; more counts as so many more messages.
 func (p *publish) Spend(steps int) {
 	if n := steps / node.SmallSteps; n > 0 {

@@ -116,12 +116,12 @@ type accepted chan error
 
 func (a accepted) Appended(_ broker.Receipt, err error) { a <- err }
 
-// Await implements node.Door.
+// Await implements node.Publisher.
 func (accepted) Await(work func(ctx context.Context) error, next func(err error)) {
 	next(work(context.Background()))
 }
 
-// Spend implements node.Door.
+// Spend implements node.Publisher.
 func (accepted) Spend(int) {}
 
 // block reads up to an empty line.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -166,4 +167,39 @@ func ExampleOptions_authenticate() {
 	json.Unmarshal(text, &welcome)
 	fmt.Println("welcome,", welcome.Data.User)
 	// Output: welcome, ann
+}
+
+// Channels can be declared by the program, with the same checks as in the file.
+func ExampleOptions_channels() {
+	ctx := context.Background()
+	srv, err := ringdown.New(ringdown.Options{
+		Listen: "127.0.0.1:0",
+		Logger: slog.New(slog.DiscardHandler),
+		Config: []byte("auth: {anonymous: true}"),
+		Channels: []ringdown.Channel{{
+			Name:    "orders:{customer}",
+			History: &ringdown.ChannelHistory{Messages: 1000, For: 24 * time.Hour},
+			Events: map[string]ringdown.ChannelEvent{
+				"order-created": {Schema: json.RawMessage(`{"type": "object", "required": ["id"]}`)},
+			},
+			Allow: ringdown.ChannelRules{Subscribe: "user == params.customer"},
+		}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := srv.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Stop(ctx)
+
+	_, err = srv.Publish(ctx, "orders:ann", "order-created", map[string]any{"id": 7})
+	fmt.Println(err)
+	_, err = srv.Publish(ctx, "orders:ann", "order-created", map[string]any{"total": 19.5})
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// invalid_data: data of "order-created" does not fit its schema: "id" is missing
 }

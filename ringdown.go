@@ -50,10 +50,13 @@ import (
 // Version is the version of the server. A release is built with its own.
 var Version = "0.1.0"
 
-// Options make a Server. One of ConfigFile, Config and Dev is needed.
+// Options make a Server. One of ConfigFile, Config, Channels and Dev is needed.
 type Options struct {
 	ConfigFile string // path of the YAML file; see docs/configuration.md
 	Config     []byte // the YAML itself, instead of a file
+	// Channels are declared before those of the configuration, of which there need be
+	// none: of all that match a name the first holds.
+	Channels []Channel
 	// Dev declares every channel and lets everybody do everything, on loopback
 	// only. With a configuration it only relaxes what is not declared there.
 	Dev bool
@@ -158,7 +161,11 @@ func New(o Options) (*Server, error) {
 }
 
 func (s *Server) load() (*config.Config, error) {
-	lo := config.LoadOptions{Dev: s.opts.Dev, Env: s.opts.Env, Known: s.opts.Authenticate != nil}
+	channels, err := items(s.opts.Channels)
+	if err != nil {
+		return nil, err
+	}
+	lo := config.LoadOptions{Dev: s.opts.Dev, Env: s.opts.Env, Known: s.opts.Authenticate != nil, Channels: channels}
 	switch {
 	case s.opts.ConfigFile != "" && s.opts.Config != nil:
 		return nil, errors.New("ringdown: give either ConfigFile or Config, not both")
@@ -168,8 +175,10 @@ func (s *Server) load() (*config.Config, error) {
 		return config.Parse("configuration", s.opts.Config, lo)
 	case s.opts.Dev:
 		return config.Parse("--dev", nil, lo)
+	case channels != nil:
+		return config.Parse("Options", nil, lo)
 	}
-	return nil, errors.New("ringdown: there is no configuration; give ConfigFile, Config or Dev")
+	return nil, errors.New("ringdown: there is no configuration; give ConfigFile, Config, Channels or Dev")
 }
 
 // build makes the rooms, from the lowest to the highest.

@@ -13,9 +13,12 @@ import (
 )
 
 func (f fields) channels() {
+	for i, text := range f.opts.Channels {
+		f.declareGiven(fmt.Sprintf("Options.Channels[%d]", i), text)
+	}
 	_, n := f.get("channels")
 	switch {
-	case n == nil && f.node.child("channels") == nil && !f.opts.Dev:
+	case n == nil && f.node.child("channels") == nil && !f.opts.Dev && len(f.opts.Channels) == 0:
 		for _, p := range f.node.pairs {
 			if nearest(p.key.text, []string{"channels"}) != "" {
 				return // told already
@@ -35,6 +38,20 @@ func (f fields) channels() {
 		}
 	}
 	f.buildTable()
+}
+
+// declareGiven declares a channel that the program has given beside the file. It is
+// read as one of the file is, and has no place in it.
+func (f fields) declareGiven(name string, text []byte) {
+	given := *f.loader
+	given.report = report{file: name}
+	if n, err := nodeOf(text); err != nil {
+		given.fail(place{}, "", "%v", err)
+	} else if c, ok := given.fields(n, channelKeys); ok {
+		fields{&given, f.node, f.of}.declare(c)
+	}
+	f.problems = append(f.problems, given.problems...)
+	f.warnings = append(f.warnings, given.warnings...)
 }
 
 // declare reads one channel and takes it over if its name is good.

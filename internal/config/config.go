@@ -65,6 +65,8 @@ type LoadOptions struct {
 	Dev bool
 	// Known: the program tells itself who its clients are, so that they need no token.
 	Known bool
+	// Channels are declared before those of the file: each an item of channels, in JSON.
+	Channels [][]byte
 	// Env looks up environment variables for env: values. Default os.LookupEnv.
 	Env func(name string) (string, bool)
 	// ReadFile reads the configuration and the files that it names. Paths in the

@@ -43,6 +43,9 @@ func (p *Problem) brief() string {
 	if p.Remedy != "" {
 		text += "; " + p.Remedy
 	}
+	if p.Line == 0 {
+		return p.File + ": " + text
+	}
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, text)
 }
 

@@ -61,6 +61,16 @@ func TestLatestFollows(t *testing.T) {
 		if !maps.Equal(model, reader) {
 			t.Fatalf("seed %d: the reader has %d keys, there are %d, or they differ", seed, len(reader), len(model))
 		}
+		clear(reader)
+		page, _ := l.After(0, 1<<20, 1<<30)
+		for _, e := range page {
+			if !e.Deleted {
+				reader[e.Key] = e.Offset
+			}
+		}
+		if !maps.Equal(model, reader) {
+			t.Fatalf("seed %d: a new reader has %d keys, there are %d, or they differ", seed, len(reader), len(model))
+		}
 		if len(l.list) > 3*(l.Len()+16) {
 			t.Fatalf("seed %d: %d places for %d keys", seed, len(l.list), l.Len())
 		}

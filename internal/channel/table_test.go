@@ -52,7 +52,7 @@ func TestMatch(t *testing.T) {
 		if ok {
 			params = d.Params(c.name)
 		}
-		if ok != (c.pattern != "") || ok && d.Name != c.pattern || !maps.Equal(params, c.params) {
+		if ok != (c.pattern != "") || ok && d.Name != c.pattern || !maps.Equal(params, c.params) || c.params == nil && params != nil {
 			t.Errorf("%q matches %v with %v, want %q with %v", c.name, d, params, c.pattern, c.params)
 		}
 	}
@@ -76,6 +76,7 @@ func TestBadTables(t *testing.T) {
 		{[]string{"a b"}, "a b"},
 		{[]string{"chat:{room"}, "not closed"},
 		{[]string{"chat:room}"}, "no opening"},
+		{[]string{"chat:{room}}"}, "no opening"},
 		{[]string{"chat:{Room}"}, "{Room}"},
 		{[]string{"chat:{}"}, "{}"},
 		{[]string{"{a}{b}"}, "parted"},
@@ -112,9 +113,12 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("%s: %v", op, d.Rule(op))
 		}
 	}
-	e := &Declaration{Name: "b", Allow: Allow{Subscribe: SignedIn}}
+	e := &Declaration{Name: "b", Allow: Allow{Subscribe: SignedIn}, Resume: time.Minute}
 	if _, err := NewTable([]*Declaration{e}); err != nil || e.Rule(OpHistory) != SignedIn {
 		t.Errorf("history is %v, want subscribe's rule (%v)", e.Rule(OpHistory), err)
+	}
+	if d.Resume != DefaultResume || e.Resume != time.Minute {
+		t.Errorf("resume %v and %v", d.Resume, e.Resume)
 	}
 	if d.Buffer != (Buffer{DefaultBufferMessages, DefaultBufferBytes}) {
 		t.Errorf("buffer %+v", d.Buffer)

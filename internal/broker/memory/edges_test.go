@@ -2,7 +2,9 @@ package memory
 
 import (
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ringdown/internal/broker"
@@ -216,4 +218,63 @@ func TestHandleOfWhatWasDropped(t *testing.T) {
 	if page, err := b.Open("c", brief).Read(t.Context(), broker.Range{}); err != nil || len(page.Entries) != 3 || second.r.Position.Offset != 4 {
 		t.Errorf("%d messages, the last %+v: %v", len(page.Entries), second.r.Position, err)
 	}
+}
+
+// TestDropped: a log is dropped once, when nothing is left of it, and whoever had it
+// open goes on in the next of its name.
+func TestDropped(t *testing.T) {
+	b := New(Options{})
+	unkept := &channel.Declaration{Name: "c"}
+	var handles [3]broker.Log
+	for i := range handles {
+		handles[i] = b.Open("c", unkept)
+		handles[i].Append(&broker.Publication{Message: protocol.Message{Type: "e", Channel: "c"}}, new(outcome))
+	}
+	s := b.shardOf("c")
+	l := s.logs["c"]
+	sub := handles[0].Follow(ignore{})
+	b.drop(s, "c", l)
+	if s.logs["c"] != l || b.channels.Load() != 1 {
+		t.Fatal("a log that is followed was dropped")
+	}
+	sub.Close()
+	b.drop(s, "c", l)
+	if s.logs["c"] != nil || b.channels.Load() != 0 {
+		t.Fatalf("%d channels are left of none", b.channels.Load())
+	}
+	for _, h := range handles {
+		var o outcome
+		if h.Append(&broker.Publication{Message: protocol.Message{Type: "e", Channel: "c"}}, &o); o.err != nil {
+			t.Error(o.err)
+		}
+	}
+	if b.channels.Load() != 1 {
+		t.Errorf("%d channels of one name", b.channels.Load())
+	}
+}
+
+// TestStopWaits for the sweeper.
+func TestStopWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sweeping, goOn := make(chan struct{}), make(chan struct{})
+		hold := sync.OnceFunc(func() { close(sweeping); <-goOn })
+		b := New(Options{Sweep: time.Second, Now: func() time.Time { hold(); return time.Time{} }})
+		if err := b.Start(t.Context(), "node", nil); err != nil {
+			t.Fatal(err)
+		}
+		<-sweeping
+		stopped := make(chan struct{})
+		go func() {
+			_ = b.Stop(t.Context())
+			close(stopped)
+		}()
+		synctest.Wait()
+		select {
+		case <-stopped:
+			t.Error("it stopped while it swept")
+		default:
+		}
+		close(goOn)
+		<-stopped
+	})
 }

@@ -35,6 +35,7 @@ var (
 	acceptedDesc      = desc("sockets_accepted_total", "Sockets accepted since the start.")
 	madeRoomDesc      = desc("sockets_closed_for_room_total", "Connections that waited for their next request, or for their client, and were closed to make room for others.")
 	stalledDesc       = desc("sockets_stalled_total", "Connections closed because the client took nothing of its answer, or did not send its request to the end.")
+	unreadDesc        = desc("unread_answer_bytes", "Bytes of answers over HTTP that wait for their clients to take them.")
 	errorsDesc        = desc("errors_total", "Error answers to clients, by code.", "code")
 )
 
@@ -76,6 +77,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(socketsDesc, prometheus.GaugeValue, float64(n), kind)
 	}
 	gauge(socketRoomDesc, float64(m.front.Limit()))
+	gauge(unreadDesc, float64(m.front.Unread()))
 	f := m.front.Metrics()
 	count(acceptedDesc, f.Accepted.Load())
 	count(madeRoomDesc, f.MadeRoom.Load())

@@ -63,7 +63,7 @@ func open(t *testing.T, p Policy, limits timeouts, h http.HandlerFunc) *stage {
 		if _, err := s.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if n := s.unread.Load(); n != 0 {
+		if n := s.Unread(); n != 0 {
 			t.Errorf("%d bytes are still counted as unread", n)
 		}
 		if n, _ := s.Open(); n != 0 || len(s.hosts) != 0 {
@@ -291,7 +291,7 @@ func TestUnread(t *testing.T) {
 			}
 			first := s.dial()
 			ask(first)
-			s.until("the answer is being written", func() bool { return s.unread.Load() > 7<<20 })
+			s.until("the answer is being written", func() bool { return s.Unread() > 7<<20 })
 			time.Sleep(10 * time.Millisecond)
 			second := s.dial()
 			if _, err := io.WriteString(second, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {

@@ -26,6 +26,9 @@ func (f *Front) owe(c *Conn, n int) error {
 	return nil
 }
 
+// Unread returns how many bytes of answers wait for their clients.
+func (f *Front) Unread() int64 { return f.unread.Load() }
+
 // paid takes back what owe has counted. What was given up is taken back already.
 func (f *Front) paid(c *Conn) { f.unread.Add(-c.unread.Swap(0)) }
 

@@ -3,20 +3,10 @@ package ringdown
 import (
 	"context"
 	"errors"
-	"time"
 
-	"ringdown/internal/channel"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
-
-// Stored is a message as its channel keeps it.
-type Stored struct {
-	Message
-	Offset uint64
-	Time   time.Time // when it was accepted
-	From   string    // the user who published it, where the channel shows that
-}
 
 // End is an offset that is after every message.
 const End = protocol.MaxOffset + 1
@@ -120,15 +110,4 @@ func (st *State) apply(p *session.Page) error {
 		st.Values[v.Key] = v
 	}
 	return nil
-}
-
-// stored decodes an entry into memory of its own.
-func stored(e *channel.Entry) (Stored, error) {
-	var m protocol.Message
-	if err := e.Message(&m); err != nil {
-		return Stored{}, err
-	}
-	m = *m.Clone()
-	return Stored{Message: Message{Channel: m.Channel, Event: m.Type, Key: m.Key, Data: m.Data, Binary: m.Binary},
-		Offset: m.Offset, Time: time.UnixMilli(m.Time), From: m.From}, nil
 }

@@ -57,8 +57,8 @@ type fetch struct {
 	err   error
 }
 
-func newKeySet(url string, base *http.Client, log *slog.Logger, p pace) *keySet {
-	s := &keySet{url: url, base: base, client: *base, log: log.With("source", address(url)), pace: p, wake: make(chan struct{}, 1)}
+func newKeySet(at string, base *http.Client, log *slog.Logger, p pace) *keySet {
+	s := &keySet{url: at, base: base, client: *base, log: log.With("source", address(at)), pace: p, wake: make(chan struct{}, 1)}
 	s.client.Jar = nil
 	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	s.known.Store(&keyring{})

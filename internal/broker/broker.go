@@ -100,7 +100,7 @@ type Feed interface {
 	// nodes that are left is told, after the roster has dropped them. A driver
 	// that finds that its own node was taken for gone tells it so of its own
 	// members: the node puts those back that are still there.
-	Lost(channel string, members []Member)
+	Lost(name string, members []Member)
 	// Control is a message that another node sent with Bus.Send. payload is the
 	// receiver's to keep.
 	Control(from string, payload []byte)
@@ -112,7 +112,7 @@ type Feed interface {
 type Claims interface {
 	// Claimed tells that a client says it was given what is at p, while the log, in
 	// the same epoch, has not come there. It must not block. The client may lie.
-	Claimed(channel string, p protocol.Position)
+	Claimed(name string, p protocol.Position)
 }
 
 // Range asks Read for a page of a channel's log, which is always told oldest

@@ -75,7 +75,7 @@ func (p *pattern) matches(name string) bool {
 	case p.isLiteral():
 		return name == p.literals[0]
 	}
-	return p.walk(name, nil)
+	return p.match(name, nil)
 }
 
 // values returns what the parameters stand for in a name that fits, nil without any.
@@ -84,11 +84,11 @@ func (p *pattern) values(name string) map[string]string {
 		return nil
 	}
 	params := make(map[string]string, len(p.params))
-	p.walk(name, params)
+	p.match(name, params)
 	return params
 }
 
-func (p *pattern) walk(name string, into map[string]string) bool {
+func (p *pattern) match(name string, into map[string]string) bool {
 	rest, ok := strings.CutPrefix(name, p.literals[0])
 	if !ok {
 		return false

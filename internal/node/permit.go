@@ -22,14 +22,14 @@ type verdict struct {
 // channel's rule is none; otherwise the rule decides. It fills in r.Channel and,
 // for a rule that may ask, r.Params.
 func decide(t Target, name string, caps auth.Capabilities, r *channel.Request) verdict {
-	rule := t.Declaration.Rule(r.Op)
+	asked := t.Declaration.Rule(r.Op)
 	r.Channel, r.Params = name, nil
-	if !channel.Word(rule) {
+	if !channel.Word(asked) {
 		r.Params = t.Declaration.Params(name)
 	}
 	if caps != nil {
 		granted, denied := caps.Decide(r.Op.String(), name)
-		if denied || granted && rule != channel.None {
+		if denied || granted && asked != channel.None {
 			return verdict{allowed: !denied, token: true}
 		}
 		if r.Op == channel.OpHistory && t.Declaration.HistoryAsSubscribe() {
@@ -38,7 +38,7 @@ func decide(t Target, name string, caps auth.Capabilities, r *channel.Request) v
 			}
 		}
 	}
-	ok, err := rule.Allow(r)
+	ok, err := asked.Allow(r)
 	return verdict{allowed: ok && err == nil, failed: err}
 }
 
@@ -46,14 +46,14 @@ func (v verdict) refusal(d *channel.Declaration, name string, op channel.Op) err
 	if v.token {
 		return protocol.Errorf(protocol.CodeForbidden, "%s on %q is denied by the capabilities of the token", op, name).WithReason("capability")
 	}
-	rule := d.RuleName(op)
+	ruleName := d.RuleName(op)
 	if errors.Is(v.failed, channel.ErrBudget) {
 		return protocol.Errorf(protocol.CodeRateLimited, "%s on %q: deciding by the rules takes more work than one message may ask for (limits.connection.rule_steps); name fewer channels in one", op, name).WithLimit("limits.connection.rule_steps")
 	}
 	if v.failed != nil {
-		return &undecided{protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused: the rule %s could not be decided", op, name, rule).WithRule(rule), v.failed}
+		return &undecided{protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused: the rule %s could not be decided", op, name, ruleName).WithRule(ruleName), v.failed}
 	}
-	return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused by the rule %s", op, name, rule).WithRule(rule)
+	return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused by the rule %s", op, name, ruleName).WithRule(ruleName)
 }
 
 // undecided is a refusal with what the rule failed on, which may say more of the

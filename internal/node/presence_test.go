@@ -768,11 +768,11 @@ func TestPresenceLogIsNobodysChannel(t *testing.T) {
 		if list, _, _ := n.List(t.Context(), "", "", 10); len(list) != 0 {
 			t.Errorf("listed: %v", list)
 		}
-		any, err := channel.NewTable([]*channel.Declaration{{Name: channel.CatchAll, History: &channel.History{Messages: 1}}})
+		all, err := channel.NewTable([]*channel.Declaration{{Name: channel.CatchAll, History: &channel.History{Messages: 1}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.SetTable(any)
+		n.SetTable(all)
 		if w.c.Target().Declaration != presenceLog {
 			t.Error("redeclared")
 		}

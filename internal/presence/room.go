@@ -12,7 +12,7 @@ type Room struct {
 	Changes
 	members map[string]*member
 	queue   queue                // lingering, by the ends of their grace
-	turn    uint64               // of who lingered last
+	order   uint64               // of who lingered last
 	away    map[string][]*member // lingering, by user; the longest gone first
 	here    map[string]int       // how many are here, by user
 }
@@ -20,7 +20,7 @@ type Room struct {
 type member struct {
 	Member
 	until time.Time // the end of its grace; zero: it is here
-	turn  uint64    // of several that end at one moment, who lingered first
+	order uint64    // of several that end at one moment, who lingered first
 	place int       // in the queue
 }
 
@@ -32,7 +32,7 @@ func (q queue) Less(i, j int) bool {
 	if !q[i].until.Equal(q[j].until) {
 		return q[i].until.Before(q[j].until)
 	}
-	return q[i].turn < q[j].turn
+	return q[i].order < q[j].order
 }
 
 func (q queue) Swap(i, j int) {
@@ -112,8 +112,8 @@ func (r *Room) Linger(id string, until time.Time) bool {
 		r.count(at.User, -1)
 	}
 	r.back(at)
-	r.turn++
-	at.until, at.turn = until, r.turn
+	r.order++
+	at.until, at.order = until, r.order
 	heap.Push(&r.queue, at)
 	if at.User != "" {
 		if r.away == nil {

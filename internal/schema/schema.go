@@ -34,10 +34,10 @@ import (
 // MaxSource is the largest schema that is accepted, in bytes.
 const MaxSource = 1 << 20
 
-// Loader returns the content of a file that a schema refers to. The path is the
+// Loader returns the content of a file that a schema refers to. The name is the
 // reference resolved against the name of the schema it stands in: slashes,
 // without dot segments, relative if that name was.
-type Loader func(path string) ([]byte, error)
+type Loader func(name string) ([]byte, error)
 
 // Compile returns the validator for the schema src. name is the slash-separated
 // path of the file it stands in, against which its references are resolved;

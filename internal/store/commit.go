@@ -114,7 +114,7 @@ func (s *Store) commit() {
 	g.before, g.deduped, g.broken, g.ahead = s.counters, 0, nil, nil
 	clear(g.touched)
 	g.batch = s.newBatch()
-	s.turn()
+	s.advanceMinute()
 	for _, it := range g.items {
 		var o outcome
 		switch {
@@ -292,7 +292,7 @@ func (s *Store) finish() error {
 	if g.batch.Empty() {
 		return nil
 	}
-	if s.turned {
+	if s.advanced {
 		if err := g.batch.DeleteRange([]byte{kindDedupe}, minuteKey(max(s.minute, dedupeMinutes)-dedupeMinutes+2), nil); err != nil {
 			return err
 		}
@@ -339,10 +339,10 @@ func (s *Store) positionOf(log string) (o outcome) {
 	return o
 }
 
-// turn moves the clock of idempotency keys on. It goes on with the wall clock,
+// advanceMinute moves the clock of idempotency keys on. It goes on with the wall clock,
 // but never back: a clock that is set back must not bring forgotten keys up
 // again, nor hide the others.
-func (s *Store) turn() {
+func (s *Store) advanceMinute() {
 	s.clock += max(0, s.group.now-s.wall)
 	s.wall = s.group.now
 	m := minuteOf(s.clock)
@@ -350,7 +350,7 @@ func (s *Store) turn() {
 		s.dedupes[n%dedupeMinutes] = 0
 	}
 	if m > s.minute {
-		s.minute, s.turned = m, true
+		s.minute, s.advanced = m, true
 	}
 }
 

@@ -51,8 +51,8 @@ func (c *control) decode(p []byte) bool {
 	return string(rest) == fmt.Sprintf("%08x\n", crc32.Checksum(line, castagnoli)) && json.Unmarshal(line, c) == nil
 }
 
-func readFile(fs vfs.FS, path string) ([]byte, error) {
-	f, err := fs.Open(path)
+func readFile(disk vfs.FS, path string) ([]byte, error) {
+	f, err := disk.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -89,15 +89,15 @@ func readControl(f vfs.FS, dir string) (*control, error) {
 }
 
 // write replaces the file as a whole.
-func (c *control) write(fs vfs.FS, dir string) error {
+func (c *control) write(disk vfs.FS, dir string) error {
 	c.Format = controlFormat
-	return replaceFile(fs, dir, controlName, c.encode())
+	return replaceFile(disk, dir, controlName, c.encode())
 }
 
 // replaceFile writes a file so that after a crash it is the old one or the new one.
-func replaceFile(fs vfs.FS, dir, name string, p []byte) error {
-	path := fs.PathJoin(dir, name)
-	f, err := fs.Create(path+".new", diskUse)
+func replaceFile(disk vfs.FS, dir, name string, p []byte) error {
+	path := disk.PathJoin(dir, name)
+	f, err := disk.Create(path+".new", diskUse)
 	if err != nil {
 		return err
 	}
@@ -109,10 +109,10 @@ func replaceFile(fs vfs.FS, dir, name string, p []byte) error {
 		err = closed
 	}
 	if err == nil {
-		err = fs.Rename(path+".new", path)
+		err = disk.Rename(path+".new", path)
 	}
 	if err == nil {
-		err = syncDir(fs, dir)
+		err = syncDir(disk, dir)
 	}
 	return err
 }
@@ -126,10 +126,11 @@ func newEpoch() string {
 // mark is the file MARK: the LSN up to which the journal was acknowledged. It is
 // written after each sync of the journal, and not synced itself, since it need
 // not be exact: it is never ahead of the journal, and after the end of the
-// process alone it is exact. Two places take turns, so that one is always whole.
+// process alone it is exact. It is written to two places in turn, so that one of
+// them is always whole.
 type mark struct {
 	file vfs.File
-	turn int64
+	next int64
 }
 
 const (
@@ -141,8 +142,8 @@ func (m *mark) set(lsn uint64) error {
 	p := binary.LittleEndian.AppendUint64(make([]byte, 8, markSize), lsn)
 	copy(p, "RDM1")
 	binary.LittleEndian.PutUint32(p[4:], crc32.Checksum(p[8:], castagnoli))
-	_, err := m.file.WriteAt(p, m.turn*markPlace)
-	m.turn ^= 1
+	_, err := m.file.WriteAt(p, m.next*markPlace)
+	m.next ^= 1
 	return err
 }
 
@@ -171,8 +172,8 @@ func readMark(f vfs.FS, dir string) (lsn uint64, err error) {
 }
 
 // createMark begins the file anew, in both places, and durably.
-func createMark(fs vfs.FS, dir string, lsn uint64) (*mark, error) {
-	f, err := fs.OpenReadWrite(fs.PathJoin(dir, markName), diskUse)
+func createMark(disk vfs.FS, dir string, lsn uint64) (*mark, error) {
+	f, err := disk.OpenReadWrite(disk.PathJoin(dir, markName), diskUse)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +187,7 @@ func createMark(fs vfs.FS, dir string, lsn uint64) (*mark, error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = syncDir(fs, dir)
+		err = syncDir(disk, dir)
 	}
 	if err != nil {
 		f.Close()

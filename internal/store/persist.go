@@ -35,7 +35,7 @@ func (s *Store) persist() error {
 		return err
 	}
 	s.refused.Store(nil)
-	s.turned = false
+	s.advanced = false
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (s *Store) Read(ctx context.Context, log string, keep Keep, r Range, each f
 			more = after > oldest
 		}
 		want := after + 1
-		err = v.walk(ctx, kindMessage, after, r.Limit, r.Bytes, func(m *Record) (bool, error) {
+		err = v.iterate(ctx, kindMessage, after, r.Limit, r.Bytes, func(m *Record) (bool, error) {
 			if r.Before > 0 && m.Offset >= r.Before {
 				return false, errEnd
 			}
@@ -78,7 +78,7 @@ func (s *Store) Read(ctx context.Context, log string, keep Keep, r Range, each f
 	})
 }
 
-// errEnd ends a walk.
+// errEnd ends an iteration.
 var errEnd = errors.New("that is all")
 
 // back finds the offset after which a page begins that ends before r.Before.
@@ -105,13 +105,13 @@ func (v *view) back(oldest uint64, r *Range) (after uint64, err error) {
 
 // State is Read for the latest messages of the keys, remembered deletions
 // included, whose offsets are after the given one.
-func (s *Store) State(ctx context.Context, log string, keep Keep, after uint64, limit, bytes int, each func(*Record)) (Page, error) {
+func (s *Store) State(ctx context.Context, log string, keep Keep, after uint64, limit, size int, each func(*Record)) (Page, error) {
 	return s.view(log, func(v *view) error {
 		young := func(*Record) bool { return true }
 		if keep.StateFor > 0 {
 			young = youngerThan(s.opts.Now().UnixMilli(), keep.StateFor)
 		}
-		return v.walk(ctx, kindLatest, after, limit, bytes, func(m *Record) (bool, error) {
+		return v.iterate(ctx, kindLatest, after, limit, size, func(m *Record) (bool, error) {
 			if !young(m) {
 				return false, nil
 			}
@@ -185,9 +185,9 @@ func (v *view) oldest(keep Keep, now int64) (low uint64, err error) {
 	return low, nil
 }
 
-// walk reads records of a kind after an offset. take reports whether the record
+// iterate reads records of a kind after an offset. take reports whether the record
 // counts.
-func (v *view) walk(ctx context.Context, kind byte, after uint64, limit, size int, take func(*Record) (bool, error)) error {
+func (v *view) iterate(ctx context.Context, kind byte, after uint64, limit, size int, take func(*Record) (bool, error)) error {
 	limit, size = cmp.Or(limit, defaultLimit), cmp.Or(size, defaultBytes)
 	end := offsetKey(nil, kind, v.head.id+1, 0)
 	var r Record

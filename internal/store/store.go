@@ -56,7 +56,7 @@ type Store struct {
 	wall     int64  // when the newest group was made, Unix milliseconds
 	clock    int64  // the same by the clock of idempotency keys
 	minute   uint32 // the same in minutes
-	turned   bool   // minute is new, and what is older is still to be deleted
+	advanced bool   // minute is new, and what is older is still to be deleted
 	dedupes  [dedupeMinutes]int
 	lastSync time.Time
 	syncTook time.Duration

@@ -17,7 +17,7 @@ import (
 )
 
 // pageOf is the page that a document shows, with a text in it replaced.
-func pageOf(t *testing.T, document, old, new string) string {
+func pageOf(t *testing.T, document, old, replacement string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/" + document)
 	if err != nil {
@@ -28,7 +28,7 @@ func pageOf(t *testing.T, document, old, new string) string {
 	if !ok || !strings.Contains(html, old) {
 		t.Fatalf("%s has no page with %q in it", document, old)
 	}
-	return strings.ReplaceAll(html, old, new)
+	return strings.ReplaceAll(html, old, replacement)
 }
 
 // programOf is the client program that a document shows, for another address, as
@@ -40,13 +40,13 @@ func programOf(t *testing.T, document, address string) string {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), "```js\n")
-	program, _, ok := strings.Cut(rest, "```")
-	if !ok || !strings.Contains(program, "127.0.0.1:8000") {
+	source, _, ok := strings.Cut(rest, "```")
+	if !ok || !strings.Contains(source, "127.0.0.1:8000") {
 		t.Fatalf("%s has no program with an address in it", document)
 	}
 	path := filepath.Join(t.TempDir(), "program.html")
 	page := `<!doctype html><pre id="said"></pre><script>console.log = (...what) => said.append(JSON.stringify(what) + '\n')</script><script>` +
-		strings.ReplaceAll(program, "127.0.0.1:8000", address) + `</script>`
+		strings.ReplaceAll(source, "127.0.0.1:8000", address) + `</script>`
 	if err := os.WriteFile(path, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}

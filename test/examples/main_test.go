@@ -173,10 +173,10 @@ type script struct {
 func onEach(t *testing.T, test func(t *testing.T, run func(file string) *script)) {
 	for _, version := range versions {
 		t.Run("node"+version, func(t *testing.T) {
-			program := node(t, version)
+			binary := node(t, version)
 			test(t, func(file string) *script {
 				x := &script{t: t}
-				cmd := exec.Command(program, file)
+				cmd := exec.Command(binary, file)
 				cmd.Env = append(os.Environ(), "RINGDOWN_JWT_SECRET="+secret)
 				cmd.Stdout, cmd.Stderr = &x.said, &x.said
 				if err := cmd.Start(); err != nil {

@@ -44,7 +44,7 @@ func (c *Clock) Advance(d time.Duration) {
 type New func(t testing.TB, c *Clock) broker.Broker
 
 // Exercise runs the suite.
-func Exercise(t *testing.T, make New) {
+func Exercise(t *testing.T, newDriver New) {
 	for name, test := range map[string]func(*testing.T, *bench){
 		"Offsets":          testOffsets,
 		"FeedOrder":        testFeedOrder,
@@ -78,7 +78,7 @@ func Exercise(t *testing.T, make New) {
 		"StopTwice":        testStopTwice,
 	} {
 		t.Run(name, func(t *testing.T) {
-			test(t, start(t, make))
+			test(t, start(t, newDriver))
 		})
 	}
 }
@@ -117,9 +117,9 @@ type fed struct {
 	entry *channel.Entry
 }
 
-func start(t testing.TB, make New) *bench {
+func start(t testing.TB, newDriver New) *bench {
 	clock := NewClock()
-	return startNode(t, make(t, clock), clock, "node-1")
+	return startNode(t, newDriver(t, clock), clock, "node-1")
 }
 
 func startNode(t testing.TB, made broker.Broker, clock *Clock, name string) *bench {

@@ -18,7 +18,7 @@ type Shared func(t testing.TB, c *Clock) (node func() broker.Broker)
 
 // ExerciseCluster runs the cases about several nodes. A node that is stopped
 // must be taken for gone within some seconds.
-func ExerciseCluster(t *testing.T, make Shared) {
+func ExerciseCluster(t *testing.T, shared Shared) {
 	for name, test := range map[string]func(*testing.T, []*bench){
 		"OneOrder":      testOneOrder,
 		"DedupeOnNodes": testDedupeOnNodes,
@@ -28,7 +28,7 @@ func ExerciseCluster(t *testing.T, make Shared) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := NewClock()
-			node := make(t, clock)
+			node := shared(t, clock)
 			var nodes []*bench
 			for n := range 3 {
 				nodes = append(nodes, startNode(t, node(), clock, fmt.Sprint("node-", n+1)))

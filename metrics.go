@@ -64,7 +64,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	s, n, m := c.s.sessions.Metrics(), c.s.node.Metrics(), c.s
+	s, d, n, m := c.s.sessions.Metrics(), c.s.sessions.Delivery().Metrics(), c.s.node.Metrics(), c.s
 	if m.redis != nil {
 		r := m.redis.Metrics()
 		count(holesDesc, r.Holes.Load())
@@ -91,16 +91,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ringBytesDesc, float64(m.node.RingBytes()))
 	gauge(membersDesc, float64(m.node.Present()))
 	count(presenceDesc, n.PresenceTold.Load())
-	count(relistsDesc, s.Relists.Load())
+	count(relistsDesc, d.Relists.Load())
 	count(openedDesc, s.Opened.Load())
 	count(refusedDesc, s.Refused.Load())
 	count(tokensRefusedDesc, s.TokensRefused.Load())
 	count(receivedDesc, s.Received.Load())
 	count(publishedDesc, n.Published.Load())
-	count(deliveriesDesc, s.Deliveries.Load())
-	count(gapsDesc, s.Gaps.Load())
-	count(readsDesc, s.Reads.Load())
-	count(readsSharedDesc, s.ReadsShared.Load())
+	count(deliveriesDesc, d.Deliveries.Load())
+	count(gapsDesc, d.Gaps.Load())
+	count(readsDesc, d.Reads.Load())
+	count(readsSharedDesc, d.ReadsShared.Load())
 	count(panicsDesc, s.Panics.Load())
 	for k, v := range m.refusals.Counts() {
 		count(refusalsDesc, v, k.Door, string(k.Code), k.Name)

@@ -18,7 +18,7 @@ const streamHeader = "Ringdown-Stream"
 // it a token of the same user, or a server key, is asked for.
 func (h *Handler) postMessage(w http.ResponseWriter, r *http.Request) error {
 	sessions := h.opts.Load().Sessions
-	d := session.Delivery{Connection: r.PathValue("connection")}
+	d := session.Posted{Connection: r.PathValue("connection")}
 	var err error
 	if d.Secret = r.Header.Get(streamHeader); d.Secret == "" {
 		who, err := h.who(r)
@@ -33,7 +33,7 @@ func (h *Handler) postMessage(w http.ResponseWriter, r *http.Request) error {
 	if d.Message, err = body(w, r, sessions.Limits().MaxMessage); err != nil {
 		return err
 	}
-	if err := sessions.Deliver(r.Context(), d); err != nil {
+	if err := sessions.Post(r.Context(), d); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -173,6 +173,15 @@ func (r *Ring) Overtaken(c Cursor) (resume Cursor, gap *Gap, overtaken bool) {
 	return r.Oldest(), gap, true
 }
 
+// After returns the entry that comes next after c, which is not overtaken; nil:
+// there is none.
+func (r *Ring) After(c Cursor) *Entry {
+	if c.Seq+1 >= r.next {
+		return nil
+	}
+	return r.at(c.Seq + 1).entry
+}
+
 // Fill reads the entries after from into b, whose earlier content is replaced,
 // until b holds limit bytes of text frames (at least one entry). from must not
 // be overtaken. With conflate, an entry whose key has a newer one in the ring

@@ -342,6 +342,23 @@ func (c *Channel) Find(offset uint64) (channel.Cursor, bool) {
 	return c.ring.Find(offset)
 }
 
+// View returns what the ring says to a subscriber that was at since; nil: it does
+// not say where it was.
+func (c *Channel) View(since *protocol.Position) channel.View {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := channel.View{Epoch: c.epoch, Head: c.ring.Head()}
+	if since == nil {
+		return v
+	}
+	if v.At, v.Held = c.ring.Find(since.Offset); v.Held {
+		if e := c.ring.After(v.At); e != nil {
+			v.Next = e.Time
+		}
+	}
+	return v
+}
+
 // Fill fills b with what comes after from, at most limit bytes of frames. When
 // the ring has overtaken from, b begins (b.From) at the oldest entry held, and
 // the gap is returned, nil when only ephemeral entries were lost.

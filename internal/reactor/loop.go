@@ -101,6 +101,26 @@ func (l *Loop) Post(t Task) bool {
 	return ok
 }
 
+// Here calls start, whose answer is called once, on any goroutine and perhaps
+// before start returns, and then runs then on the loop: at once if the answer came
+// before start returned. It is not run if the loop has stopped.
+func (l *Loop) Here(start func(answer func(error)), then func(err error)) {
+	const (
+		returned = 1
+		answered = 2
+	)
+	var state atomic.Int32
+	var result error
+	start(func(err error) {
+		if result = err; !state.CompareAndSwap(0, answered) {
+			l.Post(TaskFunc(func(*Loop) { then(result) }))
+		}
+	})
+	if !state.CompareAndSwap(0, returned) {
+		then(result)
+	}
+}
+
 // AddJob adds a job to the round: one Step a turn until it reports that there is
 // no more. Jobs that are left when the engine stops are dropped.
 func (l *Loop) AddJob(j Job) { l.jobs = append(l.jobs, j) }

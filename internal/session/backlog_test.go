@@ -31,7 +31,7 @@ func (a *asked) give(text string) {
 		return
 	}
 	var err error
-	a.do(func() { err = a.x.deliver(&Delivery{Server: true, Message: []byte(text)}) })
+	a.do(func() { err = a.x.post(&Posted{Server: true, Message: []byte(text)}) })
 	switch e := protocol.AsError(err); {
 	case err == nil:
 	case e.Code == protocol.CodeLimitExceeded && e.RetryAfter > 0 && e.Retryable:
@@ -128,7 +128,7 @@ func TestAnswersWaitForThePeer(t *testing.T) {
 						a = &asked{client: c, link: &l.fakeLink, post: true}
 					}
 					for begun := false; !begun; {
-						a.do(func() { begun = a.x.find("chat:1") >= 0 && a.x.suspended == nil })
+						a.do(func() { begun = a.x.out.Find("chat:1") >= 0 && a.x.suspended == nil })
 					}
 					h.settle()
 					a.answers()

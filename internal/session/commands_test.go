@@ -318,8 +318,9 @@ func TestLateBroker(t *testing.T) {
 	}
 }
 
-// TestPublishAllocations is the budget of an inbound publish with an ack, from
-// the decoded frame to the subscriber's socket: the entry and its bytes.
+// TestPublishAllocations is the budget of an inbound publish with an ack, from the
+// decoded frame to the nudge: the entry and its bytes. What delivery takes is the
+// budget of TestSweepAllocations there.
 func TestPublishAllocations(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	c := h.welcomed("ann")
@@ -328,18 +329,12 @@ func TestPublishAllocations(t *testing.T) {
 	c.send(`{"type":"subscribe","channel":"kept","id":1}`)
 	frame := []byte(`{"type":"message","channel":"kept","id":17,"data":{"text":"hello"}}`)
 	h.do(func() {
-		g := h.server.hubs[0].groups["kept"]
 		var m protocol.Message
 		one := func() {
 			if err := protocol.DecodeJSON(frame, &m); err != nil {
 				t.Error(err)
 			}
 			c.x.Message(&m)
-			// The sweep that the nudge asks for, here and now.
-			g.look()
-			for g.sweep != nil {
-				g.sweep.Step(h.loop)
-			}
 		}
 		for range 3000 { // rings and histories reach their size
 			one()
@@ -348,6 +343,7 @@ func TestPublishAllocations(t *testing.T) {
 			t.Errorf("a publish and its delivery allocate %v times, want 2", n)
 		}
 	})
+	h.settle()
 	if link.offered == 0 || link.sent == 0 {
 		t.Error("nothing was delivered, or nothing acknowledged")
 	}

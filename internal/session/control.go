@@ -14,7 +14,7 @@ const (
 	verbConnection     = "connection"
 	verbDisconnect     = "disconnect"
 	verbDisconnectUser = "disconnect-user"
-	verbDeliver        = "deliver"
+	verbPost           = "deliver"
 	verbTicket         = "ticket"
 	verbConnections    = "connections"
 )
@@ -34,7 +34,7 @@ func (s *Server) answerNodes() {
 		})
 	})
 	handle(s, verbDisconnectUser, s.disconnectHere)
-	handle(s, verbDeliver, s.deliverHere)
+	handle(s, verbPost, s.postHere)
 	handle(s, verbTicket, s.redeemHere)
 	handle(s, verbConnections, s.connectionsHere)
 }

@@ -57,7 +57,7 @@ func TestFanOut(t *testing.T) {
 			t.Fatalf("client %d comes to %d", i, end)
 		}
 	}
-	if n := h.server.Metrics().Deliveries.Load(); n != 151+1500 {
+	if n := h.server.Delivery().Metrics().Deliveries.Load(); n != 151+1500 {
 		t.Errorf("%d deliveries", n)
 	}
 }
@@ -68,7 +68,7 @@ func TestFanOut(t *testing.T) {
 func TestJoinWhileSwept(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	var all []*client
-	for range 3 * sweepStep {
+	for range 3 * 128 {
 		all = append(all, h.subscribed("ann", "kept"))
 	}
 	at := make([]uint64, len(all))
@@ -532,9 +532,8 @@ func TestChurn(t *testing.T) {
 	if n := h.server.Sessions(); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
-	hub := h.server.hubs[0]
-	if len(hub.groups) != 0 {
-		t.Errorf("%d groups are left", len(hub.groups))
+	if n := h.server.delivery.Hub(h.loop).Groups(); n != 0 {
+		t.Errorf("%d groups are left", n)
 	}
 }
 

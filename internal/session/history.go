@@ -1,9 +1,11 @@
 package session
 
 import (
+	"bytes"
+	"strings"
+
 	"ringdown/internal/channel"
 	"ringdown/internal/event"
-	"ringdown/internal/node"
 	"ringdown/protocol"
 )
 
@@ -23,7 +25,7 @@ func (x *Session) history(m *protocol.Message) {
 	if err == nil && t.Declaration.History == nil {
 		err = errNoHistory(m.Channel)
 	}
-	var a ask
+	var a channel.Ask
 	if err == nil {
 		a, err = newHistoryAsk(m)
 	}
@@ -31,20 +33,27 @@ func (x *Session) history(m *protocol.Message) {
 		x.deny("history", m.ID, m.Channel, err)
 		return
 	}
-	id := append([]byte(nil), m.ID...)
-	x.read(a, t, false, nil, func(p page) {
-		x.unblocked(func() {
-			x.link.Send(&event.History{ID: id, Channel: a.channel, Epoch: p.epoch, Entries: p.entries, More: p.more})
+	e := &event.History{ID: bytes.Clone(m.ID), Channel: strings.Clone(m.Channel)}
+	x.wait(func(answer func(error)) {
+		x.hub.out.Page(e.Channel, t, a, false, func(p channel.Page, err error) {
+			e.Epoch, e.Entries, e.More = p.Epoch, p.Entries, p.More
+			answer(err)
 		})
-	}, func(err error) { x.deny("history", id, a.channel, err) })
+	}, func(err error) {
+		if err != nil {
+			x.deny("history", e.ID, e.Channel, err)
+			return
+		}
+		x.unblocked(func() { x.link.Send(e) })
+	})
 }
 
 func errNoHistory(name string) error {
 	return protocol.Errorf(protocol.CodeBadRequest, "channel %q keeps no history; declare history for it in the configuration file", name)
 }
 
-func newHistoryAsk(m *protocol.Message) (ask, error) {
-	a := ask{channel: string([]byte(m.Channel)), limit: DefaultHistory, bytes: historyBytes}
+func newHistoryAsk(m *protocol.Message) (channel.Ask, error) {
+	a := channel.Ask{Limit: DefaultHistory, Bytes: historyBytes}
 	var before, after, limit *uint64
 	if len(m.Data) > 0 {
 		err := protocol.Members("data of history", m.Data, func(name string, value []byte) (err error) {
@@ -63,10 +72,10 @@ func newHistoryAsk(m *protocol.Message) (ask, error) {
 		}
 	}
 	if limit != nil {
-		a.limit = int(min(*limit, MaxHistory+1))
+		a.Limit = int(min(*limit, MaxHistory+1))
 	}
 	var err error
-	a.after, a.before, err = HistoryRange(after, before, a.limit)
+	a.After, a.Before, err = HistoryRange(after, before, a.Limit)
 	return a, err
 }
 
@@ -90,19 +99,4 @@ func HistoryRange(after, before *uint64, limit int) (a, b uint64, err error) {
 		return 0, 0, protocol.Errorf(protocol.CodeBadRequest, "after and before are offsets: after from 0, before from 1")
 	}
 	return a, b, nil
-}
-
-// read reads a page for a request that is answered in its turn: the session is
-// suspended until then. In any case finally, if not nil, is called last.
-func (x *Session) read(a ask, t node.Target, old bool, finally func(), done func(p page), failed func(err error)) {
-	var got page
-	x.wait(func(answer func(error)) {
-		x.hub.page(a, t, old, func(p page, err error) { got = p; answer(err) })
-	}, func(err error) {
-		if err != nil {
-			x.orClose(err, failed)
-			return
-		}
-		done(got)
-	}, finally)
 }

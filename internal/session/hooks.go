@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -69,12 +70,7 @@ func (x *Session) names() (list []string) {
 	if x.hub.server.hooks.Load().Unsubscribe == nil {
 		return nil
 	}
-	for i := range x.subs {
-		if !x.subs[i].group.watch() {
-			list = append(list, x.subs[i].group.name)
-		}
-	}
-	return list
+	return slices.Collect(x.out.Channels())
 }
 
 // hearEnd tells the application that subscriptions have ended. Nobody waits.

@@ -8,8 +8,7 @@ import (
 	"runtime/debug"
 
 	"ringdown/internal/auth"
-	"ringdown/internal/channel"
-	"ringdown/internal/cursor"
+	"ringdown/internal/delivery"
 	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
@@ -20,29 +19,22 @@ import (
 type hub struct {
 	server *Server
 	loop   *reactor.Loop
-	groups map[string]*group
+	out    *delivery.Hub
 	table  []*Session // by the index in their id; nil: free
 	free   []uint32
 
 	// Memory that one message after the other uses, so that none is allocated
-	// for a publish, an answer or a pull.
+	// for a publish and its answer.
 	ack       event.Ack
 	caller    node.Caller // of asking
 	asking    *Session
 	publishes []*publish // idle ones
-	batch     channel.Batch
-	sweeps    []*sweep // idle ones
-	events    events
-	cursor    cursor.Writer
-	pulls     pulls
-	again     again
 }
 
 func newHub(s *Server, l *reactor.Loop) *hub {
-	h := &hub{server: s, loop: l, groups: make(map[string]*group)}
+	h := &hub{server: s, loop: l, out: s.delivery.Hub(l)}
 	h.caller.Claims = func() map[string]any { return h.asking.claimsMap() }
 	h.caller.Connection = func() string { return h.asking.ID() }
-	h.pulls.hub, h.again.hub = h, h
 	return h
 }
 
@@ -111,15 +103,6 @@ func (h *hub) do(ctx context.Context, fn func()) error {
 	}
 }
 
-// panicked closes the connection whose delivery panicked.
-func (h *hub) panicked(x *Session, cause any) {
-	h.server.metrics.Panics.Add(1)
-	h.server.log.Error("delivering panicked; the connection is closed", "panic", cause, "stack", stack())
-	if x != nil {
-		x.end(protocol.CloseInternal)
-	}
-}
-
 // walk is a job that visits every session of a hub, some at a time.
 type walk struct {
 	hub   *hub
@@ -135,7 +118,7 @@ const walkStep = 64
 func (w *walk) look(x *Session) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			w.hub.panicked(x, cause)
+			(*sink)(x).Failed(cause)
 		}
 	}()
 	w.visit(x)
@@ -157,27 +140,6 @@ func (w *walk) Step(*reactor.Loop) bool {
 		w.done()
 	}
 	return false
-}
-
-// group returns the group of a channel, made and following it if need be, and
-// calls ready when it does: at once if it does already. ready is called on the
-// loop.
-func (h *hub) group(name string, t node.Target, ready func(g *group, err error)) {
-	g := h.groups[name]
-	if g != nil && g.channel != nil {
-		ready(g, nil)
-		return
-	}
-	if g == nil {
-		g = &group{hub: h, name: string([]byte(name)), waiting: new([]func(*group, error))}
-		h.groups[g.name] = g
-		defer func() {
-			h.server.node.Follow(g.name, t, g, func(c *node.Channel, err error) {
-				h.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { g.followed(c, err) }))
-			})
-		}()
-	}
-	*g.waiting = append(*g.waiting, ready)
 }
 
 func stack() string { return string(debug.Stack()) }

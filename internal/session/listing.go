@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,12 +25,7 @@ type Info struct {
 func (x *Session) info() Info {
 	c := x.client()
 	i := Info{ID: c.Connection, User: c.User, Transport: c.Transport, RemoteAddr: c.RemoteAddr,
-		Opened: started.Add(x.opened).Round(0).Truncate(time.Millisecond), Subscriptions: make([]string, 0, len(x.subs))}
-	for k := range x.subs {
-		if !x.subs[k].group.watch() {
-			i.Subscriptions = append(i.Subscriptions, x.subs[k].group.name)
-		}
-	}
+		Opened: started.Add(x.opened).Round(0).Truncate(time.Millisecond), Subscriptions: slices.AppendSeq(make([]string, 0, x.out.Len()), x.out.Channels())}
 	return i
 }
 

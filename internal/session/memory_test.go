@@ -154,12 +154,8 @@ func TestMemoryOfStates(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	begun := time.Now()
 	c.send(`{"type":"subscribe","channel":"board","id":1}`)
-	var g *group
 	for done := false; !done; {
-		h.do(func() {
-			g = h.server.hubs[0].groups["board"]
-			done = g != nil && len(g.members) == 1 && g.members[0].state == live
-		})
+		h.do(func() { done = c.x.out.Len() == 1 && !c.x.Busy() })
 	}
 	took := time.Since(begun)
 	runtime.ReadMemStats(&after)

@@ -14,11 +14,6 @@ type Metrics struct {
 	Refused       atomic.Uint64 // connections that Admit turned away
 	TokensRefused atomic.Uint64
 	Received      atomic.Uint64 // messages from clients
-	Deliveries    atomic.Uint64 // messages given to subscribers
-	Gaps          atomic.Uint64 // told to subscribers
-	Reads         atomic.Uint64 // pages read from a store that is not in memory
-	ReadsShared   atomic.Uint64 // asked for while another read the same
-	Relists       atomic.Uint64 // lists of members, given to who was too slow for the changes
 	Panics        atomic.Uint64 // in handlers, hooks and deliveries
 
 	carriers sync.Map // *carrier by name

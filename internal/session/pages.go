@@ -11,12 +11,7 @@ import (
 )
 
 // Page is a part of what a channel keeps, oldest first.
-type Page struct {
-	Epoch   string
-	Head    uint64 // offset of the newest message
-	Entries []*channel.Entry
-	More    bool
-}
+type Page = channel.Page
 
 // History returns a page of a channel's log, for callers without a session. It
 // waits its turn with theirs. after and before are as HistoryRange has them.
@@ -28,8 +23,8 @@ func (s *Server) History(ctx context.Context, name string, t node.Target, after,
 	if t.Declaration.History == nil {
 		return Page{}, errNoHistory(name)
 	}
-	p, err := s.page(ctx, ask{channel: name, after: a, before: b, limit: limit, bytes: historyBytes}, t)
-	return Page{p.epoch, p.head, p.entries, p.more}, err
+	p, err := s.delivery.Page(ctx, name, t, channel.Ask{After: a, Before: b, Limit: limit, Bytes: historyBytes})
+	return p, err
 }
 
 // StateCursor is how far somebody has come who walks over a state.
@@ -68,42 +63,27 @@ func (s *Server) State(ctx context.Context, name string, t node.Target, c StateC
 	if t.Declaration.State == nil {
 		return Page{}, c, errNoState(name)
 	}
-	p, err := s.page(ctx, ask{channel: name, state: true, after: c.after, limit: limit, bytes: historyBytes}, t)
+	p, err := s.delivery.Page(ctx, name, t, channel.Ask{State: true, After: c.after, Limit: limit, Bytes: historyBytes})
 	if err != nil {
 		return Page{}, c, err
 	}
 	if c.epoch == "" {
-		c.epoch, c.first = p.epoch, p.head
+		c.epoch, c.first = p.Epoch, p.Head
 	}
-	if c.epoch != p.epoch || c.first < p.floor {
+	if c.epoch != p.Epoch || c.first < p.Floor {
 		return Page{}, c, protocol.Errorf(protocol.CodeConflict, "the state of %q has changed too much since its first page; begin again without a cursor", name)
 	}
-	page := Page{Epoch: p.epoch, Head: p.head, More: p.more}
-	for _, e := range p.entries {
+	list := p.Entries
+	p.Entries = nil
+	for _, e := range list {
 		c.after = e.Offset
 		if !e.Deleted || e.Offset > c.first {
-			page.Entries = append(page.Entries, e)
+			p.Entries = append(p.Entries, e)
 		}
 	}
-	return page, c, nil
+	return p, c, nil
 }
 
 func errNoState(name string) error {
 	return protocol.Errorf(protocol.CodeBadRequest, "channel %q is not a state channel; declare state for it in the configuration file", name)
-}
-
-// page reads a page and waits for it.
-func (s *Server) page(ctx context.Context, a ask, t node.Target) (page, error) {
-	type answer struct {
-		page
-		err error
-	}
-	got := make(chan answer, 1)
-	s.reads.add(a, t, false, func(p page, err error) { got <- answer{p, err} })
-	select {
-	case g := <-got:
-		return g.page, g.err
-	case <-ctx.Done():
-		return page{}, &protocol.Error{Code: protocol.CodeTimeout, Retryable: true, Message: "the store did not answer in time"}
-	}
 }

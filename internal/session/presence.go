@@ -2,10 +2,13 @@ package session
 
 import (
 	"bytes"
+	"slices"
 	"strings"
+	"time"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
+	"ringdown/internal/delivery"
 	"ringdown/internal/event"
 	"ringdown/internal/node"
 	"ringdown/protocol"
@@ -16,10 +19,6 @@ const (
 	// MaxMembers is the most members that one answer has.
 	MaxMembers   = 1000
 	membersBytes = 256 << 10
-	memberBytes  = 32 // what a member takes besides what it says
-	// What a watcher is given who was too slow for the changes.
-	relistMembers = 100
-	relistBytes   = 32 << 10
 )
 
 // presenceRequest is the data of a presence message. It owns its memory.
@@ -79,6 +78,55 @@ func (x *Session) presence(m *protocol.Message) {
 	}
 }
 
+// forget takes a channel off those that the connection is a member of, and reports
+// whether it was.
+func (x *Session) forget(name string) bool {
+	i := slices.Index(x.entered, name)
+	if i >= 0 {
+		x.entered = slices.Delete(x.entered, i, i+1)
+	}
+	return i >= 0
+}
+
+// depart takes the connection out of the members of a channel, if it is in.
+func (x *Session) depart(name string, grace time.Duration) {
+	if x.forget(name) {
+		x.hub.server.node.Exit(name, x.member(), grace, func(error) {})
+	}
+}
+
+// departAll takes the connection out of everything that it is a member of.
+func (x *Session) departAll(grace time.Duration) {
+	for len(x.entered) > 0 {
+		x.depart(x.entered[len(x.entered)-1], grace)
+	}
+}
+
+// rename tells those who watch which user the members are that this connection is.
+func (x *Session) rename() {
+	for _, name := range x.entered {
+		x.hub.server.node.Rename(name, x.member(), x.user(), func(error) {})
+	}
+}
+
+// mayWatch reports whether x is to be told of a channel's members.
+func (x *Session) mayWatch(name string, t node.Target) bool {
+	return t.Declaration.Presence && x.mayPresence(name, t) == nil
+}
+
+// recheckPresence ends or begins what the rules now say of subscription i.
+func (x *Session) recheckPresence(i int, t node.Target) {
+	name := x.out.Channel(i)
+	err := x.mayPresence(name, t)
+	if err != nil && slices.Contains(x.entered, name) {
+		x.depart(name, 0)
+		x.deny("subscribe", nil, name, err)
+	}
+	if !x.closed {
+		x.out.Watch(i, err == nil, func(err error) { x.deny("subscribe", nil, name, err) })
+	}
+}
+
 // mayPresence says whether x may enter the channel and see who is there.
 func (x *Session) mayPresence(name string, t node.Target) error {
 	if err := x.hub.server.node.HasPresence(t, name); err != nil {
@@ -99,27 +147,28 @@ func (x *Session) enter(r *presenceRequest) error {
 		return err
 	}
 	l := x.hub.server.Limits()
-	i := x.find(r.channel)
+	fresh := !slices.Contains(x.entered, r.channel)
 	switch {
-	case i < 0:
+	case x.out.Find(r.channel) < 0:
 		return protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
 	case len(r.data) > l.PresenceData:
 		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.connection.presence_data), not %d", l.PresenceData, len(r.data)).WithLimit("limits.connection.presence_data")
-	case x.subs[i].present:
+	case !fresh:
 	case r.action == "update":
 		return protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
-	case x.presences() >= l.Presences:
+	case len(x.entered) >= l.Presences:
 		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences).WithLimit("limits.connection.presences")
 	}
-	fresh := !x.subs[i].present
-	x.subs[i].present = true
+	if fresh {
+		x.entered = append(x.entered, r.channel)
+	}
 	m := broker.Member{ID: x.member(), Connection: x.ID(), User: x.user(), Data: r.data}
-	x.wait(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
-		if i := x.find(r.channel); err != nil && fresh && i >= 0 {
-			x.subs[i].present = false
+	x.ask(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
+		if err != nil && fresh {
+			x.forget(r.channel)
 		}
 		x.ackPresence(r, err)
-	}, nil)
+	})
 	return nil
 }
 
@@ -128,15 +177,13 @@ func (x *Session) exit(r *presenceRequest) error {
 	if _, err := x.hub.server.node.Resolve(r.channel); err != nil {
 		return err
 	}
-	i := x.find(r.channel)
-	if i < 0 || !x.subs[i].present {
+	if !x.forget(r.channel) {
 		x.ackPresence(r, nil) // it is as was asked
 		return nil
 	}
-	x.subs[i].present = false
-	x.wait(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), 0, done) }, func(err error) {
+	x.ask(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), 0, done) }, func(err error) {
 		x.ackPresence(r, err)
-	}, nil)
+	})
 	return nil
 }
 
@@ -168,60 +215,19 @@ func (x *Session) members(r *presenceRequest) error {
 	}
 	// What is told while the list is on its way comes behind it: a client that
 	// heard of a leave first would put the member back in.
-	x.holdWatch(r.channel, true)
+	x.out.Hold(r.channel, true)
 	var page broker.MemberPage
-	x.wait(func(done func(error)) {
+	x.ask(func(done func(error)) {
 		s.node.ReadMembers(s.ctx, r.channel, broker.MemberRange{After: r.after, Limit: limit}, func(p broker.MemberPage, err error) { page = p; done(err) })
 	}, func(err error) {
 		x.unblocked(func() {
 			if err != nil {
 				x.deny("presence", r.id, r.channel, err)
 			} else {
-				x.sendMembers(r.id, r.channel, page, membersBytes)
+				x.link.Send(&event.Members{ID: r.id, Channel: r.channel, Page: delivery.CutMembers(page, membersBytes)})
 			}
-			x.holdWatch(r.channel, false)
+			x.out.Hold(r.channel, false)
 		})
-	}, nil)
-	return nil
-}
-
-// sendMembers sends a page, cut after about so many bytes.
-func (x *Session) sendMembers(id []byte, name string, page broker.MemberPage, bytes int) {
-	size := 0
-	for i, m := range page.Members {
-		if size += len(m.ID) + len(m.User) + len(m.Data) + memberBytes; i > 0 && size > bytes {
-			page.Members, page.More = page.Members[:i], true
-			break
-		}
-	}
-	x.link.Send(&event.Members{ID: id, Channel: name, Page: page})
-}
-
-// relist gives a watcher, who lost changes, the beginning of the list instead,
-// and reports whether there may be more to pull now.
-func (g *group) relist(at int) bool {
-	m := &g.members[at]
-	x, s := m.session, g.hub.server
-	name, _ := node.PresenceOf(g.name)
-	// From before the reading: what is told meanwhile is told again behind it.
-	_, m.cursor = g.channel.Position()
-	m.state = held
-	var page broker.MemberPage
-	more := false
-	g.hub.here(func(done func(error)) {
-		s.node.ReadMembers(s.ctx, name, broker.MemberRange{Limit: relistMembers}, func(p broker.MemberPage, err error) { page = p; done(err) })
-	}, func(err error) {
-		if x.closed || x.watching(name) < 0 {
-			return
-		}
-		if err != nil {
-			x.deny("presence", nil, name, err)
-		} else {
-			s.metrics.Relists.Add(1)
-			x.sendMembers(nil, name, page, relistBytes)
-		}
-		x.holdWatch(name, false)
-		more = !x.closed
 	})
-	return more
+	return nil
 }

@@ -248,8 +248,8 @@ func TestPresenceIsToldFromTheAnswerOn(t *testing.T) {
 		t.Fatal(show([]protocol.Message{m}))
 	}
 	h.do(func() {
-		if len(c.x.subs) != 0 {
-			t.Errorf("%d memberships are left", len(c.x.subs))
+		if c.x.out.Len() != 0 {
+			t.Errorf("%d subscriptions are left", c.x.out.Len())
 		}
 	})
 	if m := c.since("chat:a", epoch, 0); m.Type != protocol.TypeSubscribed {
@@ -566,7 +566,7 @@ func TestPresenceForSlowReaders(t *testing.T) {
 		if lists == 0 || changes > 1000 {
 			t.Errorf("%d lists and %d changes", lists, changes)
 		}
-		if h.server.Metrics().Relists.Load() == 0 {
+		if h.server.Delivery().Metrics().Relists.Load() == 0 {
 			t.Error("not counted")
 		}
 		h.settle()

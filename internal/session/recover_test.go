@@ -147,32 +147,6 @@ func TestStaleRead(t *testing.T) {
 	}
 }
 
-// TestNudgedTooEarly: a nudge that comes before the loop has heard that the channel
-// is followed keeps nobody from hearing of what comes next.
-func TestNudgedTooEarly(t *testing.T) {
-	late := &lateBroker{driver: memory.New(memory.Options{}), prompt: true, follow: make(chan struct{})}
-	h := newHouse(t, houseOptions{broker: late})
-	c := h.welcomed("ann")
-	c.send(`{"type":"subscribe","channel":"short","id":1}`)
-	h.settle()
-	h.publish("short", "e", "", "1")
-	// A channel that others follow already nudges from the moment it is joined.
-	h.do(func() { h.server.hubs[0].groups["short"].Nudge() })
-	h.settle()
-	close(late.follow)
-	m := c.next()
-	if m.Type != protocol.TypeSubscribed {
-		t.Fatal(show([]protocol.Message{m}))
-	}
-	if m.Offset == 0 {
-		c.next() // the message had not come as far
-	}
-	for range 3 {
-		h.publish("short", "e", "", "2")
-		c.next()
-	}
-}
-
 // TestLeavesWhileOthersCome: two of one loop wait for a channel, and the first has asked
 // already to leave it again. That must not end what the second is about to join.
 func TestLeavesWhileOthersCome(t *testing.T) {
@@ -242,7 +216,7 @@ func TestReadsAreShared(t *testing.T) {
 	if n := late.most.Load(); n > 3 {
 		t.Errorf("%d pages were read at a time, the limit is 3", n)
 	}
-	if n := h.server.Metrics().ReadsShared.Load(); n < 49 {
+	if n := h.server.Delivery().Metrics().ReadsShared.Load(); n < 49 {
 		t.Errorf("%d reads were shared", n)
 	}
 }

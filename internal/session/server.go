@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"ringdown/internal/auth"
 	"ringdown/internal/channel"
+	"ringdown/internal/delivery"
 	"ringdown/internal/lifecycle"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
@@ -69,7 +71,7 @@ type Server struct {
 	registry registry
 	hubs     []*hub // by loop index
 	metrics  Metrics
-	reads    reads
+	delivery *delivery.Service
 
 	sessions   atomic.Int64
 	draining   atomic.Bool
@@ -90,11 +92,11 @@ func New(o Options) *Server {
 	}
 	s := &Server{opts: o, engine: o.Engine, node: o.Node, log: o.Logger}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.reads.server = s
 	rand.Read(s.secrets[:]) // never fails (crypto/rand)
 	s.SetPolicy(o.Policy)
 	s.hooks.Store(&Hooks{})
 	s.answerNodes()
+	s.delivery = delivery.New(delivery.Options{Node: o.Node, Loops: o.Engine.Loops(), Reads: func() int { return s.Limits().Recoveries }, Logger: o.Logger})
 	for _, l := range o.Engine.Loops() {
 		s.hubs = append(s.hubs, newHub(s, l))
 	}
@@ -119,6 +121,9 @@ func (s *Server) Verifier() *auth.Verifier { return s.opts.Verifier }
 
 // Refusals returns where all doors of this server say what they refused.
 func (s *Server) Refusals() *refusal.Recorder { return s.opts.Refusals }
+
+// Delivery returns what gives the sessions the messages of their channels.
+func (s *Server) Delivery() *delivery.Service { return s.delivery }
 
 // Node returns the node that the sessions use.
 func (s *Server) Node() *node.Node { return s.node }
@@ -217,7 +222,7 @@ func (s *Server) Sessions() int { return int(s.sessions.Load()) }
 // before it.
 func (s *Server) Stop(ctx context.Context) error {
 	s.cancel()
-	return s.work.Wait(ctx)
+	return errors.Join(s.work.Wait(ctx), s.delivery.Stop(ctx))
 }
 
 // Recheck asks the rules again for every subscription, after the channels or

@@ -9,6 +9,7 @@ import (
 	"ringdown/internal/auth"
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
+	"ringdown/internal/delivery"
 	"ringdown/internal/event"
 	"ringdown/internal/reactor"
 	"ringdown/internal/refusal"
@@ -29,34 +30,23 @@ type Session struct {
 
 	identity  *auth.Identity // nil: nobody signed in
 	claimed   map[string]any // identity's claims, decoded at the first need
-	subs      []sub
+	out       delivery.Subscriber
+	entered   []string    // channels that the connection is a member of
 	stream    *stream     // nil: the link is no Stream
 	suspended *suspension // nil: not waiting for anything
-	drained   func()      // what waits for the peer to read; nil: nothing
 	timer     reactor.Timer
 
 	rate     meter
 	judging  channel.Budget // of the message that is under way
 	pending  int32          // calls under way
-	turn     int32          // subscription that is pulled for first
 	owed     int32          // publications that the broker has not answered
 	bad      int32          // messages that could not be decoded
 	refused  int32          // messages over the rate since one was let through
 	welcomed bool
-	pulling  bool // in line with hub.pulls
 	closed   bool
 	ending   bool // asked to close: nothing more is taken in
 	leaving  bool // the server goes down
 	told     bool // Connect hooks were called, so Disconnect ones are owed
-}
-
-// sub is one subscription: where its member is.
-type sub struct {
-	group   *group
-	member  int32
-	track   int16 // of a stream: see request.track
-	partial bool  // of a stream: the state was not given to its end
-	present bool  // the connection is a member of the channel's presence
 }
 
 // Open begins a session on a link, on the link's loop. It sends the welcome, or
@@ -64,9 +54,9 @@ type sub struct {
 func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
 	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, header: o.Header, opened: clock(time.Now()), called: o.Client}
+	x.out.Init(h.out, (*sink)(x))
 	if st, ok := l.(Stream); ok {
-		x.stream = newStream(st, o.Follow, o.Places)
-		st.Attach(x)
+		x.keepStream(st, &o)
 	}
 	x.judging = channel.NewBudget(s.policy.Load().Limits.RuleSteps)
 	h.add(x)
@@ -111,9 +101,7 @@ func (x *Session) Closed(err error) {
 	x.hub.loop.Disarm(&x.timer)
 	x.departAll(x.hub.server.policy.Load().PresenceGrace)
 	x.hearEnd(x.names())
-	for len(x.subs) > 0 {
-		x.subs[len(x.subs)-1].group.remove(x, len(x.subs)-1)
-	}
+	x.out.Close()
 	x.hub.remove(x)
 	x.transport.open.Add(-1)
 	if hook := x.hub.server.hooks.Load().Disconnect; hook != nil && x.told {
@@ -286,19 +274,23 @@ func (x *Session) end(code protocol.CloseCode) {
 	x.link.Close(code, code.Reason())
 }
 
+// Drained tells that the link is no longer blocked.
+func (x *Session) Drained() {
+	if x.closed {
+		return
+	}
+	if x.suspended != nil && x.suspended.drained != nil {
+		drained := x.suspended.drained
+		x.suspended.drained = nil
+		drained()
+	}
+	x.out.Drained()
+}
+
 // kick ends the connection on somebody's word.
 func (x *Session) kick(code protocol.CloseCode) {
 	if !x.closed {
 		x.departAll(0) // not to be waited for
 		x.end(code)
 	}
-}
-
-func (x *Session) find(name string) int {
-	for i := range x.subs {
-		if x.subs[i].group.name == name && !x.subs[i].group.watch() {
-			return i
-		}
-	}
-	return -1
 }

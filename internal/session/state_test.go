@@ -355,7 +355,7 @@ func TestManyKeysAtFullSpeed(t *testing.T) {
 			c.link.stream = nil
 			n := len(c.link.backlog)
 			c.link.mu.Unlock()
-			if n > 2*stateBytes {
+			if n > 2*channel.StateBytes {
 				t.Fatalf("%d bytes are queued for who reads slowly", n)
 			}
 		}
@@ -365,7 +365,7 @@ func TestManyKeysAtFullSpeed(t *testing.T) {
 				r.link.mu.Lock()
 				n := len(r.link.backlog)
 				r.link.mu.Unlock()
-				if n > 2*stateBytes {
+				if n > 2*channel.StateBytes {
 					t.Fatalf("%d bytes are queued for who reads slowly", n)
 				}
 			}

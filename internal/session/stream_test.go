@@ -355,7 +355,7 @@ func TestKickedStreamTakesNothing(t *testing.T) {
 	var err error
 	h.do(func() {
 		c.x.kick(protocol.CloseByOperator)
-		err = c.x.deliver(&Delivery{Server: true, Message: []byte(`{"type":"e","channel":"kept","data":1}`)})
+		err = c.x.post(&Posted{Server: true, Message: []byte(`{"type":"e","channel":"kept","data":1}`)})
 	})
 	if err == nil || protocol.AsError(err).Code != protocol.CodeNotFound {
 		t.Errorf("a message to a stream that was kicked: %v", err)

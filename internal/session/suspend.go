@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"ringdown/internal/delivery"
 	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
@@ -12,7 +13,9 @@ import (
 // suspension is a session that waits for something: what it was given
 // meanwhile, in order.
 type suspension struct {
-	requests []request // subscriptions that come after the one it waits for
+	opening  *delivery.Opening // the subscription that it waits for, if that is what it does
+	drained  func()            // what is to be done when the peer has read; nil: it does not wait for that
+	requests []request         // subscriptions that come after
 	deferred []deferred
 	bytes    int
 }
@@ -34,20 +37,21 @@ func (x *Session) await(work func() error, done func(err error)) {
 	})
 }
 
-// wait calls start and goes on with then when it has answered; see hub.here. Until
-// then the session is suspended. In any case finally, if not nil, is called last,
-// also if the session has closed by then.
-func (x *Session) wait(start func(answer func(error)), then func(err error), finally func()) {
+// ask is wait for what may answer on any goroutine.
+func (x *Session) ask(start func(answer func(error)), then func(err error)) {
+	x.wait(func(answer func(error)) { x.hub.loop.Here(start, answer) }, then)
+}
+
+// wait calls start and goes on with then when it has answered: on the loop, perhaps
+// before it returns. Until then the session is suspended.
+func (x *Session) wait(start func(answer func(error)), then func(err error)) {
 	var resume func(fn func())
 	done := false
-	x.hub.here(start, func(err error) {
+	start(func(err error) {
 		if done = true; resume == nil {
 			then(err)
 		} else {
 			resume(func() { then(err) })
-		}
-		if finally != nil {
-			finally()
 		}
 	})
 	if !done {
@@ -121,7 +125,7 @@ func (x *Session) unblocked(fn func()) {
 		return
 	}
 	resume := x.suspend()
-	x.drained = func() { resume(fn) }
+	x.suspended.drained = func() { resume(fn) }
 }
 
 // What a message takes that waits, besides its parts, and one channel of its list.

@@ -65,7 +65,7 @@ func (c *caller) poll(wait string) string {
 // say posts a message for the session.
 func (c *caller) say(text string) {
 	c.h.t.Helper()
-	if err := c.h.server.Deliver(c.h.t.Context(), session.Delivery{Connection: c.id, Secret: c.secret, Message: []byte(text)}); err != nil {
+	if err := c.h.server.Post(c.h.t.Context(), session.Posted{Connection: c.id, Secret: c.secret, Message: []byte(text)}); err != nil {
 		c.h.t.Fatal(err)
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"ringdown/protocol"
 )
 
-// Delivery is a client's message for a connection that cannot carry it itself:
+// Posted is a client's message for a connection that cannot carry it itself:
 // one of Server-Sent Events. Whoever sends it shows by one of Server, Secret and
 // User that the connection is his; that he knows its id says nothing.
-type Delivery struct {
+type Posted struct {
 	Connection string `json:"connection"`
 	Server     bool   `json:"server"`  // sent with a server key: for anybody's connection
 	Secret     string `json:"secret"`  // of the connection's welcome
@@ -22,18 +22,18 @@ type Delivery struct {
 	Message    []byte `json:"message"` // JSON text, as over a WebSocket
 }
 
-// Deliver gives a message to the session of a connection, whichever node holds
+// Post gives a message to the session of a connection, whichever node holds
 // it. A nil error says that it arrived there; what comes of it is said on the
 // connection. It fails with not_found when no connection has the id that the
 // sender may speak for, and with bad_request when the message cannot be read.
-func (s *Server) Deliver(ctx context.Context, d Delivery) error {
+func (s *Server) Post(ctx context.Context, d Posted) error {
 	// Decoded before it is sent on, and again where it arrives.
 	var m protocol.Message
 	if err := protocol.DecodeJSON(d.Message, &m); err != nil {
 		return err
 	}
-	var got delivered
-	err := s.askOwner(ctx, d.Connection, verbDeliver, d, &got)
+	var got postAnswer
+	err := s.askOwner(ctx, d.Connection, verbPost, d, &got)
 	if err == nil && got.Refused != nil {
 		return &Noted{got.Refused}
 	}
@@ -47,25 +47,25 @@ type Noted struct{ Err *protocol.Error }
 func (n *Noted) Error() string { return n.Err.Error() }
 func (n *Noted) Unwrap() error { return n.Err }
 
-// delivered is the answer of the node that holds the connection.
-type delivered struct {
+// postAnswer is the answer of the node that holds the connection.
+type postAnswer struct {
 	Refused *protocol.Error `json:"refused,omitempty"` // and noted there
 }
 
-func (s *Server) deliverHere(ctx context.Context, d Delivery) (delivered, error) {
+func (s *Server) postHere(ctx context.Context, d Posted) (postAnswer, error) {
 	outcome := make(chan error, 1)
-	err := s.on(ctx, d.Connection, func(x *Session) { outcome <- x.deliver(&d) })
+	err := s.on(ctx, d.Connection, func(x *Session) { outcome <- x.post(&d) })
 	if err == nil {
 		err = <-outcome
 	}
 	if n, ok := errors.AsType[*Noted](err); ok {
-		return delivered{n.Err}, nil
+		return postAnswer{n.Err}, nil
 	}
-	return delivered{}, err
+	return postAnswer{}, err
 }
 
-// deliver takes a message that came another way than over the connection.
-func (x *Session) deliver(d *Delivery) error {
+// post takes a message that came another way than over the connection.
+func (x *Session) post(d *Posted) error {
 	switch {
 	case x.closed || x.ending || !x.mine(d):
 		return errNoConnection(d.Connection) // that it is another's is not told
@@ -78,7 +78,7 @@ func (x *Session) deliver(d *Delivery) error {
 	if err := protocol.DecodeJSON(d.Message, &m); err != nil {
 		return err
 	}
-	err := x.roomForDelivery()
+	err := x.roomForPost()
 	if err == nil {
 		x.hub.server.metrics.Received.Add(1)
 		err = x.allowed()
@@ -91,9 +91,9 @@ func (x *Session) deliver(d *Delivery) error {
 	return nil
 }
 
-// roomForDelivery says whether a message that is posted can be taken. A socket
+// roomForPost says whether a message that is posted can be taken. A socket
 // that is not read from holds up who sends on it; whoever posts has to be told.
-func (x *Session) roomForDelivery() error {
+func (x *Session) roomForPost() error {
 	if err := x.full(); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (x *Session) roomForDelivery() error {
 }
 
 // mine reports whether who sends d may speak for the connection.
-func (x *Session) mine(d *Delivery) bool {
+func (x *Session) mine(d *Posted) bool {
 	switch {
 	case d.Server:
 		return true

@@ -77,28 +77,28 @@ func (s *Subscriber) Hold(name string, on bool) {
 
 // relist gives a watcher, who lost changes, the beginning of the list instead,
 // and reports whether there may be more to pull now.
-func (w *group) relist(m *member) (more bool) {
-	s, service := m.who, w.hub.service
+func (g *group) relist(m *member) (more bool) {
+	s, service := m.who, g.hub.service
 	// From before the reading: what is told meanwhile is told again behind it.
-	_, m.reader.Cursor = w.channel.Position()
+	_, m.reader.Cursor = g.channel.Position()
 	m.reader.Phase = channel.Held
 	var page broker.MemberPage
-	w.hub.loop.Here(func(done func(error)) {
-		service.node.ReadMembers(service.ctx, w.name(), broker.MemberRange{Limit: relistMembers}, func(p broker.MemberPage, err error) { page = p; done(err) })
+	g.hub.loop.Here(func(done func(error)) {
+		service.node.ReadMembers(service.ctx, g.name(), broker.MemberRange{Limit: relistMembers}, func(p broker.MemberPage, err error) { page = p; done(err) })
 	}, func(err error) {
-		i := s.inGroup(w.of)
+		i := s.inGroup(g.of)
 		if i < 0 || s.subs[i].watch < 0 {
 			return
 		}
 		if err != nil {
 			// It is still to be given the list.
-			w.members[s.subs[i].watch].reader = channel.Reader{Phase: channel.Lagging}
-			w.hub.again.add(s)
+			g.members[s.subs[i].watch].reader = channel.Reader{Phase: channel.Lagging}
+			g.hub.again.add(s)
 			return
 		}
 		service.metrics.Relists.Add(1)
-		s.sink.Send(&event.Members{Channel: w.name(), Page: CutMembers(page, relistBytes)})
-		s.Hold(w.name(), false)
+		s.sink.Send(&event.Members{Channel: g.name(), Page: CutMembers(page, relistBytes)})
+		s.Hold(g.name(), false)
 		more = !s.closed
 	})
 	return more

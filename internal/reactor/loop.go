@@ -168,24 +168,20 @@ func (l *Loop) run() {
 	l.readMail()
 }
 
-// patience returns how long the loop may wait: not at all (0) while there are
-// jobs or mail, for ever (< 0) while no timer is armed. If it may, posters are
-// told that they have to wake it.
-func (l *Loop) patience() time.Duration {
+// patience reports whether the loop has nothing to do but wait, as far as its jobs
+// and timers go, and until when; the zero time is for ever. A poller that goes on
+// to wait announces that in the mailbox (sleep), so that posters wake it.
+func (l *Loop) patience() (until time.Time, idle bool) {
 	if len(l.jobs) > 0 || l.stopped {
-		return 0
+		return until, false
 	}
-	d := time.Duration(-1)
 	if ticks := l.wheel.next(); ticks >= 0 {
-		due := l.epoch.Add(time.Duration(l.wheel.now+ticks) * wheelTick)
-		if d = time.Until(due); d <= 0 {
-			return 0
+		until = l.epoch.Add(time.Duration(l.wheel.now+ticks) * wheelTick)
+		if time.Until(until) <= 0 {
+			return until, false
 		}
 	}
-	if !l.mail.sleep() {
-		return 0
-	}
-	return d
+	return until, true
 }
 
 func (l *Loop) readMail() {

@@ -292,3 +292,49 @@ func TestBuffer(t *testing.T) {
 		}
 	})
 }
+
+// counting counts the turns of a loop.
+type counting struct {
+	poller
+	n atomic.Int64
+}
+
+func (c *counting) wait(l *Loop) {
+	c.n.Add(1)
+	c.poller.wait(l)
+}
+
+// TestWokenLoopSleepsAgain: mail and sockets end a wait without taking the next one
+// or its timer along.
+func TestWokenLoopSleepsAgain(t *testing.T) {
+	for _, name := range names() {
+		t.Run(name, func(t *testing.T) {
+			e, err := New(Options{Engine: name, Loops: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := e.Loops()[0]
+			counted := &counting{poller: l.poll}
+			l.poll = counted
+			if err := e.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { stop(t, e) })
+			client, server := pair(t)
+			add(t, e, server, newHooks(), "")
+			fired := make(chan struct{})
+			timer := &firing{fire: func() { close(fired) }}
+			on(t, l, func() { l.Arm(&timer.t, 200*time.Millisecond, timer) })
+			for range 20 {
+				on(t, l, func() {})
+				if _, err := client.Write([]byte("x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wait(t, "the timer", fired)
+			if n := counted.n.Load(); n < 20 || n > 400 {
+				t.Errorf("the loop went round %d times for 20 messages and a timer", n)
+			}
+		})
+	}
+}

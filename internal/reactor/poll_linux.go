@@ -1,8 +1,11 @@
 package reactor
 
 import (
+	"errors"
 	"io"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -14,31 +17,43 @@ const best = "epoll"
 
 // epoll polls bare descriptors, level-triggered: what a turn leaves unread comes
 // back in the next, so one busy connection cannot keep the loop.
+//
+// A loop that has nothing to do waits for its epoll descriptor in Go's own poller,
+// as a goroutine waits for a socket. So no thread sleeps in a system call with a
+// processor of Go's that has to be taken from it, and another goroutine wakes the
+// loop without the kernel: it lets the deadline of the wait pass.
 type epoll struct {
+	file   *os.File // the epoll descriptor
+	raw    syscall.RawConn
 	fd     int
-	event  int // eventfd, edge-triggered: it is written to wake, and never read
+	look   func(fd uintptr) bool // for raw: whether there are events, in found of events
+	found  int
 	events [256]unix.EpollEvent
 
-	mu     sync.Mutex // wake comes from any goroutine, perhaps after close
-	closed bool
+	mu    sync.Mutex // wake comes from any goroutine, perhaps after close
+	until time.Time  // the deadline that file has; zero: none
+	woken bool       // file's deadline was made to pass
 }
-
-const wakeIndex = -1
 
 func newPoller() (poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
-	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err == nil {
-		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: wakeIndex})
-	}
-	if err != nil {
+	if err = unix.SetNonblock(fd, true); err != nil { // how os.NewFile knows what to give to Go's poller
 		unix.Close(fd)
 		return nil, err
 	}
-	return &epoll{fd: fd, event: event}, nil
+	e := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	e.look = func(uintptr) bool { e.found = e.ready(); return e.found > 0 }
+	if e.raw, err = e.file.SyscallConn(); err == nil {
+		err = e.file.SetReadDeadline(time.Time{}) // which fails where Go's poller does not know it
+	}
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
 }
 
 // wait serves what is ready. It asks before it announces that the loop sleeps:
@@ -47,20 +62,21 @@ func newPoller() (poller, error) {
 func (e *epoll) wait(l *Loop) {
 	n := e.ready()
 	if n == 0 {
-		d := l.patience()
-		if d == 0 {
+		until, idle := l.patience()
+		if !idle {
 			return
 		}
-		n = e.block(d)
+		e.limit(until) // before the announcement: a wake that follows it must last
+		if !l.mail.sleep() {
+			return
+		}
+		n = e.block()
 		l.mail.awake()
 		l.rested = time.Now()
 	}
 	l.now = time.Now()
 	for i := range n {
 		ev := &e.events[i]
-		if ev.Fd == wakeIndex {
-			continue
-		}
 		if c := l.table.find(uint32(ev.Fd), uint32(ev.Pad)); c != nil {
 			l.serve(c, ev.Events)
 		}
@@ -74,14 +90,24 @@ func (e *epoll) ready() int {
 	return happened(n, errno)
 }
 
-// block waits for events, at most d, for ever if d < 0.
-func (e *epoll) block(d time.Duration) int {
-	ms := -1
-	if d > 0 {
-		ms = int((d + time.Millisecond - 1) / time.Millisecond)
+// limit has block end at a time, at the latest; zero: never.
+func (e *epoll) limit(until time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.woken || !until.Equal(e.until) {
+		e.woken, e.until = false, until
+		_ = e.file.SetReadDeadline(until) // the file is open, and has deadlines
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events[0])), uintptr(len(e.events)), uintptr(ms), 0, 0)
-	return happened(n, errno)
+}
+
+// block waits for events, for wake, or until what limit said.
+func (e *epoll) block() int {
+	e.found = 0
+	if err := e.raw.Read(e.look); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		// The descriptor is not ours any more; there is no going on.
+		panic("reactor: waiting for epoll: " + err.Error())
+	}
+	return e.found
 }
 
 func happened(n uintptr, errno unix.Errno) int {
@@ -98,24 +124,16 @@ func happened(n uintptr, errno unix.Errno) int {
 func (e *epoll) wake() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
-		return
+	if !e.woken {
+		e.woken = true
+		_ = e.file.SetReadDeadline(past) // it fails when the file is closed, and then nobody waits
 	}
-	one := [8]byte{1}
-	// It fails only when the counter is full, and then the loop is awake.
-	_, _ = unix.Write(e.event, one[:])
 }
 
-func (e *epoll) close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return
-	}
-	e.closed = true
-	unix.Close(e.event)
-	unix.Close(e.fd)
-}
+// past is a time that every clock has seen.
+var past = time.Unix(1, 0)
+
+func (e *epoll) close() { _ = e.file.Close() }
 
 // wanted returns the events that c is to be watched for.
 func wanted(c *Conn) uint32 {

@@ -14,16 +14,17 @@ type signal struct {
 func newSignal() *signal { return &signal{c: make(chan struct{}, 1)} }
 
 func (s *signal) wait(l *Loop) {
-	d := l.patience()
+	until, idle := l.patience()
 	switch {
-	case d == 0:
+	case !idle, !l.mail.sleep():
 		// Sockets are served by goroutines here. A loop that is busy makes room
 		// for them, as another would look at its sockets now.
 		runtime.Gosched()
 		return
-	case d < 0:
+	case until.IsZero():
 		<-s.c
 	default:
+		d := time.Until(until)
 		if s.timer == nil {
 			s.timer = time.NewTimer(d)
 		} else {

@@ -1,6 +1,6 @@
 // Command nodes weighs two nodes of a server on one Redis: what a delivery costs
-// them, and Redis, in CPU. It runs ringdown beside its rival centrifuge, round by
-// round, and prints the medians.
+// them, and Redis, in CPU. It runs ringdown beside its rival centrifuge, and beside
+// other builds of itself, round by round, and prints the medians.
 //
 //	cd bench && go run ./cmd/nodes -subscribers 10 -rate 1000
 //
@@ -19,13 +19,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"ringdown/internal/load"
 )
 
 var (
@@ -35,6 +36,7 @@ var (
 	seconds     = flag.Int("seconds", 8, "how long each is weighed")
 	rounds      = flag.Int("rounds", 3, "rounds, of each server in turn")
 	size        = flag.Int("size", 100, "bytes of a message's data")
+	before      = flag.String("before", "", "programs that were built from servers/ringdown of other checkouts, with commas between: they take part, by the names of their files")
 )
 
 // cost is what one round came to, in microseconds a delivery and a publication.
@@ -54,42 +56,57 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	programs := map[string]string{}
 	names := []string{"ringdown", "centrifuge"}
 	for _, name := range names {
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), "./servers/"+name).CombinedOutput(); err != nil {
+		programs[name] = filepath.Join(dir, name)
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", programs[name], "./servers/"+name).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
+	}
+	for _, path := range strings.FieldsFunc(*before, func(r rune) bool { return r == ',' }) {
+		names = append(names, filepath.Base(path))
+		programs[filepath.Base(path)] = path
 	}
 	found := map[string][]cost{}
 	for round := range *rounds {
 		for i := range names {
 			name := names[(i+round)%len(names)]
-			c, err := weigh(ctx, dir, name)
+			c, err := weigh(ctx, dir, programs[name], name == "centrifuge")
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			fmt.Printf("%-10s  %6.2f µs of the nodes a delivery, %6.2f µs of Redis a publication\n", name, c.node, c.redis)
+			fmt.Printf("%-12s %6.2f µs of the nodes a delivery, %6.2f µs of Redis a publication\n", name, c.node, c.redis)
 			found[name] = append(found[name], c)
 		}
 	}
-	ours, theirs := found[names[0]], found[names[1]]
-	node := func(c cost) float64 { return c.node }
-	redis := func(c cost) float64 { return c.redis }
-	fmt.Printf("ringdown to centrifuge: %.2f of the nodes, %.2f of Redis\n", median(ours, node)/median(theirs, node), median(ours, redis)/median(theirs, redis))
+	fmt.Println("medians (least to most), and times centrifuge:")
+	rival := found["centrifuge"]
+	for _, name := range names {
+		fmt.Printf("%-12s %s of the nodes, %s of Redis\n", name, figure(found[name], rival, cost.ofNode), figure(found[name], rival, cost.ofRedis))
+	}
 	return nil
 }
 
-func median(list []cost, of func(cost) float64) float64 {
-	var all []float64
+func (c cost) ofNode() float64  { return c.node }
+func (c cost) ofRedis() float64 { return c.redis }
+
+func figure(list, rival []cost, of func(cost) float64) string {
+	all, theirs := sorted(list, of), sorted(rival, of)
+	median := all[len(all)/2]
+	return fmt.Sprintf("%6.2f µs (%.2f to %.2f), × %.2f", median, all[0], all[len(all)-1], median/theirs[len(theirs)/2])
+}
+
+func sorted(list []cost, of func(cost) float64) (all []float64) {
 	for _, c := range list {
 		all = append(all, of(c))
 	}
 	slices.Sort(all)
-	return all[len(all)/2]
+	return all
 }
 
 // weigh runs one server with two nodes.
-func weigh(ctx context.Context, dir, name string) (c cost, err error) {
+func weigh(ctx context.Context, dir, program string, rival bool) (c cost, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var started []*exec.Cmd
 	defer func() {
@@ -113,7 +130,7 @@ func weigh(ctx context.Context, dir, name string) (c cost, err error) {
 	}
 	var urls []string
 	for range 2 {
-		node := exec.CommandContext(ctx, filepath.Join(dir, name))
+		node := exec.CommandContext(ctx, program)
 		node.Env = append(os.Environ(), "RINGDOWN_BENCH_REDIS="+address)
 		node.Stderr = os.Stderr
 		out, err := node.StdoutPipe()
@@ -129,21 +146,25 @@ func weigh(ctx context.Context, dir, name string) (c cost, err error) {
 			return c, err
 		}
 		at := strings.TrimSpace(strings.TrimPrefix(line, "listening "))
-		urls = append(urls, map[string]string{"ringdown": "ws://" + at + "/v1/ws", "centrifuge": "ws://" + at + "/"}[name])
+		if rival {
+			urls = append(urls, "ws://"+at+"/")
+		} else {
+			urls = append(urls, "ws://"+at+"/v1/ws")
+		}
 	}
-	return measure(ctx, name, urls, started)
+	return measure(ctx, rival, urls, started)
 }
 
 // measure has the clients talk, and reads what the processes spent meanwhile.
-func measure(ctx context.Context, name string, urls []string, processes []*exec.Cmd) (c cost, err error) {
+func measure(ctx context.Context, rival bool, urls []string, processes []*exec.Cmd) (c cost, err error) {
 	var got atomic.Int64
 	for i := range *subscribers {
-		if _, err := client(ctx, name, urls[i%2], true, &got); err != nil {
+		if _, err := client(ctx, rival, urls[i%2], true, &got); err != nil {
 			return c, err
 		}
 	}
 	var ignored atomic.Int64
-	publisher, err := client(ctx, name, urls[0], false, &ignored)
+	publisher, err := client(ctx, rival, urls[0], false, &ignored)
 	if err != nil {
 		return c, err
 	}
@@ -151,33 +172,33 @@ func measure(ctx context.Context, name string, urls []string, processes []*exec.
 	var work sync.WaitGroup
 	var sent atomic.Int64
 	var failed error
-	work.Go(func() { failed = publish(ending, publisher, name, &sent) })
+	work.Go(func() { failed = publish(ending, publisher, rival, &sent) })
 	defer func() { end(); work.Wait(); err = errors.Join(err, failed) }()
 	time.Sleep(time.Second) // warm
-	before, deliveries, publications := spent(processes), got.Load(), sent.Load()
+	was, deliveries, publications := spent(processes), got.Load(), sent.Load()
 	time.Sleep(time.Duration(*seconds) * time.Second)
 	after, d, p := spent(processes), float64(got.Load()-deliveries), float64(sent.Load()-publications)
 	if want := float64(*rate * *seconds); p < 0.8*want || d < 0.8*p*float64(*subscribers) {
 		return c, fmt.Errorf("%v publications and %v deliveries, which is too few of %v", p, d, want)
 	}
-	c.redis = float64((after[0] - before[0]).Microseconds()) / p
-	c.node = float64((after[1] + after[2] - before[1] - before[2]).Microseconds()) / d
+	c.redis = float64((after[0] - was[0]).Nanoseconds()) / 1000 / p
+	c.node = float64((after[1] + after[2] - was[1] - was[2]).Nanoseconds()) / 1000 / d
 	return c, nil
 }
 
 // client connects, and subscribes if it is to.
-func client(ctx context.Context, name, url string, subscribe bool, got *atomic.Int64) (*websocket.Conn, error) {
+func client(ctx context.Context, rival bool, url string, subscribe bool, got *atomic.Int64) (*websocket.Conn, error) {
 	conn, _, err := websocket.Dial(ctx, url, nil) //nolint:bodyclose // the library closes it
 	if err != nil {
 		return nil, err
 	}
 	conn.SetReadLimit(-1)
 	var first []string
-	if name == "centrifuge" {
+	if rival {
 		first = append(first, `{"id":1,"connect":{}}`)
 	}
 	switch {
-	case subscribe && name == "centrifuge":
+	case subscribe && rival:
 		first = append(first, fmt.Sprintf(`{"id":2,"subscribe":{"channel":%q}}`, *channel))
 	case subscribe:
 		first = append(first, fmt.Sprintf(`{"type":"subscribe","channel":%q,"id":1}`, *channel))
@@ -208,10 +229,10 @@ func client(ctx context.Context, name, url string, subscribe bool, got *atomic.I
 	return conn, <-ready
 }
 
-func publish(ctx context.Context, conn *websocket.Conn, name string, sent *atomic.Int64) error {
+func publish(ctx context.Context, conn *websocket.Conn, rival bool, sent *atomic.Int64) error {
 	data := fmt.Sprintf(`{"x":"%s"}`, strings.Repeat("y", *size))
 	text := fmt.Sprintf(`{"type":"e","channel":%q,"data":%s}`, *channel, data)
-	if name == "centrifuge" {
+	if rival {
 		text = fmt.Sprintf(`{"id":3,"publish":{"channel":%q,"data":%s}}`, *channel, data)
 	}
 	begun := time.Now()
@@ -236,17 +257,8 @@ func publish(ctx context.Context, conn *websocket.Conn, name string, sent *atomi
 // spent is the CPU that processes have taken so far.
 func spent(processes []*exec.Cmd) (list []time.Duration) {
 	for _, p := range processes {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Process.Pid))
-		_, rest, _ := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		sum := int64(0)
-		for _, at := range []int{11, 12} { // utime and stime, in hundredths
-			if at < len(fields) {
-				n, _ := strconv.ParseInt(fields[at], 10, 64)
-				sum += n
-			}
-		}
-		list = append(list, time.Duration(sum)*10*time.Millisecond)
+		d, _ := load.ProcessOf(p.Process.Pid).CPU() // of one that is gone: nothing
+		list = append(list, d)
 	}
 	return list
 }

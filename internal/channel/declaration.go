@@ -140,8 +140,8 @@ type Declaration struct {
 	Events   map[string]*Event // nil: any event is accepted
 	Allow    Allow             // missing rules are None; a missing History is Subscribe's
 	Buffer   Buffer
-	// Resume is how far back recovery reaches for who may subscribe and not read
-	// history: so much older messages are not given. Default 2 min.
+	// Resume is how far back somebody recovers who may subscribe but not read history:
+	// older messages are not given. Default 2 min.
 	Resume time.Duration
 	Line   int // in the configuration file; 0: unknown
 
@@ -159,17 +159,8 @@ func (d *Declaration) Params(name string) map[string]string { return d.pattern.v
 
 // Rule returns the rule for op.
 func (d *Declaration) Rule(op Op) Rule {
-	switch op {
-	case OpSubscribe:
-		return d.Allow.Subscribe
-	case OpPublish:
-		return d.Allow.Publish
-	case OpPresence:
-		return d.Allow.Presence
-	case OpHistory:
-		return d.Allow.History
-	}
-	return None
+	a := &d.Allow
+	return [...]Rule{OpSubscribe: a.Subscribe, OpPublish: a.Publish, OpPresence: a.Presence, OpHistory: a.History}[op]
 }
 
 // RuleName names the rule for op as logs, metrics and clients know it:
@@ -180,10 +171,7 @@ func (d *Declaration) RuleName(op Op) string { return d.Name + ".allow." + d.rul
 // RuleLine returns the line of the rule for op in the configuration file, or
 // that of the channel if the rule is not written; 0: unknown.
 func (d *Declaration) RuleLine(op Op) int {
-	if line := d.Allow.Lines[d.ruled(op)]; line > 0 {
-		return line
-	}
-	return d.Line
+	return cmp.Or(d.Allow.Lines[d.ruled(op)], d.Line)
 }
 
 // ruled returns the operation whose rule holds for op.
@@ -209,24 +197,12 @@ func (d *Declaration) Event(name string) (*Event, bool) {
 }
 
 func (d *Declaration) fillDefaults() {
-	def := func(r *Rule, fallback Rule) {
-		if *r == nil {
-			*r = fallback
-		}
-	}
-	def(&d.Allow.Subscribe, None)
-	def(&d.Allow.Publish, None)
-	def(&d.Allow.Presence, None)
-	// A table may be made of the same declaration again.
+	// A table may be made of the same declaration again, when this is filled in.
 	d.asSubscribe = d.asSubscribe || d.Allow.History == nil
-	def(&d.Allow.History, d.Allow.Subscribe)
-	if d.Resume == 0 {
-		d.Resume = DefaultResume
-	}
-	if d.Buffer.Messages <= 0 {
-		d.Buffer.Messages = DefaultBufferMessages
-	}
-	if d.Buffer.Bytes <= 0 {
-		d.Buffer.Bytes = DefaultBufferBytes
-	}
+	a := &d.Allow
+	a.Subscribe, a.Publish, a.Presence = cmp.Or(a.Subscribe, None), cmp.Or(a.Publish, None), cmp.Or(a.Presence, None)
+	a.History = cmp.Or(a.History, a.Subscribe)
+	d.Resume = cmp.Or(d.Resume, DefaultResume)
+	d.Buffer.Messages = cmp.Or(max(d.Buffer.Messages, 0), DefaultBufferMessages)
+	d.Buffer.Bytes = cmp.Or(max(d.Buffer.Bytes, 0), DefaultBufferBytes)
 }

@@ -3,6 +3,7 @@ package channel
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"ringdown/protocol"
@@ -38,10 +39,8 @@ func parsePattern(s string) (pattern, error) {
 		if !paramName.MatchString(name) {
 			return p, fmt.Errorf("parameter {%s} must be a lower-case letter followed by letters, digits or _", name)
 		}
-		for _, other := range p.params {
-			if other == name {
-				return p, fmt.Errorf("parameter {%s} stands there twice", name)
-			}
+		if slices.Contains(p.params, name) {
+			return p, fmt.Errorf("parameter {%s} stands there twice", name)
 		}
 		if len(p.params) > 0 && open == 0 {
 			return p, fmt.Errorf("{%s} must be parted from the parameter before it, as in {a}:{b}", name)
@@ -95,25 +94,11 @@ func (p *pattern) match(name string, into map[string]string) bool {
 	}
 	for i, param := range p.params {
 		after := p.literals[i+1]
-		var n int
-		switch {
-		case i == len(p.params)-1:
-			n = len(rest) - len(after)
-			if n < 1 || rest[n:] != after {
-				return false
-			}
-		default:
-			// From 1: a parameter is never empty.
-			if len(rest) < 1 {
-				return false
-			}
-			at := strings.Index(rest[1:], after)
-			if at < 0 {
-				return false
-			}
-			n = at + 1
+		n := len(rest) - len(after) // the last parameter takes all before the last literal
+		if last := i == len(p.params)-1; !last && rest != "" {
+			n = 1 + strings.Index(rest[1:], after) // a parameter is never empty
 		}
-		if strings.IndexByte(rest[:n], ':') >= 0 {
+		if n < 1 || !strings.HasPrefix(rest[n:], after) || strings.IndexByte(rest[:n], ':') >= 0 {
 			return false
 		}
 		if into != nil {
@@ -136,13 +121,5 @@ func (p *pattern) covers(q pattern) bool {
 	if q.isLiteral() {
 		return p.matches(q.literals[0])
 	}
-	if len(p.params) != len(q.params) {
-		return false
-	}
-	for i := range p.literals {
-		if p.literals[i] != q.literals[i] {
-			return false
-		}
-	}
-	return true
+	return slices.Equal(p.literals, q.literals)
 }

@@ -87,18 +87,10 @@ var (
 
 // New returns a broker that is not started.
 func New(o Options) *Broker {
-	if o.Channels <= 0 {
-		o.Channels = 1_000_000
-	}
-	if o.DedupeKeys <= 0 {
-		o.DedupeKeys = 1_000_000
-	}
-	if o.StateKeys <= 0 {
-		o.StateKeys = 100_000
-	}
-	if o.Sweep <= 0 {
-		o.Sweep = 10 * time.Second
-	}
+	o.Channels = cmp.Or(max(o.Channels, 0), 1_000_000)
+	o.DedupeKeys = cmp.Or(max(o.DedupeKeys, 0), 1_000_000)
+	o.StateKeys = cmp.Or(max(o.StateKeys, 0), 100_000)
+	o.Sweep = cmp.Or(max(o.Sweep, 0), 10*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -12,8 +12,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The client of a Cluster may be waiting, for a second, to ask who is primary.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).LazyDo.func1"))
+	// The client of a Cluster may be waiting, for some seconds, to ask who is primary
+	// or to close what it no longer needs.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).LazyDo.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }
 
 func open(t testing.TB, o Options) *Broker {

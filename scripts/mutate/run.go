@@ -39,8 +39,9 @@ type subject struct {
 
 // part is some of the tests, which are run together.
 type part struct {
-	flag  string
-	limit time.Duration
+	flag    string
+	limit   time.Duration
+	reached map[int]bool // the changes that are come by
 }
 
 func (o options) mutate(pkg string) (*report, error) {
@@ -61,12 +62,11 @@ func (o options) mutate(pkg string) (*report, error) {
 	if err := s.build(); err != nil {
 		return nil, err
 	}
-	reached, err := s.baseline()
-	if err != nil {
+	if err := s.baseline(); err != nil {
 		return nil, err
 	}
 	r := &report{pkg: s.pkg.ImportPath, reasons: reasons, how: make(map[*point]outcome)}
-	s.runAll(r, reached)
+	s.runAll(r)
 	r.took = time.Since(begun)
 	return r, nil
 }
@@ -180,40 +180,51 @@ func (s *subject) compile() (output string, err error) {
 	return string(out), err
 }
 
-// baseline runs the tests with all changes asleep, and returns which of them
-// were come by. It finds the slow tests, which are left for what the others do
-// not notice, and how long a run may take.
-func (s *subject) baseline() (reached map[int]bool, err error) {
-	notes := filepath.Join(s.dir, "notes")
-	run := func(flag string) (output string) {
-		begun := time.Now()
-		how, output := s.test(part{flag, 10 * time.Minute}, "MUTANT_NOTES="+notes)
-		if how != survived {
-			err = fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output[max(0, len(output)-4000):])
-		}
-		s.parts = append(s.parts, part{flag, min(5*time.Since(begun)+5*time.Second, s.slowest)})
-		return output
-	}
-	output := run("-test.run=" + s.run)
-	if slow := slowTests(output); slow != "" && s.run == "" {
-		s.parts[0].flag = "-test.run=" + slow
-		run("-test.skip=" + slow)
-		slices.Reverse(s.parts)
-	}
+// baseline runs the tests with all changes asleep. It finds the slow ones, which
+// are left for what the others do not notice, and what is come by.
+func (s *subject) baseline() error {
+	all := part{flag: "-test.run=" + s.run}
+	output, err := s.rehearse(&all)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	s.parts = []part{all}
+	if slow := slowTests(output); slow != "" && s.run == "" {
+		s.parts = []part{{flag: "-test.skip=" + slow}, {flag: "-test.run=" + slow}}
+		for i := range s.parts {
+			if _, err := s.rehearse(&s.parts[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rehearse runs a part of the tests with all changes asleep, to find how long it
+// may take and which of the changes it comes by.
+func (s *subject) rehearse(p *part) (output string, err error) {
+	notes := filepath.Join(s.dir, "notes")
+	p.limit = 10 * time.Minute
+	begun := time.Now()
+	how, output := s.test(*p, "MUTANT_NOTES="+notes)
+	if how != survived {
+		return "", fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output[max(0, len(output)-4000):])
+	}
+	p.limit = min(5*time.Since(begun)+5*time.Second, s.slowest)
 	text, err := os.ReadFile(notes)
 	if err != nil && !os.IsNotExist(err) {
-		return nil, err
+		return "", err
 	}
-	reached = make(map[int]bool)
+	p.reached = make(map[int]bool)
 	for _, word := range strings.Fields(string(text)) {
 		if n, err := strconv.Atoi(word); err == nil {
-			reached[n] = true
+			p.reached[n] = true
 		}
 	}
-	return reached, nil
+	if err := os.Remove(notes); err != nil && !os.IsNotExist(err) {
+		return "", err
+	}
+	return output, nil
 }
 
 var slowTest = regexp.MustCompile(`(?m)^ *--- PASS: (\w+)\S* \([1-9]\d*\.\d+s\)$`)
@@ -235,7 +246,8 @@ func slowTests(output string) string {
 func (s *subject) test(p part, environment string) (outcome, string) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.binary, "-test.short", "-test.failfast", "-test.v", p.flag)
+	// Tests that wait for something else do not wait for each other.
+	cmd := exec.CommandContext(ctx, s.binary, "-test.short", "-test.failfast", "-test.v", "-test.parallel=8", p.flag)
 	cmd.Dir = s.pkg.Dir
 	cmd.Env = append(os.Environ(), environment)
 	// What the tests started ends with them, also when they panic.
@@ -258,9 +270,13 @@ func (s *subject) test(p part, environment string) (outcome, string) {
 	return killed, err.Error()
 }
 
-// judge wakes a change, and runs the tests until some notice it.
-func (s *subject) judge(n int) (how outcome) {
+// judge wakes a change, and runs the tests that come by it until some notice.
+func (s *subject) judge(n int) outcome {
+	how := unreached
 	for _, p := range s.parts {
+		if !p.reached[n] {
+			continue
+		}
 		if how, _ = s.test(p, "MUTANT="+strconv.Itoa(n)); how != survived {
 			break
 		}
@@ -269,7 +285,7 @@ func (s *subject) judge(n int) (how outcome) {
 }
 
 // runAll wakes one change after the other.
-func (s *subject) runAll(r *report, reached map[int]bool) {
+func (s *subject) runAll(r *report) {
 	numbers := make(chan int)
 	var (
 		mu   sync.Mutex
@@ -279,10 +295,7 @@ func (s *subject) runAll(r *report, reached map[int]bool) {
 	for range max(1, s.parallel) {
 		work.Go(func() {
 			for n := range numbers {
-				how := unreached
-				if reached[n] {
-					how = s.judge(n)
-				}
+				how := s.judge(n)
 				mu.Lock()
 				r.count[how]++
 				r.how[s.chosen[n]] = how

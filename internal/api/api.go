@@ -47,33 +47,43 @@ type Handler struct {
 // route is one operation, as the OpenAPI document has it.
 type route struct {
 	method, path string
-	open         bool // needs no credential
+	access       access
 	serve        func(h *Handler, w http.ResponseWriter, r *http.Request) error
 }
 
+// access is who may use a route.
+type access uint8
+
+const (
+	byHandler access = iota // the handler decides
+	everybody               // needs no credential
+	withKey                 // needs a server key
+	documents               // needs a server key, unless Options.Public says otherwise
+)
+
 var routes = []route{
-	{"POST", "/v1/channels/{channel}/messages", false, (*Handler).publish},
-	{"GET", "/v1/channels/{channel}/messages", false, (*Handler).history},
-	{"GET", "/v1/channels/{channel}/state", false, (*Handler).state},
-	{"PUT", "/v1/channels/{channel}/state/{key}", false, (*Handler).setState},
-	{"DELETE", "/v1/channels/{channel}/state/{key}", false, (*Handler).deleteState},
-	{"POST", "/v1/messages", false, (*Handler).publishBatch},
-	{"GET", "/v1/channels/{channel}/presence", false, (*Handler).listMembers},
-	{"GET", "/v1/channels", false, (*Handler).listChannels},
-	{"GET", "/v1/connections", false, (*Handler).listConnections},
-	{"GET", "/v1/connections/{connection}", false, (*Handler).getConnection},
-	{"DELETE", "/v1/connections/{connection}", false, (*Handler).deleteConnection},
-	{"POST", "/v1/connections/{connection}/messages", false, (*Handler).postMessage},
-	{"POST", "/v1/tickets", false, (*Handler).issueTicket},
-	{"DELETE", "/v1/users/{user}/connections", false, (*Handler).deleteUser},
-	{"GET", "/v1/openapi.json", false, (*Handler).openAPI},
-	{"GET", "/v1/asyncapi.json", false, (*Handler).asyncAPI},
-	{"GET", "/v1/errors", true, (*Handler).errorPages},
-	{"GET", "/v1/errors/{code}", true, (*Handler).errorPage},
-	{"GET", "/", true, (*Handler).root},
-	{"GET", "/livez", true, (*Handler).live},
-	{"GET", "/readyz", true, (*Handler).ready},
-	{"GET", "/metrics", false, (*Handler).metrics},
+	{"POST", "/v1/channels/{channel}/messages", byHandler, (*Handler).publish},
+	{"GET", "/v1/channels/{channel}/messages", byHandler, (*Handler).history},
+	{"GET", "/v1/channels/{channel}/state", byHandler, (*Handler).state},
+	{"PUT", "/v1/channels/{channel}/state/{key}", byHandler, (*Handler).setState},
+	{"DELETE", "/v1/channels/{channel}/state/{key}", byHandler, (*Handler).deleteState},
+	{"POST", "/v1/messages", byHandler, (*Handler).publishBatch},
+	{"GET", "/v1/channels/{channel}/presence", byHandler, (*Handler).listMembers},
+	{"GET", "/v1/channels", withKey, (*Handler).listChannels},
+	{"GET", "/v1/connections", withKey, (*Handler).listConnections},
+	{"GET", "/v1/connections/{connection}", withKey, (*Handler).getConnection},
+	{"DELETE", "/v1/connections/{connection}", withKey, (*Handler).deleteConnection},
+	{"POST", "/v1/connections/{connection}/messages", byHandler, (*Handler).postMessage},
+	{"POST", "/v1/tickets", byHandler, (*Handler).issueTicket},
+	{"DELETE", "/v1/users/{user}/connections", withKey, (*Handler).deleteUser},
+	{"GET", "/v1/openapi.json", documents, (*Handler).openAPI},
+	{"GET", "/v1/asyncapi.json", documents, (*Handler).asyncAPI},
+	{"GET", "/v1/errors", everybody, (*Handler).errorPages},
+	{"GET", "/v1/errors/{code}", everybody, (*Handler).errorPage},
+	{"GET", "/", everybody, (*Handler).root},
+	{"GET", "/livez", everybody, (*Handler).live},
+	{"GET", "/readyz", everybody, (*Handler).ready},
+	{"GET", "/metrics", byHandler, (*Handler).metrics},
 }
 
 // New returns the handler.
@@ -111,11 +121,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 
 func (h *Handler) serve(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r = r.WithContext(context.WithValue(r.Context(), askedKey{}, new(asked)))
+		r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, new(requestInfo)))
 		if !h.crossOrigin(w, r) {
 			return
 		}
-		if err := rt.serve(h, w, r); err != nil {
+		var err error
+		if rt.access == withKey || rt.access == documents && !h.opts.Load().Public {
+			err = h.requireKey(r)
+		}
+		if err == nil {
+			err = rt.serve(h, w, r)
+		}
+		if err != nil {
 			h.fail(w, r, err)
 		}
 	}
@@ -149,8 +166,8 @@ type caller struct {
 	budget   *channel.Budget // of the whole request, however many messages it has
 }
 
-// asks returns who the caller is to the node.
-func (c caller) asks() *node.Caller {
+// forNode returns the caller as the node knows callers.
+func (c caller) forNode() *node.Caller {
 	if c.identity == nil {
 		return &node.Caller{Server: c.server, Door: refusal.REST, Address: c.address}
 	}
@@ -184,25 +201,26 @@ func (c caller) user() string {
 	return c.identity.User
 }
 
-// asked is what a request turned out to be about, for whoever records its refusal.
-type asked struct {
+// requestInfo is what is found out about a request while it is served, for the
+// record of its refusal.
+type requestInfo struct {
 	user   string
 	action string // as over a connection; empty: the route says it
 }
 
-type askedKey struct{}
+type requestInfoKey struct{}
 
-// doing notes what a request turned out to ask for.
-func doing(ctx context.Context, action string) {
-	if a, ok := ctx.Value(askedKey{}).(*asked); ok {
-		a.action = action
+func infoOf(ctx context.Context) *requestInfo {
+	if info, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
+		return info
 	}
+	return new(requestInfo)
 }
 
-// who judges who makes a request: by a server key, else by what the application
-// knows it by, else by a token. A token in the query is not looked at: here a header
-// can always be set, and addresses end up in logs.
-func (h *Handler) who(r *http.Request) (caller, error) {
+// identify finds out who makes a request: by a server key, else by what the
+// application knows it by, else by a token. A token in the query does not count:
+// here a header can always be set, and addresses end up in logs.
+func (h *Handler) identify(r *http.Request) (caller, error) {
 	o := h.opts.Load()
 	credential, found := auth.RequestKey(r)
 	if found && (o.Sessions.Verifier().Key(credential) || o.Dev && auth.LooksLikeKey(credential)) {
@@ -218,8 +236,8 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 	default:
 		return caller{}, protocol.Errorf(protocol.CodeUnauthorized, "present a server key or a user token: Authorization: Bearer …").WithReason("credential")
 	}
-	if a, ok := r.Context().Value(askedKey{}).(*asked); ok && id != nil {
-		a.user = id.User
+	if id != nil {
+		infoOf(r.Context()).user = id.User
 	}
 	from, _ := netip.ParseAddrPort(r.RemoteAddr) // what does not parse stays empty
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
@@ -227,9 +245,9 @@ func (h *Handler) who(r *http.Request) (caller, error) {
 	return caller{identity: id, address: from, budget: &budget, header: o.Sessions.Header(r)}, err
 }
 
-// server lets only callers with a key pass.
-func (h *Handler) server(r *http.Request) error {
-	c, err := h.who(r)
+// requireKey refuses callers without a server key.
+func (h *Handler) requireKey(r *http.Request) error {
+	c, err := h.identify(r)
 	if err == nil && !c.server {
 		err = protocol.Errorf(protocol.CodeForbidden, "this needs a server key (auth.keys) and not a user's token").WithReason("server_key")
 	}

@@ -73,8 +73,8 @@ func (h *Handler) noFields(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// meant is what people write who are used to the names of others.
-var meant = map[string]string{
+// otherNames are the names that other services have for our fields.
+var otherNames = map[string]string{
 	"event": "type", "name": "type", "kind": "type", "action": "type",
 	"text": "data", "payload": "data", "message": "data", "body": "data", "content": "data", "value": "data", "base64": "data64",
 	"topic": "channel", "room": "channel", "channels": "channel",
@@ -88,7 +88,7 @@ var meant = map[string]string{
 func object(text []byte, where string, known ...string) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s must be an object with %s", subject(where), among(known)).WithReason("body")
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s must be an object with %s", subject(where), listed(known)).WithReason("body")
 	}
 	var strange []string
 	for name := range fields {
@@ -100,8 +100,8 @@ func object(text []byte, where string, known ...string) (map[string]json.RawMess
 		return fields, nil
 	}
 	name := slices.Min(strange)
-	e := protocol.Errorf(protocol.CodeBadRequest, "%s has a field %q, and it can have %s", subject(where), shorten(name), among(known)).WithReason("field")
-	if e.DidYouMean = perhaps(name, known); e.DidYouMean != "" {
+	e := protocol.Errorf(protocol.CodeBadRequest, "%s has a field %q, and it can have %s", subject(where), shorten(name), listed(known)).WithReason("field")
+	if e.DidYouMean = suggest(name, known); e.DidYouMean != "" {
 		e.Message += "; did you mean " + e.DidYouMean + "?"
 		if e.DidYouMean == "data" && fields["data"] != nil {
 			e.Message += " What the application says goes inside data"
@@ -110,7 +110,7 @@ func object(text []byte, where string, known ...string) (map[string]json.RawMess
 	return nil, e
 }
 
-func among(known []string) string {
+func listed(known []string) string {
 	if len(known) == 0 {
 		return "no fields"
 	}
@@ -127,9 +127,9 @@ func subject(where string) string {
 // shorten keeps a client's own text from filling its answer.
 func shorten(s string) string { return strings.ToValidUTF8(s[:min(40, len(s))], "") }
 
-// perhaps guesses which field was meant.
-func perhaps(name string, known []string) string {
-	if m := meant[name]; m != "" && slices.Contains(known, m) {
+// suggest guesses which field was meant.
+func suggest(name string, known []string) string {
+	if m := otherNames[name]; m != "" && slices.Contains(known, m) {
 		return m
 	}
 	for _, k := range known {

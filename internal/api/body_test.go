@@ -15,7 +15,7 @@ func TestPerhaps(t *testing.T) {
 		"text": "data", "dat": "data", "dataa": "data", "date": "data", "atad": "", "keys": "key", "dedup": "dedupe",
 		"Idempotency_Key": "", "idempotency_key": "dedupe", "": "", "topic": "",
 	} {
-		if got := perhaps(name, publicationFields); got != want {
+		if got := suggest(name, publicationFields); got != want {
 			t.Errorf("%q is taken for %q, want %q", name, got, want)
 		}
 	}

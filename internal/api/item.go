@@ -61,16 +61,16 @@ func parseItem(body []byte, where string, known []string) (it item, err error) {
 	return it, nil
 }
 
-// heads takes over what the headers of a request say of its publication.
-func (it *item) heads(r *http.Request) (err error) {
-	it.trace(r)
+// applyHeaders takes over what the headers of a request say of its publication.
+func (it *item) applyHeaders(r *http.Request) (err error) {
+	it.applyTrace(r)
 	it.Dedupe, err = dedupeOf(r, it.Dedupe)
 	return err
 }
 
-// trace lets the message belong to the trace of its request, unless it names one. A
+// applyTrace lets the message belong to the trace of its request, unless it names one. A
 // header that cannot be one stops no message: a trace that is broken is begun anew.
-func (it *item) trace(r *http.Request) {
+func (it *item) applyTrace(r *http.Request) {
 	if header := r.Header.Get("Traceparent"); it.Trace == "" && header != "" && protocol.ValidTrace(header) == nil {
 		it.Trace = header
 	}

@@ -30,11 +30,11 @@ func number(r *http.Request, name string) (*uint64, error) {
 // target finds the channel of a request to read, and whether its caller may do op
 // there.
 func (h *Handler) target(r *http.Request, op channel.Op) (who caller, t node.Target, name string, err error) {
-	if who, err = h.who(r); err != nil {
+	if who, err = h.identify(r); err != nil {
 		return who, t, "", err
 	}
 	name = r.PathValue("channel")
-	doing(r.Context(), op.String())
+	infoOf(r.Context()).action = op.String()
 	s := h.opts.Load().Sessions
 	if err = who.visit(s); err != nil {
 		return who, t, name, err
@@ -42,7 +42,7 @@ func (h *Handler) target(r *http.Request, op channel.Op) (who caller, t node.Tar
 	if t, err = s.Node().Resolve(name); err != nil {
 		return who, t, name, err
 	}
-	asks := who.asks()
+	asks := who.forNode()
 	err = asks.Permit(t, name, op, "")
 	who.charge(s)
 	if err == nil {
@@ -142,15 +142,15 @@ func (h *Handler) deleteState(w http.ResponseWriter, r *http.Request) error {
 // writeKey publishes to a key. event is what that is called on a channel that takes
 // any event, unless the caller has named one.
 func (h *Handler) writeKey(w http.ResponseWriter, r *http.Request, it item, event string) error {
-	who, err := h.who(r)
+	who, err := h.identify(r)
 	if err != nil {
 		return err
 	}
 	it.Channel, it.Key = r.PathValue("channel"), r.PathValue("key")
-	if err = it.heads(r); err != nil {
+	if err = it.applyHeaders(r); err != nil {
 		return err
 	}
-	doing(r.Context(), "publish")
+	infoOf(r.Context()).action = "publish"
 	s := h.opts.Load().Sessions
 	if err := who.visit(s); err != nil {
 		return err

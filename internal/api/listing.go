@@ -37,9 +37,6 @@ type channelInfo struct {
 }
 
 func (h *Handler) listChannels(w http.ResponseWriter, r *http.Request) error {
-	if err := h.server(r); err != nil {
-		return err
-	}
 	limit, err := pageSize(r)
 	if err != nil {
 		return err
@@ -69,14 +66,11 @@ type connectionInfo struct {
 	Subscriptions []string  `json:"subscriptions"`
 }
 
-func infoOf(i session.Info) connectionInfo {
+func connectionInfoOf(i session.Info) connectionInfo {
 	return connectionInfo{i.ID, i.User, i.Transport, i.RemoteAddr, i.Opened.UTC(), i.Subscriptions}
 }
 
 func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) error {
-	if err := h.server(r); err != nil {
-		return err
-	}
 	limit, err := pageSize(r)
 	if err != nil {
 		return err
@@ -87,7 +81,7 @@ func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) error 
 	}
 	list := make([]connectionInfo, 0, len(page))
 	for _, i := range page {
-		list = append(list, infoOf(i))
+		list = append(list, connectionInfoOf(i))
 	}
 	answer := map[string]any{"connections": list}
 	if next != "" {
@@ -97,20 +91,14 @@ func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (h *Handler) getConnection(w http.ResponseWriter, r *http.Request) error {
-	if err := h.server(r); err != nil {
-		return err
-	}
 	i, err := h.opts.Load().Sessions.Connection(r.Context(), r.PathValue("connection"))
 	if err != nil {
 		return err
 	}
-	return h.answer(w, http.StatusOK, infoOf(i))
+	return h.answer(w, http.StatusOK, connectionInfoOf(i))
 }
 
 func (h *Handler) deleteConnection(w http.ResponseWriter, r *http.Request) error {
-	if err := h.server(r); err != nil {
-		return err
-	}
 	if err := h.opts.Load().Sessions.Disconnect(r.Context(), r.PathValue("connection")); err != nil {
 		return err
 	}
@@ -119,9 +107,6 @@ func (h *Handler) deleteConnection(w http.ResponseWriter, r *http.Request) error
 }
 
 func (h *Handler) deleteUser(w http.ResponseWriter, r *http.Request) error {
-	if err := h.server(r); err != nil {
-		return err
-	}
 	user := r.PathValue("user")
 	if err := protocol.ValidUser(user); err != nil {
 		return err
@@ -133,7 +118,7 @@ func (h *Handler) deleteUser(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(w, http.StatusOK, map[string]int{"disconnected": n})
 }
 
-// live says that the process runs and its loops turn.
+// live says that the process runs and its event loops answer.
 func (h *Handler) live(w http.ResponseWriter, r *http.Request) error {
 	if err := h.opts.Load().Sessions.Turn(r.Context()); err != nil {
 		return err
@@ -153,32 +138,20 @@ func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) error {
 	if h.opts.Load().Metrics == nil {
 		return protocol.Errorf(protocol.CodeNotFound, "the metrics have an address of their own (metrics.listen)").WithReason("route")
 	}
-	if err := h.reader(r); err != nil {
-		return err
+	if !h.opts.Load().Public {
+		if err := h.requireKey(r); err != nil {
+			return err
+		}
 	}
 	promhttp.HandlerFor(h.opts.Load().Metrics, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	return nil
 }
 
-// reader lets those pass who may read what the server tells about itself.
-func (h *Handler) reader(r *http.Request) error {
-	if h.opts.Load().Public {
-		return nil
-	}
-	return h.server(r)
-}
-
 func (h *Handler) openAPI(w http.ResponseWriter, r *http.Request) error {
-	if err := h.reader(r); err != nil {
-		return err
-	}
 	return served(w, openapiJSON, nil)
 }
 
 func (h *Handler) asyncAPI(w http.ResponseWriter, r *http.Request) error {
-	if err := h.reader(r); err != nil {
-		return err
-	}
 	text, err := h.opts.Load().AsyncAPI()
 	return served(w, text, err)
 }

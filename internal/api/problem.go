@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -43,12 +44,8 @@ func (h *Handler) refused(r *http.Request, channel string, err error) problem.Do
 		return problem.Of(status, e)
 	}
 	x := refusal.Refusal{Door: refusal.REST, Err: err, Action: action(r), Channel: channel, Address: remote(r)}
-	if a, ok := r.Context().Value(askedKey{}).(*asked); ok {
-		x.User = a.user
-		if a.action != "" {
-			x.Action = a.action
-		}
-	}
+	info := infoOf(r.Context())
+	x.User, x.Action = info.user, cmp.Or(info.action, x.Action)
 	o.Sessions.Refusals().Note(x)
 	return problem.Of(status, e)
 }

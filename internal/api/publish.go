@@ -25,7 +25,7 @@ type accepted struct {
 }
 
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.who(r)
+	who, err := h.identify(r)
 	if err != nil {
 		return err
 	}
@@ -38,10 +38,10 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	it.Channel = r.PathValue("channel")
-	if err = it.heads(r); err != nil {
+	if err = it.applyHeaders(r); err != nil {
 		return err
 	}
-	doing(r.Context(), "publish")
+	infoOf(r.Context()).action = "publish"
 	if err := who.visit(h.opts.Load().Sessions); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (h *Handler) publishItem(w http.ResponseWriter, r *http.Request, who caller
 }
 
 func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.who(r)
+	who, err := h.identify(r)
 	if err != nil {
 		return err
 	}
@@ -76,11 +76,11 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request) error {
 	// All of them are on their way before the first is waited for, so that they
 	// share what is slow, an fsync for instance. The broker takes each at once, so
 	// those of one channel keep their order.
-	doing(r.Context(), "publish")
+	infoOf(r.Context()).action = "publish"
 	s := h.opts.Load().Sessions
 	publishers := make([]*publisher, len(items))
 	for i, it := range items {
-		it.trace(r)
+		it.applyTrace(r)
 		publishers[i] = submit(r.Context(), s, who, it, who.visit(s))
 	}
 	who.charge(s)
@@ -115,7 +115,7 @@ func submit(ctx context.Context, s *session.Server, who caller, it item, refused
 		p.outcome <- outcome{err: refused}
 		return p
 	}
-	s.Node().Publish(who.asks(), &protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary, Dedupe: it.Dedupe, Trace: it.Trace}, p)
+	s.Node().Publish(who.forNode(), &protocol.Message{Type: it.Type, Channel: it.Channel, Key: it.Key, Data: it.Data, Binary: it.Binary, Dedupe: it.Dedupe, Trace: it.Trace}, p)
 	return p
 }
 

@@ -21,7 +21,7 @@ func (h *Handler) postMessage(w http.ResponseWriter, r *http.Request) error {
 	d := session.Posted{Connection: r.PathValue("connection")}
 	var err error
 	if d.Secret = r.Header.Get(streamHeader); d.Secret == "" {
-		who, err := h.who(r)
+		who, err := h.identify(r)
 		if err != nil && protocol.AsError(err).Reason == "credential" {
 			return protocol.Errorf(protocol.CodeUnauthorized, "present the secret of the stream's welcome in the header %s, or its user's token: Authorization: Bearer …", streamHeader).WithReason("credential")
 		}
@@ -47,7 +47,7 @@ type ticket struct {
 
 // issueTicket swaps a user's token for a ticket.
 func (h *Handler) issueTicket(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.who(r)
+	who, err := h.identify(r)
 	if err != nil {
 		return err
 	}

@@ -15,24 +15,24 @@ import (
 
 // The bounds of the work on members.
 const (
-	// rosterTimeout is how long a change of the roster may take. Enter fails after
-	// it, and a member that cannot be taken out is tried again.
+	// rosterTimeout is how long a change of the roster may take. After it Enter fails,
+	// and the removal of a member is tried again rosterRetry later.
 	rosterTimeout = 5 * time.Second
 	rosterRetry   = 5 * time.Second
 	// rosterQueues is how many changes are under way at a time. Those of one member
 	// go through one queue, one after the other.
 	rosterQueues = 64
-	// maxLingering is how many members of this node may linger; past it, whoever
-	// loses the connection is out at once.
+	// maxLingering is how many members of this node may linger. Beyond it, a member
+	// whose connection is lost is removed at once.
 	maxLingering = 200_000
 )
 
-// attendance is the members that this node put into rosters.
+// attendance keeps the members that this node put into rosters.
 //
-// A node that stops takes nobody out. Its clients are about to come back to
-// other nodes, and the broker's lease is their grace: watchers see them enter
-// there, and for who does not come back the node that is told of the loss tells
-// the watchers.
+// A node that stops removes nobody. Its clients are about to connect to other nodes,
+// where watchers see them enter, and until then the broker's lease keeps them in the
+// roster. When the lease ends, another node is told of those that did not connect
+// again, and tells the watchers.
 type attendance struct {
 	node *Node
 
@@ -54,15 +54,16 @@ type attendance struct {
 	work    sync.WaitGroup
 }
 
-// room is a channel with members of this node, or with something to tell.
+// room is a channel that has members of this node, or changes that watchers have
+// not been told yet.
 type room struct {
 	name string
 
 	mu sync.Mutex
 	presence.Room
 	timer     *time.Timer // nil: never needed yet
-	due       time.Time   // what the timer is set to; zero: it is not set
-	busy      int         // calls of the roster under way, which hold the room
+	due       time.Time   // when the timer fires; zero: it is not set
+	busy      int         // changes of the roster under way, for which the room is kept
 	size      int         // as counted in attendance.members
 	lingering int         // as counted in attendance.lingering
 	observer  *observer   // nil: nobody lingers
@@ -77,7 +78,7 @@ func (a *attendance) open(n *Node) {
 	}
 }
 
-// stop waits for the calls under way, and ends them when ctx does.
+// stop waits for the changes under way, and ends them when ctx ends.
 func (a *attendance) stop(ctx context.Context) error {
 	a.mu.Lock()
 	a.stopped = true
@@ -104,7 +105,7 @@ func (a *attendance) stop(ctx context.Context) error {
 	return nil
 }
 
-// begin counts a goroutine in, unless the node has stopped.
+// begin counts a goroutine that is about to start, unless the node has stopped.
 func (a *attendance) begin() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -138,8 +139,8 @@ func (a *attendance) find(name string, create bool) *room {
 	}
 }
 
-// release tells what is due, sets the timer for what is not, and unlocks r. The
-// room goes when nothing is left of it.
+// release tells watchers what is due, sets the timer for what is not due yet, and
+// unlocks r. It removes the room when nothing is left of it.
 func (a *attendance) release(r *room) {
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -163,7 +164,7 @@ func (a *attendance) release(r *room) {
 	}
 	at, ok := r.Next()
 	if !ok || !r.due.IsZero() && !at.Before(r.due) {
-		return // nothing to come, or the timer goes off before it
+		return // nothing is to come, or the timer fires before that
 	}
 	r.due = at
 	if r.timer == nil {
@@ -173,7 +174,7 @@ func (a *attendance) release(r *room) {
 	}
 }
 
-// fire does what a room's timer was set for.
+// fire does what the timer of a room was set for.
 func (a *attendance) fire(r *room) {
 	if !a.begin() {
 		return
@@ -198,7 +199,7 @@ func (a *attendance) enter(name string, m presence.Member, done func(error)) {
 	r := a.find(name, true)
 	_, here := r.Here(m.ID)
 	if !here {
-		r.Put(m) // at once, so that it lingers if its connection is lost meanwhile
+		r.Put(m) // already now, so that it can linger if its connection is lost meanwhile
 	}
 	r.busy++
 	a.release(r)
@@ -219,7 +220,7 @@ func (a *attendance) enter(name string, m presence.Member, done func(error)) {
 			}
 			r.Note(action, m)
 		case !here:
-			// It may be in the roster or not: it is taken out to be sure.
+			// It may be in the roster or not, so it is removed to be sure.
 			r.Linger(m.ID, time.Now())
 		}
 	}, func(err error) {
@@ -238,8 +239,8 @@ func (a *attendance) exit(name, id string, grace time.Duration, done func(error)
 		return
 	}
 	m, here := r.Here(id)
-	// Somebody who is here with another connection as well is missed by nobody:
-	// mostly it is the same one, come back before the loss was noticed.
+	// A user who is here by another connection as well needs no grace. Mostly it is
+	// the same client, which connected again before the loss was noticed.
 	if here && grace > 0 && r.With(m.User) == 1 && a.lingering.Load() < maxLingering {
 		r.Linger(id, time.Now().Add(grace))
 		here = false
@@ -255,8 +256,8 @@ func (a *attendance) exit(name, id string, grace time.Duration, done func(error)
 	a.remove(r, m, done)
 }
 
-// remove takes m, whom the room knows no longer, out of the roster. The caller
-// has counted it in r.busy.
+// remove takes m, which is no longer in the room, out of the roster. The caller has
+// counted the change in r.busy.
 func (a *attendance) remove(r *room, m presence.Member, done func(error)) {
 	a.change(r, m.ID, func(ctx context.Context) (bool, error) { return a.node.roster.Remove(ctx, r.name, m.ID) }, func(left bool, err error) {
 		if err != nil {
@@ -268,7 +269,7 @@ func (a *attendance) remove(r *room, m presence.Member, done func(error)) {
 	}, done)
 }
 
-// rosterError is what a client is told.
+// rosterError returns the error that a client is told.
 func rosterError(err error) error {
 	var e *protocol.Error
 	if err == nil || errors.As(err, &e) {

@@ -14,19 +14,19 @@ import (
 // Caller is who asks something of a node, whichever door they came in by. It is used
 // by one goroutine at a time, and may be used again for the next message.
 type Caller struct {
-	// Server says that it is the application itself: by a server key, or in the
-	// process. No rule and no hook is asked then.
+	// Server says that the caller is the application itself, by a server key or in the
+	// process. Then no rule and no hook is asked.
 	Server bool
 	User   string // empty: not signed in
 	Claims func() map[string]any
 	// RawClaims are those claims as the token has them, for hooks.
 	RawClaims json.RawMessage
 	Caps      auth.Capabilities
-	// Connection names the connection, where there is one. It is asked only where
-	// the name is needed.
+	// Connection returns the name of the connection; nil where there is none. It is a
+	// function because the name is seldom needed.
 	Connection func() string
-	// Instance is the random text by which a client that is not signed in is known
-	// again when it comes back; empty: it gave none.
+	// Instance is a random text by which a client that is not signed in is recognised
+	// when it connects again; empty: it gave none.
 	Instance string
 	Door     string      // how the request came in: one of the doors of package refusal
 	Header   http.Header // for hooks
@@ -54,8 +54,8 @@ func (c *Caller) clone() *Caller {
 }
 
 // Permit decides whether the caller may do op on the target; nil means yes. event
-// is the message's type, for OpPublish. The error names the rule, and says nothing
-// of its text or of the values that it saw; its cause is for the log.
+// is the message's type, for OpPublish. The error names the rule, but tells neither
+// its text nor the values it was given. Its cause is for the log.
 func (c *Caller) Permit(t Target, name string, op channel.Op, event string) error {
 	if c.Server {
 		return nil
@@ -76,9 +76,10 @@ func (c *Caller) decide(t Target, name string, op channel.Op, event string) verd
 	return decide(t, name, c.Caps, r)
 }
 
-// dedupe scopes an idempotency key: to the user, so that one who tries again by
-// REST what was sent over a socket is understood; of somebody who is not signed in
-// to the client or else to its connection. Nobody can take another's key.
+// dedupe scopes an idempotency key, so that nobody can use up the key of another. A
+// user's key is the user's own, so that a message sent over a socket can be repeated
+// by REST. The key of somebody who is not signed in is that of the client, or else
+// of its connection.
 func (c *Caller) dedupe(key string) (string, error) {
 	if key == "" {
 		return "", nil

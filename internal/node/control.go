@@ -21,12 +21,12 @@ type Handler func(ctx context.Context, request json.RawMessage) (answer any, err
 
 // The bounds of what nodes ask of each other.
 const (
-	// AskTimeout is how long a node has to answer. Who asks it may wait less.
+	// AskTimeout is how long a node has to answer. The context may end earlier.
 	AskTimeout = 3 * time.Second
 	// MaxControl is the largest message between nodes, in bytes.
 	MaxControl = 4 << 20
-	// maxAnswering is how many requests of other nodes are worked on at a time;
-	// more are dropped, and whoever asked hears of a timeout.
+	// maxAnswering is how many requests of other nodes are answered at a time. More
+	// are dropped, and the nodes that sent them run into the timeout.
 	maxAnswering = 256
 )
 
@@ -71,7 +71,7 @@ func newControl() control {
 // stop ends the answers under way and waits for them.
 func (c *control) stop(ctx context.Context) {
 	c.cancel()
-	_ = c.work.Wait(context.WithoutCancel(ctx)) // all are under c.ctx, which has ended
+	_ = c.work.Wait(context.WithoutCancel(ctx)) // all of them end with c.ctx
 }
 
 // Handle sets what answers a verb when other nodes Ask it of this one. It is
@@ -79,9 +79,9 @@ func (c *control) stop(ctx context.Context) {
 func (n *Node) Handle(verb string, fn Handler) { n.control.handlers[verb] = fn }
 
 // Ask asks the node named to and decodes its answer into answer, unless that is
-// nil. A node asks itself without the bus. Errors are *protocol.Error: the other
-// node's own, not_found when there is no such node, timeout when it is silent,
-// and then nobody knows whether it did as asked.
+// nil. A node asks itself without the bus. Errors are *protocol.Error: that of the
+// other node, not_found when there is no such node, or timeout when it does not
+// answer; then nobody knows whether it did as asked.
 func (n *Node) Ask(ctx context.Context, to, verb string, request, answer any) error {
 	body, err := json.Marshal(request)
 	if err != nil {
@@ -246,7 +246,7 @@ func (e *envelope) error() error {
 	return &told
 }
 
-// clip keeps what another sent from filling the log.
+// clip keeps what another node sent from filling the log.
 func clip(s string) string {
 	const most = 64
 	if len(s) > most {

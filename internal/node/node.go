@@ -1,13 +1,13 @@
-// Package node holds the verbs of the server that do not depend on who speaks
-// them or over what: find a channel, publish to it, follow it, read its past.
-// Session and REST are two doors to it.
+// Package node holds what the server can do with channels, whoever asks for it and
+// over what: find a channel, publish to it, follow it, read its history. Sessions,
+// REST and the Go API call it; each is a door that requests come in by.
 //
-// A node keeps a Channel for every channel that somebody here follows: the ring
-// that its log fills, and whom to nudge when it has. Channels that are
-// only published to need none.
+// A node keeps a Channel for every channel that somebody here follows: a ring, which
+// the channel's log fills, and whom to nudge when there is something new in it.
+// Channels that are only published to need none.
 //
-// What is trusted: the caller says who publishes; Permit asks the channel's
-// rules. Names and payload sizes are checked by the door they came through.
+// What is trusted: the door says who the caller is, and has checked names and the
+// size of payloads. Permit asks the channel's rules.
 package node
 
 import (
@@ -33,14 +33,13 @@ import (
 type Options struct {
 	Broker broker.Broker
 	Table  *channel.Table
-	// RingBytes is the memory that all rings together may take. Over it, the ring
-	// that grows is cut to its fair share. Default 256 MiB.
+	// RingBytes is the memory that all rings together may take. When it is used up, a
+	// ring that grows is cut to its fair share. Default 256 MiB.
 	RingBytes int64
 	// Channels is how many channels may be followed at a time. Default 1,000,000.
 	Channels int
-	// Quiet is how long a channel that gets nothing new keeps what it has in its
-	// ring, at least; what its store keeps is read from there after that. Default
-	// 30 s.
+	// Quiet is how long a channel that gets nothing new keeps its ring, at least.
+	// After that, readers are given what the store has. Default 30 s.
 	Quiet  time.Duration
 	Logger *slog.Logger
 }
@@ -102,7 +101,7 @@ func newName() string {
 	return base64.RawURLEncoding.EncodeToString(r[:])
 }
 
-// Start starts the broker, which feeds this node from then on.
+// Start starts the broker.
 func (n *Node) Start(ctx context.Context) error {
 	if err := n.broker.Start(ctx, n.name, (*feed)(n)); err != nil {
 		return err
@@ -125,12 +124,12 @@ func (n *Node) tidy() {
 	}
 }
 
-// Name returns the name of this node among those that share the broker. It is
-// another one after each start of the process.
+// Name returns the name of this node among those that share the broker. It is a new
+// one at each start of the process.
 func (n *Node) Name() string { return n.name }
 
 // Stop ends the answers to other nodes and the work on members, and stops the
-// broker. It takes nobody out: see the attendance.
+// broker. It removes no members: see attendance.
 func (n *Node) Stop(ctx context.Context) error {
 	n.control.stop(ctx)
 	return errors.Join(n.attendance.stop(ctx), n.broker.Stop(ctx))
@@ -148,9 +147,9 @@ func (n *Node) Immediate() bool {
 // Table returns the declared channels.
 func (n *Node) Table() *channel.Table { return n.table.Load() }
 
-// SetTable swaps the declared channels. Channels that are followed take their
-// new declaration over at once; those that are no longer declared keep their
-// old one until their last subscriber leaves, which the sessions see to.
+// SetTable replaces the declared channels. Channels that are followed take over
+// their new declaration at once. Those that are no longer declared keep the old one
+// until their last subscriber leaves; the sessions see to that.
 func (n *Node) SetTable(t *channel.Table) {
 	n.table.Store(t)
 	n.each(func(c *Channel) {
@@ -165,10 +164,10 @@ type Target struct {
 	Declaration *channel.Declaration
 }
 
-// Resolve finds what the name is declared as. It fails with bad_request for a
-// name that cannot be, forbidden for the server's own, not_found otherwise.
+// Resolve finds what the name is declared as. It fails with bad_request for an
+// invalid name, forbidden for one of the server's own, and not_found otherwise.
 func (n *Node) Resolve(name string) (Target, error) {
-	// A log of the server's own may be followed, and is still nobody else's.
+	// One of the server's own logs may be followed here; clients still may not.
 	if c := n.lookup(name); c != nil && !protocol.ServerOwned(name) {
 		return c.Target(), nil
 	}
@@ -185,8 +184,8 @@ func resolve(table *channel.Table, name string) (Target, error) {
 	return declared(table, name)
 }
 
-// Redeclared is Resolve by the table of now, for a name that was valid before:
-// a followed channel may still stand by an older declaration.
+// Redeclared is Resolve by the newest table, for a name that was valid before. A
+// channel that is followed may still have an older declaration.
 func (n *Node) Redeclared(name string) (Target, error) {
 	return declared(n.table.Load(), name)
 }

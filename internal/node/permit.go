@@ -10,17 +10,17 @@ import (
 	"ringdown/protocol"
 )
 
-// verdict is the answer to whether somebody may do something, and whose it is.
+// verdict says whether somebody may do something, and what decided.
 type verdict struct {
 	allowed bool
-	token   bool  // the capabilities of the token said so; otherwise the rule did
+	token   bool  // the capabilities of the token decided; otherwise the rule did
 	failed  error // why the rule could not be decided
 }
 
-// decide is the one place that says who may do what. caps are what the token
-// carries: what it denies is denied, what it grants is granted unless the
-// channel's rule is none; otherwise the rule decides. It fills in r.Channel and,
-// for a rule that may ask, r.Params.
+// decide is the one place that says who may do what. caps are the capabilities of
+// the token. What they deny is denied, and what they grant is granted unless the
+// channel's rule is none; otherwise the rule decides. decide fills in r.Channel and,
+// for a rule that may read them, r.Params.
 func decide(t Target, name string, caps auth.Capabilities, r *channel.Request) verdict {
 	asked := t.Declaration.Rule(r.Op)
 	r.Channel, r.Params = name, nil
@@ -56,8 +56,8 @@ func (v verdict) refusal(d *channel.Declaration, name string, op channel.Op) err
 	return protocol.Errorf(protocol.CodeForbidden, "%s on %q is refused by the rule %s", op, name, ruleName).WithRule(ruleName)
 }
 
-// undecided is a refusal with what the rule failed on, which may say more of the
-// rule than its name.
+// undecided is a refusal because a rule failed. The cause may quote the rule, so it
+// is not told to the client.
 type undecided struct {
 	told  *protocol.Error
 	cause error
@@ -74,8 +74,8 @@ type Action struct {
 	Message *protocol.Message
 }
 
-// Decision is the answer to whether somebody may do something, with all that
-// goes with it. The values are for operators: they never go to the client.
+// Decision says whether somebody may do something, and why. It is for operators:
+// clients are told nothing of it but Err.
 type Decision struct {
 	Allowed bool
 	Channel string // as declared, such as chat:{room}; "" if none is
@@ -85,14 +85,14 @@ type Decision struct {
 	// ByToken says that the capabilities of the token decided and not the rule.
 	ByToken bool
 	Values  []rule.Value // what decided
-	// Err is what the client would be told, nil when it is allowed. Cause is what
-	// only the log would say.
+	// Err is what the client would be told, nil when it is allowed. Cause is what only
+	// the log would tell.
 	Err   *protocol.Error
 	Cause error
 }
 
 // Explain decides as Caller.Permit does, by the table, and tells what decided. A
-// publish is judged with its message, by the events that the channel declares.
+// message to publish is checked against the events that the channel declares.
 func Explain(table *channel.Table, c *Caller, a Action, name string) Decision {
 	t, err := resolve(table, name)
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 	"ringdown/protocol"
 )
 
-// What is told of a channel's members goes through a log of its own, so that
-// only those are given it who may see it. Its name is of the server's own, its
-// messages carry the channel's.
+// The changes of a channel's members go through a log of their own, because not
+// everybody who may subscribe to the channel may see its members. The name of that
+// log is one of the server's own, and its messages carry the name of the channel.
 const presencePrefix = "$presence:"
 
-// presenceLog is what those logs keep: a short ring, no past. Whoever is too
-// slow for it is better off with the list of members than with more changes.
+// presenceLog declares those logs: a short ring and no history. A watcher that is
+// too slow for the ring is better served with the list of members.
 var presenceLog = &channel.Declaration{
 	Name:   presencePrefix + "{channel}",
 	Buffer: channel.Buffer{Messages: 256, Bytes: 64 << 10},
@@ -30,12 +30,13 @@ func PresenceLog(name string) (string, Target) {
 	return presencePrefix + name, Target{Declaration: presenceLog}
 }
 
-// PresenceOf returns the channel that a log tells of the members of, and whether
-// it is such a log.
+// PresenceOf returns the channel whose members a log tells of, and whether it is
+// such a log.
 func PresenceOf(log string) (name string, ok bool) { return strings.CutPrefix(log, presencePrefix) }
 
-// HasPresence returns nil if members can enter the channel: it is declared so, and
-// the broker keeps who is present. Everything else about members is asked after it.
+// HasPresence returns nil if members can enter the channel: it is declared with
+// presence, and the broker keeps a roster. Callers ask it before anything else about
+// members.
 func (n *Node) HasPresence(t Target, name string) error {
 	if err := declaresPresence(t, name); err != nil || n.roster != nil {
 		return err
@@ -50,27 +51,27 @@ func declaresPresence(t Target, name string) error {
 	return protocol.Errorf(protocol.CodeBadRequest, "channel %q has no presence; set presence: true on %q in the configuration file", name, t.Declaration.Name)
 }
 
-// Enter makes m, a connection of this node, a member of a channel, or changes
-// what it says of itself. done is called exactly once, on any goroutine, and
-// before Enter returns when the node is Immediate; a nil error says that m is in
-// the roster. Until then the caller must not call Enter for that member again.
-// name and m are kept.
+// Enter makes m, a connection of this node, a member of a channel, or changes what
+// m says of itself. done is called exactly once, on any goroutine, and before Enter
+// returns when the node is Immediate; a nil error means that m is in the roster.
+// Until done is called, the caller must not call Enter for that member again. Enter
+// keeps name and m.
 func (n *Node) Enter(name string, m broker.Member, done func(err error)) {
 	n.attendance.enter(name, m, done)
 }
 
-// Exit takes a member out. With a grace it is for a connection that was lost: a
-// member who is signed in, and not here by another connection, then stays in the
-// roster that long, until its user enters the channel again or, if nobody does,
-// watchers are told. done is called
-// exactly once, as Enter's is: with a nil error the member is out, or lingers.
-// After any other it will be tried again.
+// Exit removes a member. A grace is for a connection that was lost: a member who is
+// signed in, and not here by another connection, then lingers in the roster for that
+// long. If its user enters the channel again meanwhile, the new member replaces it;
+// otherwise watchers are told that it left. done is called exactly once, as that of
+// Enter is: after a nil error the member is removed or lingers, after any other the
+// removal is tried again.
 func (n *Node) Exit(name, id string, grace time.Duration, done func(err error)) {
 	n.attendance.exit(name, id, grace, done)
 }
 
-// ReadMembers is Members for who must not wait: done is called once, before it
-// returns or from another goroutine.
+// ReadMembers is Members for callers that must not block: done is called once,
+// before it returns or from another goroutine.
 func (n *Node) ReadMembers(ctx context.Context, name string, r broker.MemberRange, done func(broker.MemberPage, error)) {
 	if n.Immediate() {
 		done(n.Members(ctx, name, r))
@@ -84,15 +85,16 @@ func (n *Node) Members(ctx context.Context, name string, r broker.MemberRange) (
 	return n.roster.Members(ctx, name, r)
 }
 
-// Present returns how many members this node has put in, over all channels, the
-// lingering ones among them.
+// Present returns how many members this node has put into rosters, over all channels
+// and including those that linger.
 func (n *Node) Present() int { return int(n.attendance.members.Load()) }
 
-// tell publishes changes. r.mu is held, which keeps the batches in order.
+// tell publishes changes for watchers. r.mu is held, which keeps batches in order.
 func (a *attendance) tell(r *room, changes []presence.Change) {
 	log := presencePrefix + r.name
 	if c := a.node.lookup(log); c != nil && len(changes) > 1 {
-		// Nobody looks before the last one is there, so that all leave in one write.
+		// Nobody is nudged before the last change is there, so that all of them leave in
+		// one write.
 		c.hold(true)
 		defer c.hold(false)
 	}
@@ -103,8 +105,8 @@ func (a *attendance) tell(r *room, changes []presence.Change) {
 	}
 }
 
-// untold hears what became of a change. One that was not accepted is not repeated:
-// who reads the list knows better.
+// untold hears whether a change was published. One that was not accepted is not
+// repeated: watchers that read the list of members are right again.
 type untold struct {
 	attendance *attendance
 	channel    string
@@ -118,8 +120,8 @@ func (t untold) Appended(_ broker.Receipt, err error) {
 	}
 }
 
-// lost tells watchers of members whose node is gone. Those that are here after
-// all go back in.
+// lost is told of members whose node is gone, and tells watchers that they left. If
+// some of them are on this node after all, it puts them back.
 func (a *attendance) lost(name string, members []broker.Member) {
 	var here []presence.Member
 	r := a.find(strings.Clone(name), true)

@@ -51,15 +51,16 @@ type Publisher interface {
 	Spend(steps int)
 }
 
-// SmallSteps is how much of judging is done where the message came in: a fraction
-// of a millisecond. What takes more is judged elsewhere.
+// SmallSteps is how many steps of checking data against a schema are done on the
+// goroutine that calls Publish: a fraction of a millisecond. When they do not
+// suffice, the data is checked in Await.
 const SmallSteps = 8_000
 
-// Publish is the one way in, whoever publishes over what: it finds the channel,
-// asks its rule, checks the message against the declaration, asks the hook, judges
-// the data by the schema, and hands the message to the broker. m is the caller's
-// again when Publish returns; of it type, channel, key, data, dedupe and trace
-// count. p hears what became of it exactly once, perhaps before Publish returns.
+// Publish is the only way to publish a message, whoever does it and by which door.
+// It finds the channel, asks its rule, checks the message against the declaration,
+// asks the hook, checks the data against the schema, and gives the message to the
+// broker. It reads m's type, channel, key, data, dedupe and trace, and does not keep
+// m. p hears the outcome exactly once, perhaps before Publish returns.
 func (n *Node) Publish(c *Caller, m *protocol.Message, p Publisher) {
 	t, event, dedupe, err := n.admit(c, m)
 	if err != nil {
@@ -80,8 +81,8 @@ func (n *Node) Publish(c *Caller, m *protocol.Message, p Publisher) {
 	n.publishLater(c.clone(), t, event, m.Clone(), dedupe, hook, p) // the frame and the caller are used again meanwhile
 }
 
-// publishLater is the rest of Publish where that may block. It is apart from it
-// because what its functions hold on to is allocated.
+// publishLater is the rest of Publish where that may block. It is a function of its
+// own so that Publish does not allocate the variables that are captured here.
 func (n *Node) publishLater(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, hook *Hook, p Publisher) {
 	steps := 0
 	p.Await(func(ctx context.Context) (err error) {
@@ -95,7 +96,7 @@ func (n *Node) publishLater(c *Caller, t Target, event *channel.Event, m *protoc
 	}, func(err error) { n.finish(c, t, event, m, dedupe, p, steps, err) })
 }
 
-// admit makes all of the decision that costs little and asks nobody else.
+// admit makes those checks that cost little and ask nobody else.
 func (n *Node) admit(c *Caller, m *protocol.Message) (t Target, event *channel.Event, dedupe string, err error) {
 	if err = protocol.ValidEvent(m.Type); err != nil {
 		return t, nil, "", err
@@ -137,8 +138,8 @@ func (n *Node) refuse(p Publisher, err error) {
 	p.Appended(broker.Receipt{}, err)
 }
 
-// fits checks the message against what is declared, but for its data, and returns
-// the event that is declared for it, nil where any is taken.
+// fits checks everything but the data of a message against the declaration, and
+// returns the declared event, nil on a channel that takes any.
 func fits(d *channel.Declaration, m *protocol.Message) (*channel.Event, error) {
 	event, ok := d.Event(m.Type)
 	if event == nil {
@@ -162,7 +163,7 @@ func judge(d *channel.Declaration, event *channel.Event, m *protocol.Message, mo
 		return 0, nil
 	}
 	if d.State != nil && m.Key != "" && !m.Binary && string(m.Data) == "null" {
-		return 0, nil // it deletes the key, and has nothing for the schema to judge
+		return 0, nil // it deletes the key, and has no data for the schema
 	}
 	if m.Binary {
 		return 0, protocol.Errorf(protocol.CodeInvalidData, "event %q has a schema, so its data is JSON and not bytes", m.Type).WithReason("schema")

@@ -90,7 +90,7 @@ func (x *Session) drain(window time.Duration) {
 // is answered: an acknowledgement that is on its way is not cut off.
 func (x *Session) leave() {
 	const patience = 50 * time.Millisecond
-	if x.pending > 0 || x.owed > 0 {
+	if x.has().pending > 0 || x.owed > 0 {
 		x.hub.loop.Arm(&x.timer, patience, x)
 		return
 	}

@@ -98,7 +98,8 @@ func (x *Session) BadMessage(m *protocol.Message, err error) {
 		return
 	}
 	x.take(m, err)
-	if x.bad++; int(x.bad) > x.hub.server.Limits().BadMessages {
+	x.have().bad++
+	if x.extra.bad > x.hub.server.Limits().BadMessages {
 		x.cutOff(protocol.CloseProtocol, protocol.Errorf(protocol.CodeBadRequest, "too many messages that could not be read").WithLimit("limits.connection.bad_messages"))
 	}
 }

@@ -69,7 +69,7 @@ func (x *Session) post(d *Posted) error {
 	switch {
 	case x.closed || x.ending || !x.mine(d):
 		return errNoConnection(d.Connection) // that it is another's is not told
-	case x.stream == nil || !x.welcomed:
+	case x.has().stream == nil || !x.welcomed:
 		return protocol.Errorf(protocol.CodeBadRequest, "this connection takes messages itself (it is of %s); send them over it", x.transport.name)
 	case len(d.Message) > x.MaxMessage():
 		return protocol.Errorf(protocol.CodeTooLarge, "a message has at most %d bytes, this one %d", x.MaxMessage(), len(d.Message)).WithLimit("limits.connection.max_message")

@@ -81,9 +81,9 @@ func (x *Session) presence(m *protocol.Message) {
 // forget takes a channel off those that the connection is a member of, and reports
 // whether it was.
 func (x *Session) forget(name string) bool {
-	i := slices.Index(x.entered, name)
+	i := slices.Index(x.has().entered, name)
 	if i >= 0 {
-		x.entered = slices.Delete(x.entered, i, i+1)
+		x.extra.entered = slices.Delete(x.extra.entered, i, i+1)
 	}
 	return i >= 0
 }
@@ -97,14 +97,14 @@ func (x *Session) depart(name string, grace time.Duration) {
 
 // departAll takes the connection out of everything that it is a member of.
 func (x *Session) departAll(grace time.Duration) {
-	for len(x.entered) > 0 {
-		x.depart(x.entered[len(x.entered)-1], grace)
+	for all := x.has().entered; len(all) > 0; all = x.extra.entered {
+		x.depart(all[len(all)-1], grace)
 	}
 }
 
 // rename tells those who watch which user the members are that this connection is.
 func (x *Session) rename() {
-	for _, name := range x.entered {
+	for _, name := range x.has().entered {
 		x.hub.server.node.Rename(name, x.member(), x.user(), func(error) {})
 	}
 }
@@ -118,7 +118,7 @@ func (x *Session) mayWatch(name string, t node.Target) bool {
 func (x *Session) recheckPresence(i int, t node.Target) {
 	name := x.out.Channel(i)
 	err := x.mayPresence(name, t)
-	if err != nil && slices.Contains(x.entered, name) {
+	if err != nil && slices.Contains(x.has().entered, name) {
 		x.depart(name, 0)
 		x.deny("subscribe", nil, name, err)
 	}
@@ -147,7 +147,7 @@ func (x *Session) enter(r *presenceRequest) error {
 		return err
 	}
 	l := x.hub.server.Limits()
-	fresh := !slices.Contains(x.entered, r.channel)
+	fresh := !slices.Contains(x.has().entered, r.channel)
 	switch {
 	case x.out.Find(r.channel) < 0:
 		return protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
@@ -156,11 +156,11 @@ func (x *Session) enter(r *presenceRequest) error {
 	case !fresh:
 	case r.action == "update":
 		return protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
-	case len(x.entered) >= l.Presences:
+	case len(x.has().entered) >= l.Presences:
 		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences).WithLimit("limits.connection.presences")
 	}
 	if fresh {
-		x.entered = append(x.entered, r.channel)
+		x.have().entered = append(x.has().entered, r.channel)
 	}
 	m := broker.Member{ID: x.member(), Connection: x.ID(), User: x.user(), Data: r.data}
 	x.ask(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {

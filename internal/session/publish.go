@@ -116,12 +116,12 @@ func (x *Session) call(m *protocol.Message) {
 		x.deny("call", m.ID, "", protocol.Errorf(protocol.CodeInvalidData, "a call takes JSON and not bytes"))
 		return
 	}
-	if limit := s.Limits().PendingRequests; int(x.pending) >= limit {
+	if limit := s.Limits().PendingRequests; x.has().pending >= limit {
 		x.deny("call", m.ID, "", &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, Limit: "limits.connection.pending_calls",
 			Message: "too many calls of this connection wait for their answer (limits.connection.pending_calls)"})
 		return
 	}
-	x.pending++
+	x.have().pending++
 	m = m.Clone()
 	c := &Call{Client: *x.client(), Event: m.Type, Data: m.Data}
 	var result []byte
@@ -129,7 +129,7 @@ func (x *Session) call(m *protocol.Message) {
 		result, err = fn(ctx, c)
 		return err
 	}, func(err error) {
-		x.pending--
+		x.extra.pending--
 		if !x.closed {
 			x.orClose(err, func(err error) { x.answerCall(m, result, err) })
 		}

@@ -273,8 +273,8 @@ func (x *Session) permit(op channel.Op, name, event string, t node.Target) error
 func (x *Session) caller() *node.Caller {
 	x.hub.asking = x
 	c := &x.hub.caller
-	c.User, c.Instance, c.Door, c.Address, c.Budget = "", x.called, x.transport.name, x.remote, &x.judging
-	c.Server, c.Caps, c.RawClaims, c.Header = x.byServer(), nil, nil, x.header
+	c.User, c.Instance, c.Door, c.Address, c.Budget = "", x.has().called, x.transport.name, x.remote(), &x.judging
+	c.Server, c.Caps, c.RawClaims, c.Header = x.byServer(), nil, nil, x.has().header
 	if x.identity != nil {
 		c.User, c.Instance, c.Caps, c.RawClaims = x.identity.User, "", x.identity.Caps, x.identity.Claims
 	}

@@ -23,25 +23,20 @@ type Session struct {
 	link      Link
 	id        id
 	transport *carrier
-	remote    netip.AddrPort
-	header    http.Header   // for hooks; nil: there were none
+	address   netip.Addr    // of the client
 	opened    time.Duration // by clock
-	called    string        // by an anonymous client, itself; "": by nothing
 
 	identity  *auth.Identity // nil: nobody signed in
-	claimed   map[string]any // identity's claims, decoded at the first need
 	out       delivery.Subscriber
-	entered   []string    // channels that the connection is a member of
-	stream    *stream     // nil: the link is no Stream
 	suspended *suspension // nil: not waiting for anything
+	extra     *extra      // nil: nothing of it
 	timer     reactor.Timer
 
 	rate     meter
 	judging  channel.Budget // of the message that is under way
-	pending  int32          // calls under way
 	owed     int32          // publications that the broker has not answered
-	bad      int32          // messages that could not be decoded
 	refused  int32          // messages over the rate since one was let through
+	port     uint16         // beside address
 	welcomed bool
 	closed   bool
 	ending   bool // asked to close: nothing more is taken in
@@ -49,11 +44,45 @@ type Session struct {
 	told     bool // Connect hooks were called, so Disconnect ones are owed
 }
 
+// extra is what only some sessions have, so that the others, of which there may be
+// many and idle, do not pay for it.
+type extra struct {
+	header  http.Header    // for hooks; nil: there were none
+	called  string         // by an anonymous client, itself; "": by nothing
+	claimed map[string]any // identity's claims, decoded at the first need
+	entered []string       // channels that the connection is a member of
+	stream  Stream         // the link, if it is one
+	begin   []request      // of a stream: at the welcome
+	pending int            // calls under way
+	bad     int            // messages that could not be decoded
+}
+
+var noExtra extra // never changed
+
+// has returns what the session has of an extra, only to be looked at.
+func (x *Session) has() *extra {
+	if x.extra == nil {
+		return &noExtra
+	}
+	return x.extra
+}
+
+// have returns the session's extra, to be changed.
+func (x *Session) have() *extra {
+	if x.extra == nil {
+		x.extra = new(extra)
+	}
+	return x.extra
+}
+
 // Open begins a session on a link, on the link's loop. It sends the welcome, or
 // says why there is none.
 func (s *Server) Open(l Link, o Open) *Session {
 	h := s.hubs[l.Loop().Index()]
-	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), remote: o.RemoteAddr, header: o.Header, opened: clock(time.Now()), called: o.Client}
+	x := &Session{hub: h, link: l, transport: s.metrics.carrier(o.Transport), address: o.RemoteAddr.Addr(), port: o.RemoteAddr.Port(), opened: clock(time.Now())}
+	if o.Header != nil || o.Client != "" {
+		x.have().header, x.have().called = o.Header, o.Client
+	}
 	x.out.Init(h.out, (*sink)(x))
 	if st, ok := l.(Stream); ok {
 		x.keepStream(st, &o)
@@ -82,6 +111,8 @@ func (x *Session) ID() string { return x.id.name(x.hub.server.node.Name()) }
 
 // member returns what others know the connection by in a channel's presence.
 func (x *Session) member() string { return x.hub.server.node.MemberID(x.ID()) }
+
+func (x *Session) remote() netip.AddrPort { return netip.AddrPortFrom(x.address, x.port) }
 
 // MaxMessage returns how many bytes the next message may have, decompressed.
 func (x *Session) MaxMessage() int {
@@ -129,16 +160,16 @@ func (x *Session) user() string {
 }
 
 func (x *Session) claimsMap() map[string]any {
-	if x.claimed == nil && x.identity != nil && len(x.identity.Claims) > 0 {
+	if x.has().claimed == nil && x.identity != nil && len(x.identity.Claims) > 0 {
 		// The verifier has decoded it before, so it does decode.
-		_ = json.Unmarshal(x.identity.Claims, &x.claimed)
+		_ = json.Unmarshal(x.identity.Claims, &x.have().claimed)
 	}
-	return x.claimed
+	return x.has().claimed
 }
 
 func (x *Session) client() *Client {
-	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport.name, Header: x.header}
-	c.RemoteAddr = address(x.remote)
+	c := &Client{Connection: x.ID(), User: x.user(), Transport: x.transport.name, Header: x.has().header}
+	c.RemoteAddr = address(x.remote())
 	if x.identity != nil {
 		c.Claims = x.identity.Claims
 	}
@@ -196,8 +227,8 @@ func (x *Session) signIn(who *auth.Identity, id []byte) {
 func (x *Session) welcome(who *auth.Identity) {
 	p := x.hub.server.policy.Load()
 	e := &event.Welcome{Connection: x.ID(), User: x.user(), Ping: p.Ping, DedupeWindow: broker.DedupeWindow, MaxMessage: p.Limits.MaxMessage, Server: x.hub.server.opts.Name}
-	if x.stream != nil {
-		e.Ping, e.Secret = x.stream.link.Heartbeat(), x.secret()
+	if st := x.has().stream; st != nil {
+		e.Ping, e.Secret = st.Heartbeat(), x.secret()
 	}
 	if who != nil {
 		e.Expires = who.Expires
@@ -207,7 +238,9 @@ func (x *Session) welcome(who *auth.Identity) {
 
 // become takes over an identity and its expiry.
 func (x *Session) become(who *auth.Identity) {
-	x.identity, x.claimed = who, nil
+	if x.identity = who; x.extra != nil {
+		x.extra.claimed = nil
+	}
 	if x.leaving {
 		return // the timer says when
 	}
@@ -257,7 +290,7 @@ func (x *Session) deny(action string, id []byte, channel string, err error) {
 // note records a refusal, and the code that the connection is closed with over it.
 func (x *Session) note(action, channel string, err error, closed protocol.CloseCode) {
 	x.hub.server.opts.Refusals.Note(refusal.Refusal{Door: x.transport.name, Err: err, Action: action, User: x.user(), Channel: channel,
-		Connection: x.ID(), Address: x.remote.Addr(), Closed: closed})
+		Connection: x.ID(), Address: x.address, Closed: closed})
 }
 
 // cutOff closes the connection over something that the client is not told of

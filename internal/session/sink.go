@@ -33,7 +33,7 @@ func (s *sink) Failed(cause any) {
 }
 
 // AppendEvent implements delivery.Sink.
-func (s *sink) AppendEvent(dst, line []byte) []byte { return s.stream.link.AppendEvent(dst, line) }
+func (s *sink) AppendEvent(dst, line []byte) []byte { return s.extra.stream.AppendEvent(dst, line) }
 
 // Settled implements delivery.Sink.
 func (s *sink) Settled() { (*Session)(s).settled() }

@@ -32,20 +32,14 @@ type Follow struct {
 	Rate    float64       // deliveries a second; 0: all
 }
 
-// stream is what a session keeps for a Stream.
-type stream struct {
-	link  Stream
-	begin []request // at the welcome
-}
-
 // keepStream prepares a session to follow what it was opened with.
 func (x *Session) keepStream(l Stream, o *Open) {
-	st := &stream{link: l, begin: make([]request, len(o.Follow))}
+	begin := make([]request, len(o.Follow))
 	names := make([]string, len(o.Follow))
 	for i, f := range o.Follow {
-		st.begin[i] = request{channel: f.Channel, rate: f.Rate, track: int16(i + 1)}
-		st.begin[i].want.Last = f.Last
-		st.begin[i].goOn(f.Since)
+		begin[i] = request{channel: f.Channel, rate: f.Rate, track: int16(i + 1)}
+		begin[i].want.Last = f.Last
+		begin[i].goOn(f.Since)
 		names[i] = f.Channel
 		if f.Since != nil {
 			if o.Places == nil {
@@ -54,7 +48,7 @@ func (x *Session) keepStream(l Stream, o *Open) {
 			o.Places[cursor.KeyOf(f.Channel)] = *f.Since
 		}
 	}
-	x.stream = st
+	x.have().stream, x.have().begin = l, begin
 	x.out.KeepPositions(names, o.Places, x.hub.loop.Now())
 	l.Attach(x)
 }
@@ -80,9 +74,8 @@ func (x *Session) claim(r *request) {
 
 // start subscribes to what the stream was opened for.
 func (x *Session) start() {
-	if x.stream != nil && x.stream.begin != nil {
-		list := x.stream.begin
-		x.stream.begin = nil
+	if list := x.has().begin; list != nil {
+		x.extra.begin = nil
 		x.subscribeAll(list)
 	}
 }
@@ -108,7 +101,7 @@ func (x *Session) Busy() bool { return x.suspended != nil || x.out.Busy() }
 
 // settled tells a Stream that there is nothing more for now, if that is so.
 func (x *Session) settled() {
-	if x.stream != nil && x.welcomed && !x.closed && !x.Busy() {
-		x.stream.link.Settled()
+	if st := x.has().stream; st != nil && x.welcomed && !x.closed && !x.Busy() {
+		st.Settled()
 	}
 }

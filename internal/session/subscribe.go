@@ -174,7 +174,7 @@ func (x *Session) mayFollow(r *request) (node.Target, error) {
 	if limit := x.hub.server.Limits().Subscriptions; x.out.Len() >= limit {
 		return t, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has its limit of %d subscriptions (limits.connection.subscriptions)", limit).WithLimit("limits.connection.subscriptions")
 	}
-	if x.stream != nil && x.out.Len() >= cursor.MaxChannels {
+	if x.has().stream != nil && x.out.Len() >= cursor.MaxChannels {
 		return t, protocol.Errorf(protocol.CodeLimitExceeded, "a stream follows at most %d channels, which is what its cursor can hold; open another one", cursor.MaxChannels).WithLimit("stream.channels")
 	}
 	return t, x.permit(channel.OpSubscribe, r.channel, "", t)

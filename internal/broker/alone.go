@@ -7,22 +7,21 @@ import (
 	"sync"
 )
 
-// Alone is the roster of a broker that serves one node only. Its
-// methods do not block. The zero value is ready to use; it is safe for
-// concurrent use.
+// Alone is the roster of a broker that serves one node only. Its methods do not
+// block and are safe for concurrent use. The zero value is ready to use.
 type Alone struct {
 	mu    sync.Mutex
 	rooms map[string]*room
 }
 
-// room is the members of one channel in order of their IDs, in parts of which
-// none is empty, so that one who comes or goes moves few of the others.
+// room is the members of one channel in the order of their IDs. It is divided into
+// parts, none of which is empty, so that a change moves few of the other members.
 type room struct {
 	parts [][]Member
 	size  int
 }
 
-// mostInPart is how many members a part has at most; one more makes it two.
+// mostInPart is how many members a part has at most. With one more it is split.
 const mostInPart = 256
 
 // find returns the part and the place in it of the member with that ID, or where

@@ -9,12 +9,13 @@
 //   - Nobody sees a publication before it was accepted: followers are given an
 //     entry only when it is as durable as the channel promises. They may be given
 //     it before Done hears of it.
-//   - Who follows is nobody else's business: the end of one Subscription ends no
-//     other, whatever the order in which they are begun and ended.
-//   - A publication appended before another was begun comes first.
+//   - Followers are independent: the end of one Subscription ends no other, in
+//     whatever order they begin and end.
+//   - When Append has returned for one publication before it is called with
+//     another, the first one comes first in the log.
 //   - A publication repeated with the same dedupe key inside the window is
-//     stored once, and both receipts carry the same position. One that says
-//     something else under that key (Fingerprint) is refused with ErrReused.
+//     stored once, and both receipts have the same position. A publication with
+//     that key and another content (Fingerprint) is refused with ErrReused.
 //   - An epoch changes whenever continuity cannot be proven.
 package broker
 
@@ -68,57 +69,57 @@ type Follower interface {
 	Restart(at protocol.Position)
 }
 
-// Subscription is what following a log gives. Whoever has it ends it, and no
-// other's.
+// Subscription is one follower of a log. Whoever began it ends it.
 type Subscription interface {
-	// Close ends the delivery. It may be called before Begin was. What is under way
-	// may still be delivered after it.
+	// Close ends the delivery. It may be called before Begin was called. Entries that
+	// are under way may still be delivered after it.
 	Close()
 }
 
-// Log is a handle on a channel's log. It holds nothing: it is made for one
-// publication as well as for a channel's whole life. All methods are safe for
+// Log is a handle on a channel's log. It needs no closing, so it is made for a single
+// publication as well as for the whole life of a channel. All methods are safe for
 // concurrent use; only Read and State may block.
 type Log interface {
 	// Append accepts a publication.
 	Append(p *Publication, d Done)
 	// Follow gives f what is appended from now on.
 	Follow(f Follower) Subscription
-	// Read returns a page of the log. One that nobody published to has an empty page.
+	// Read returns a page of the log, an empty one if nobody has published to it.
 	Read(ctx context.Context, r Range) (Page, error)
-	// State returns a page of the latest messages of the keys that have not
-	// expired. A channel nobody published to has an empty page.
+	// State returns a page of the latest messages of the keys that have not expired,
+	// an empty one if nobody has published to the channel.
 	State(ctx context.Context, r StateRange) (StatePage, error)
-	// Redeclare says what the channel keeps from now on. It is not for a channel
-	// that begins or ceases to keep anything: that one is opened anew.
+	// Redeclare says what the channel keeps from now on. It is not for a channel that
+	// begins or ceases to keep messages: the node opens such a channel again.
 	Redeclare(d *channel.Declaration)
 }
 
-// Feed is where a driver tells what concerns the node and no log. It must not block.
+// Feed is what a driver tells the node beside the logs. Its methods must not block.
 type Feed interface {
-	// Lost tells of members of a channel whose node is gone. Exactly one of the
-	// nodes that are left is told, after the roster has dropped them. A driver
-	// that finds that its own node was taken for gone tells it so of its own
-	// members: the node puts those back that are still there.
+	// Lost tells of members of a channel whose node is gone. Exactly one of the other
+	// nodes is told, after the roster has dropped them. A driver that finds out that
+	// its own node was taken for gone calls Lost with that node's members, and the
+	// node puts back those that are still here.
 	Lost(name string, members []Member)
 	// Control is a message that another node sent with Bus.Send. payload is the
 	// receiver's to keep.
 	Control(from string, payload []byte)
 }
 
-// Claims is a driver that wants to know what clients say they have seen of its
-// logs: one whose logs can be set back behind its own back. Nodes look whether
-// their driver is one.
+// Claims is a driver that wants to know which positions clients say they have seen,
+// because its logs can be set back without its knowledge: a raw copy of a store is
+// put back, for instance. Nodes find out by a type assertion.
 type Claims interface {
-	// Claimed tells that a client says it was given what is at p, while the log, in
-	// the same epoch, has not come there. It must not block. The client may lie.
+	// Claimed tells that a client says it was given the message at p, while the log is
+	// in the same epoch and has not come that far. It must not block. The client may
+	// lie.
 	Claimed(name string, p protocol.Position)
 }
 
-// Range asks Read for a page of a channel's log, which is always told oldest
-// first: the oldest kept messages after After; or if Last is positive the last
-// so many; or if Before is positive the newest messages before that offset (and
-// after After), so that one can page backwards. Last and Before are not both set.
+// Range asks Read for a page of a channel's log: the oldest kept messages after
+// After; or, if Last is positive, the last so many; or, if Before is positive, the
+// newest messages before that offset (and after After), so that one can page
+// backwards. Last and Before are not both set. A page is always oldest first.
 type Range struct {
 	After  uint64
 	Before uint64 // at most protocol.MaxOffset+1, which is before the end of any log
@@ -160,8 +161,8 @@ type StatePage struct {
 	More      bool
 }
 
-// Broker is a driver of logs. What else it offers it is asked for: a Roster, a Bus,
-// and whether it is Immediate. All methods are safe for concurrent use.
+// Broker is a driver of logs. What else it offers, the node finds out by type
+// assertions: Roster, Bus, Claims, Immediate. All methods are safe for concurrent use.
 type Broker interface {
 	// Start connects, and begins to tell feed. node names this node among those that
 	// share the broker: 1 to 64 bytes of A-Z a-z 0-9 _ -, and never the same for two
@@ -176,7 +177,6 @@ type Broker interface {
 	Open(name string, d *channel.Declaration) Log
 }
 
-// Immediate is a broker that may be one whose logs never block: then Append calls
-// Done before it returns, and Read, State and the Roster have their answers in
-// memory.
+// Immediate is a broker that can say that its logs never block. If so, Append calls
+// Done before it returns, and Read, State and the Roster answer from memory.
 type Immediate interface{ Immediate() bool }

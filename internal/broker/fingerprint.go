@@ -8,12 +8,12 @@ import (
 	"ringdown/protocol"
 )
 
-// Fingerprint tells publications with the same dedupe key apart by what they say:
-// drivers remember it with the key. It is the same on every node and after every
+// Fingerprint tells publications with the same dedupe key apart by their content.
+// Drivers remember it with the key. It is the same on every node and after every
 // restart, and never 0, which stands for a key that was remembered without one.
 //
-// Data that is written in another way, with other spaces for instance, counts as
-// other data: a client that tries again sends what it has sent before.
+// Data with other spaces, for instance, counts as other data: a client that repeats a
+// publication sends the same bytes.
 func (p *Publication) Fingerprint() uint64 {
 	m := &p.Message
 	h := fnv.New64a()
@@ -33,8 +33,8 @@ func (p *Publication) Fingerprint() uint64 {
 	return max(1, h.Sum64())
 }
 
-// ErrReused is what a driver answers to a publication whose dedupe key was used
-// inside the window for something else. Nothing was stored, and a duplicate's
-// receipt would say that this was.
+// ErrReused is what a driver answers to a publication whose dedupe key was used for
+// another one inside the window. It is no duplicate: its receipt would claim that
+// this publication was stored.
 var ErrReused error = protocol.Errorf(protocol.CodeInvalidData,
 	"this dedupe key (Idempotency-Key) was used for another message in the last two minutes; give every message a key of its own, and repeat one unchanged")

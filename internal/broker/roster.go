@@ -12,7 +12,7 @@ type Member = presence.Member
 // MemberRange asks Members for a page of a channel's members.
 type MemberRange struct {
 	After string // ID of the last member of the page before; empty: from the first
-	Limit int    // members at most; 0: none, for who only wants to know the total
+	Limit int    // members at most; 0: none, to ask only for the total
 }
 
 // MemberPage is an answer of Members.
@@ -26,12 +26,12 @@ type MemberPage struct {
 // node put in is leased: the driver renews it for as long as the node runs, and drops
 // it when the node is gone, telling Feed.Lost. The methods may block.
 type Roster interface {
-	// Put puts a member of this node in, or changes what it says of itself.
-	// entered reports that it was not in before.
+	// Put adds a member of this node, or changes what it says of itself. entered
+	// reports that it was not there before.
 	Put(ctx context.Context, channel string, m Member) (entered bool, err error)
-	// Remove takes a member of this node out and reports whether it was in.
+	// Remove removes a member of this node and reports whether it was there.
 	Remove(ctx context.Context, channel, id string) (left bool, err error)
-	// Members returns a page of who is in.
+	// Members returns a page of the members of a channel.
 	Members(ctx context.Context, channel string, r MemberRange) (MemberPage, error)
 }
 

@@ -20,16 +20,16 @@ type Change struct {
 	Member Member
 }
 
-// The size of room up to which every change is told at once, and the longest
-// that changes are gathered in larger ones.
+// Up to SmallRoom members every change is told at once. In larger rooms changes are
+// gathered, for LongestWindow at most.
 const (
 	SmallRoom     = 100
 	LongestWindow = time.Second
 )
 
-// Window returns how far apart two batches of changes are in a room with that
-// many members. Whoever watches pays for each batch, so it grows with those who
-// watch: a millisecond for each member past the small room.
+// Window returns the time between two batches of changes in a room with that many
+// members. Each batch is written to every watcher, and mostly the members watch, so
+// the window grows with them: a millisecond for each.
 func Window(members int) time.Duration {
 	if members <= SmallRoom {
 		return 0
@@ -45,8 +45,8 @@ type Changes struct {
 	told time.Time      // the last Take
 }
 
-// Note adds a change to what is to be told. The last word on a member holds; only
-// that one who was not told of yet is told of as entering.
+// Note adds a change to what is to be told. Of several changes of one member only the
+// last is told, but an update of a member whose Enter was not told yet is an Enter.
 func (c *Changes) Note(a Action, m Member) {
 	i, ok := c.at[m.ID]
 	if !ok {
@@ -73,8 +73,8 @@ func (c *Changes) Due(members int) (at time.Time, ok bool) {
 	return c.told.Add(Window(members)), len(c.list) > 0
 }
 
-// Take returns what is to be told and forgets it: those who are in first, then
-// those who left, each in the order in which they were first noted.
+// Take returns what is to be told and forgets it: first the members that are in, then
+// those that left, each in the order in which they were first noted.
 func (c *Changes) Take(now time.Time) []Change {
 	if len(c.list) == 0 {
 		return nil

@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// Room is the members of one channel whom one node put in, and what is to be
-// told of them. The zero value is empty. It is not safe for concurrent use.
+// Room is the members of one channel that one node put there, and what is to be told
+// of them. A member whose connection was lost may linger: it is still a member, but no
+// longer here. The zero value is empty. It is not safe for concurrent use.
 type Room struct {
 	Changes
 	members map[string]*member
 	queue   queue                // lingering, by the ends of their grace
-	order   uint64               // of who lingered last
+	order   uint64               // of the member that lingered last
 	away    map[string][]*member // lingering, by user; the longest gone first
 	here    map[string]int       // how many are here, by user
 }
@@ -20,7 +21,7 @@ type Room struct {
 type member struct {
 	Member
 	until time.Time // the end of its grace; zero: it is here
-	order uint64    // of several that end at one moment, who lingered first
+	order uint64    // breaks ties of until: the member that lingered first
 	place int       // in the queue
 }
 
@@ -54,8 +55,8 @@ func (q *queue) Pop() any {
 	return at
 }
 
-// Put makes m a member that is here, or changes the one of that ID. If it was
-// lingering it no longer is. fresh reports that it was not here.
+// Put makes m a member that is here, or changes the member with that ID, which no
+// longer lingers then. fresh reports that it was not here before.
 func (r *Room) Put(m Member) (fresh bool) {
 	if at := r.members[m.ID]; at != nil {
 		if fresh = !at.until.IsZero(); fresh {
@@ -76,7 +77,8 @@ func (r *Room) Put(m Member) (fresh bool) {
 	return true
 }
 
-// count counts members who are here. A user who is not signed in is nobody.
+// count counts the members of a user that are here. Users who are not signed in are
+// not told apart, and not counted.
 func (r *Room) count(user string, by int) {
 	if user == "" {
 		return
@@ -92,7 +94,7 @@ func (r *Room) count(user string, by int) {
 // With returns how many members of that user are here, not lingering.
 func (r *Room) With(user string) int { return r.here[user] }
 
-// Here returns the member of that ID if it is here, not lingering.
+// Here returns the member with that ID if it is here, not lingering.
 func (r *Room) Here(id string) (Member, bool) {
 	at := r.members[id]
 	if at == nil || !at.until.IsZero() {
@@ -139,7 +141,7 @@ func (r *Room) back(at *member) {
 	at.until = time.Time{}
 }
 
-// Drop takes a member out, lingering or not.
+// Drop removes a member, lingering or not.
 func (r *Room) Drop(id string) (Member, bool) {
 	at := r.members[id]
 	if at == nil {
@@ -153,9 +155,9 @@ func (r *Room) Drop(id string) (Member, bool) {
 	return at.Member, true
 }
 
-// Return takes out the member whose place one takes who has come back: of the
-// lingering ones of that user, the one that is gone the longest. Who is not
-// signed in cannot be known again.
+// Return removes and returns the member that a new member of the same user replaces:
+// of the user's lingering members, the one that lingers the longest. There is none for
+// a user who is not signed in, since nobody knows whether it is the same one.
 func (r *Room) Return(user string) (Member, bool) {
 	if away := r.away[user]; user != "" && len(away) > 0 {
 		return r.Drop(away[0].ID)
@@ -167,8 +169,8 @@ func (r *Room) Return(user string) (Member, bool) {
 // long when thousands lost their connections at once.
 const MostExpired = 1024
 
-// Expired takes out members whose grace has ended by now and returns them, the
-// first to end first. There may be more, which Next tells of.
+// Expired removes members whose grace has ended by now and returns them, the earliest
+// first. There may be more; then Next says so.
 func (r *Room) Expired(now time.Time) (out []Member) {
 	for len(out) < MostExpired && len(r.queue) > 0 && !r.queue[0].until.After(now) {
 		m, _ := r.Drop(r.queue[0].ID)
@@ -177,8 +179,7 @@ func (r *Room) Expired(now time.Time) (out []Member) {
 	return out
 }
 
-// Next returns when the room has something to do: a grace that ends, or changes
-// to tell.
+// Next returns when the room has something to do: a grace ends, or changes are due.
 func (r *Room) Next() (at time.Time, ok bool) {
 	at, ok = r.Due(len(r.members))
 	if len(r.queue) > 0 && (!ok || r.queue[0].until.Before(at)) {
@@ -187,11 +188,11 @@ func (r *Room) Next() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// Size returns how many members there are, the lingering ones among them.
+// Size returns how many members there are, including those that linger.
 func (r *Room) Size() int { return len(r.members) }
 
 // Lingering returns how many members linger.
 func (r *Room) Lingering() int { return len(r.queue) }
 
-// Empty reports that there is nobody in and nothing to tell.
+// Empty reports that there are no members and no changes to tell.
 func (r *Room) Empty() bool { return len(r.members) == 0 && r.Len() == 0 }

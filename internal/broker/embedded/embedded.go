@@ -1,11 +1,12 @@
 // Package embedded is the broker of a single node that keeps its logs on the
 // disk: what a restart, even a kill, leaves in place.
 //
-// The store puts everything of a channel that has to be kept into one order, on
-// one goroutine, and calls back from it: with a message once it is durable, and
-// with the position of a channel in between. So what is fed, what is acknowledged
-// and where a follower begins are in the order of the log without a lock.
-// Channels that keep nothing need no disk: their messages are fed at once.
+// The store puts everything of a channel that is to be kept into one order, on one
+// goroutine, and calls back from that goroutine: with a message once it is durable,
+// and with the position of a channel in between. So what followers are given, what
+// is acknowledged, and where a follower begins are in the order of the log without
+// a lock. Channels that keep nothing need no disk: their messages are given to
+// followers at once.
 package embedded
 
 import (
@@ -35,8 +36,8 @@ type Broker struct {
 	store *store.Store // set by Start
 }
 
-// shard is who follows, of a part of all channels. Its lock is held while they are
-// given something, so that nobody is given two things at a time.
+// shard has the followers of a part of all channels. Its lock is held while they are
+// given something, so that none is given two things at a time.
 type shard struct {
 	mu       sync.Mutex
 	followed map[string][]*subscription

@@ -162,7 +162,7 @@ func (h *handle) lock() (*log, error) {
 	}
 }
 
-// peek is lock for who only reads: nil if there is no log.
+// peek is lock for readers, which make no log: nil if there is none.
 func (h *handle) peek() *log {
 	s := h.broker.shardOf(h.name)
 	s.mu.RLock()

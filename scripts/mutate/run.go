@@ -301,6 +301,7 @@ func (s *subject) runAll(r *report) {
 				r.how[s.chosen[n]] = how
 				if how == survived || how == unreached {
 					r.alive = append(r.alive, s.chosen[n])
+					fmt.Fprintf(s.progress, "\r%s:%d: %s\n", s.chosen[n].file, s.chosen[n].line, s.chosen[n].what)
 				}
 				done++
 				fmt.Fprintf(s.progress, "\r%s %s %d of %d, %d alive ", s.pkg.ImportPath, bar(done, len(s.chosen)), done, len(s.chosen), len(r.alive))

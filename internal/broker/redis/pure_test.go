@@ -258,3 +258,204 @@ func TestToldOfAnError(t *testing.T) {
 		}
 	}
 }
+
+// still is a follow of a broker that is not started, which waits for its position.
+func still(t *testing.T, name string) (*Broker, *follow, *node) {
+	t.Helper()
+	b := open(t, Options{Addresses: []string{"127.0.0.1:1"}, Timeout: time.Minute})
+	t.Cleanup(b.cancel)
+	n := &node{Broker: b, t: t, heard: map[string][]heard{}}
+	f := &follow{log: b.Open(name, kept).(*log), follower: &follower{n, name, make(chan outcome, 1)}, topic: b.base(name), asked: time.Now()}
+	b.follows.byTopic[f.topic] = []*follow{f}
+	b.follows.joining[f] = struct{}{}
+	return b, f, n
+}
+
+// TestWhatContinues: what was published is given to a follower if that continues
+// where it stands, and otherwise its log is read.
+func TestWhatContinues(t *testing.T) {
+	at := point{epoch: "e", offset: 5, print: "p"}
+	for _, c := range []struct {
+		name  string
+		state followState
+		at    point
+		news  string
+		given string // epoch/offset
+		after followState
+		hint  uint64
+	}{
+		{"the next", live, at, "k e 6 1 p q", "e/6", live, 0},
+		{"the one after it", live, at, "k e 7 1 p q", "", catching, 7},
+		{"one that it has", live, at, "k e 5 1 p q", "", catching, 5},
+		{"of another history", live, at, "k e 6 1 x q", "", catching, 6},
+		{"of another epoch", live, at, "k f 6 1 p q", "", catching, 6},
+		{"while it reads", catching, at, "k e 6 1 p q", "", catching, 6},
+		{"before it began", joining, at, "k e 6 1 p q", "", joining, 6},
+		{"after it ended", gone, at, "k e 6 1 p q", "", gone, 0},
+		{"what has offsets by now", live, point{}, "k e 6 1 p q", "e/6", live, 0},
+		{"a new epoch", live, at, "n f", "", catching, 0},
+		{"the epoch that it has", live, at, "n e", "", live, 0},
+		{"a new epoch before it began", joining, at, "n f", "", joining, 0},
+		{"ephemeral", live, at, "e 1 1", "e/0", live, 0},
+		{"ephemeral while it reads", catching, at, "e 1 1", "e/0", catching, 0},
+		{"ephemeral before it began", joining, at, "e 1 1", "", joining, 0},
+		{"ephemeral after it ended", gone, at, "e 1 1", "", gone, 0},
+	} {
+		b, f, n := still(t, "c")
+		f.state, f.at = c.state, c.at
+		text := "R1" + c.news + "\n"
+		if c.news[0] != 'n' {
+			text += `j{"type":"e","channel":"c","data":1}`
+		}
+		b.hear(f.topic, text)
+		given := ""
+		for _, h := range n.got("c") {
+			given += fmt.Sprintf("%s/%d", h.epoch, h.offset)
+		}
+		if given != c.given || f.state != c.after || f.hint != c.hint || f.queued != (c.after == catching && c.state == live) {
+			t.Errorf("%s: given %q, then %d with the hint %d, queued %v", c.name, given, f.state, f.hint, f.queued)
+		}
+		if moved := f.at != c.at; moved != (c.given == "e/6" && c.at == at) || moved && f.at != (point{epoch: "e", offset: 6, print: "q"}) {
+			t.Errorf("%s: it stands at %+v", c.name, f.at)
+		}
+		if b.metrics.Garbled.Load() != 0 {
+			t.Errorf("%s: it was not read", c.name)
+		}
+	}
+}
+
+// TestNobodyToCatchUp: where there is no room in the catchers' queue the next
+// message tries again, and nobody is in it twice.
+func TestNobodyToCatchUp(t *testing.T) {
+	b, f, _ := still(t, "c")
+	f.state = live
+	b.lag(f)
+	b.lag(f)
+	if len(b.follows.catch) != 1 || f.state != catching {
+		t.Fatalf("%d times in the queue", len(b.follows.catch))
+	}
+	for len(b.follows.catch) < cap(b.follows.catch) {
+		b.follows.catch <- f
+	}
+	_, other, _ := still(t, "c")
+	other.state = live
+	b.lag(other)
+	if other.state != live || other.queued {
+		t.Error("who found no room waits for a catcher")
+	}
+}
+
+// TestWaitedTooLong: who waits to follow for longer than the timeout is told, and
+// nobody else is.
+func TestWaitedTooLong(t *testing.T) {
+	b, f, n := still(t, "c")
+	b.expire()
+	if len(b.follows.joining) != 1 {
+		t.Fatal("who has just come was answered")
+	}
+	f.asked = time.Now().Add(-2 * time.Minute)
+	b.expire()
+	if o := <-f.follower.(*follower).begun; o.err == nil || len(b.follows.byTopic) != 0 || f.state != gone {
+		t.Errorf("told %v; %d topics are followed", o.err, len(b.follows.byTopic))
+	}
+	b.begin(f, point{epoch: "e", offset: 1}, nil)
+	b.fail(f, errDown)
+	f.Close()
+	if len(f.follower.(*follower).begun) != 0 || len(n.got("c")) != 0 {
+		t.Error("it was told once more")
+	}
+}
+
+// TestWhoHears: the first listener, or where logs are sharded that of the slot.
+func TestWhoHears(t *testing.T) {
+	b, f, _ := still(t, "c")
+	s := &b.follows
+	f.slot = slotOf(f.topic)
+	if s.server(f) != s.first || s.connected() {
+		t.Error("the first hears all, once it is up")
+	}
+	s.first.up.Store(true)
+	if !s.connected() {
+		t.Error("the first is up")
+	}
+	s.sharded = true
+	if s.server(f) != nil || s.connected() {
+		t.Error("the slots are nobody's yet")
+	}
+	s.turn(f)
+	a, other := b.newListener("a:1"), b.newListener("b:1")
+	s.owners = make([]*listener, slots)
+	s.owners[f.slot] = a
+	s.shards = map[string]*listener{"a:1": a, "b:1": other}
+	a.up.Store(true)
+	if s.server(f) != a || s.connected() {
+		t.Error("one of two is not up")
+	}
+	other.up.Store(true)
+	if !s.connected() || !s.heardBy(f.topic, a) || s.heardBy(f.topic, other) || s.heardBy("none", a) {
+		t.Error("all are up, and one has the topic")
+	}
+	s.turn(f)
+	other.turn(f.topic)
+	a.turn("none")
+	if on, off := s.takeTurned(a); !slices.Equal(on, []string{f.topic}) || !slices.Equal(off, []string{"none"}) || len(a.wake) != 1 {
+		t.Errorf("subscribe %v, end %v", on, off)
+	}
+	if on, off := s.takeTurned(other); on != nil || !slices.Equal(off, []string{f.topic}) {
+		t.Errorf("subscribe %v, end %v", on, off)
+	}
+	if on, off := s.takeTurned(a); on != nil || off != nil {
+		t.Errorf("once more: subscribe %v, end %v", on, off)
+	}
+	b.stray(other, f.topic)
+	if len(s.strays) != 0 || len(b.server.poke) != 0 {
+		t.Error("a topic is another's stray")
+	}
+	b.stray(a, "none", f.topic)
+	if len(s.strays) != 1 || len(b.server.poke) != 1 {
+		t.Errorf("%d strays", len(s.strays))
+	}
+}
+
+// TestRoutes: topics go to who is connected to the primary of their slots, and those
+// that moved are ended there and begun here.
+func TestRoutes(t *testing.T) {
+	b, f, _ := still(t, "c")
+	b.follows.sharded = true
+	f.slot = slotOf(f.topic)
+	s := &b.follows
+	slot := int(f.slot)
+	route := func(low, high string) (l, h *listener) {
+		b.route([]slotRange{{0, slot - 1, low}, {slot, slots - 1, high}})
+		return s.shards[low], s.shards[high]
+	}
+	a, c := route("a:1", "c:1")
+	if s.owners[0] != a || s.owners[slot-1] != a || s.owners[slot] != c || s.owners[slots-1] != c || a == c || len(s.shards) != 2 {
+		t.Fatal("the slots are not with their primaries")
+	}
+	if len(c.turned) != 0 {
+		t.Error("who connects subscribes to all that there is anyway")
+	}
+	if again, _ := route("a:1", "c:1"); again != a {
+		t.Error("another listener for the same")
+	}
+	s.strays[f.topic], s.strays["none"] = struct{}{}, struct{}{}
+	route("a:1", "c:1")
+	if !slices.Equal(c.turned, []string{f.topic}) || len(s.strays) != 0 {
+		t.Errorf("the stray is not begun again: %v", c.turned)
+	}
+	c.turned = nil
+	c2, a2 := route("c:1", "a:1")
+	if a2 != a || c2 != c || !slices.Equal(a.turned, []string{f.topic}) || !slices.Equal(c.turned, []string{f.topic}) {
+		t.Errorf("moved: %v and %v", a.turned, c.turned)
+	}
+	a.turned, c.turned = nil, nil
+	_, d := route("c:1", "d:1")
+	if a.ctx.Err() == nil || c.ctx.Err() != nil || d.ctx.Err() != nil || len(c.turned) != 0 || len(s.shards) != 2 {
+		t.Error("who is primary no more is listened to still")
+	}
+	b.cancel()
+	if err := b.work.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -50,6 +50,9 @@ func pair(t *testing.T, c *redistest.Cluster, old bool, channels int) (a, b *nod
 // SPUBLISH where there is such a thing, and at once.
 func share(t *testing.T, c *redistest.Cluster, old bool) {
 	a, b, names := pair(t, c, old, 30)
+	if err := a.Ready(t.Context()); err != nil {
+		t.Errorf("not ready: %v", err)
+	}
 	last := map[string]broker.Receipt{}
 	for n := range 10 {
 		for _, name := range names {

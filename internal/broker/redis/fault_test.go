@@ -76,7 +76,7 @@ func TestRestartEmpty(t *testing.T) {
 	if r.Position.Epoch == old || r.Position.Offset != 1 {
 		t.Fatalf("published at %v", r.Position)
 	}
-	if got := a.await("c", r.Position); got[10].offset != 0 || got[len(got)-1].data != `"new"` {
+	if got := a.await("c", r.Position); got[10].offset != 0 || got[10].epoch != r.Position.Epoch || got[len(got)-1].data != `"new"` {
 		t.Fatalf("heard %v", got)
 	}
 	b.await("c", r.Position)

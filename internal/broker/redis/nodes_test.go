@@ -335,6 +335,9 @@ func TestRoster(t *testing.T) {
 	if got := a.members("c"); !slices.Equal(got, []string{"a2", "a3"}) {
 		t.Fatalf("then the members are %v", got)
 	}
+	redistest.Await(t, 5*time.Second, "that nothing is left of its lease", func() bool {
+		return len(s.List("ZRANGE", a.shared()+reapKey, "0", "-1")) == 0 && len(s.List("KEYS", a.shared()+roomsKey+"*")) == 1
+	})
 	if names, err := a.Nodes(t.Context()); err != nil || !slices.Equal(names, []string{"a"}) {
 		t.Errorf("the nodes are %v, %v", names, err)
 	}

@@ -366,6 +366,36 @@ func TestWaitedTooLong(t *testing.T) {
 	}
 }
 
+// TestCatchers: of a server that did not answer one catcher asks, and the others go
+// on with what is not there.
+func TestCatchers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, f, _ := still(t, "c")
+		f.state = live
+		go b.catchUps()
+		expect := func(when string, least, most uint64) {
+			t.Helper()
+			synctest.Wait()
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if tried := b.metrics.Holes.Load(); tried < least || tried > most || f.state != live || f.queued {
+				t.Errorf("%s: tried %d times; it is %d, queued %v", when, tried, f.state, f.queued)
+			}
+		}
+		b.lagNow(f)
+		expect("at once", 1, 1)
+		time.Sleep(catchAgain)
+		expect("in a moment", 2, 2)
+		b.suspects.begin(b.follows.first) // another asks, and waits
+		time.Sleep(askTurn - time.Millisecond)
+		expect("while another asks", 2, 2)
+		time.Sleep(2 * catchAgain)
+		expect("when the other was too slow", 3, 4)
+		b.cancel()
+		time.Sleep(catchAgain)
+	})
+}
+
 // TestWhoHears: the first listener, or where logs are sharded that of the slot.
 func TestWhoHears(t *testing.T) {
 	b, f, _ := still(t, "c")

@@ -174,6 +174,18 @@ func TestRingLimits(t *testing.T) {
 	if head, oldest := r.Head(), r.Oldest(); head.Seq-oldest.Seq != 2 {
 		t.Errorf("it holds %d entries, the limit is 2", head.Seq-oldest.Seq)
 	}
+	size = keyed(12, "k", "1", 0).Size()
+	r.SetLimit(Buffer{Messages: 8, Bytes: 2 * size})
+	for i := uint64(12); i < 15; i++ {
+		r.Append(keyed(i, "k", "1", 0))
+	}
+	if r.Bytes() != 2*size {
+		t.Errorf("it holds %d bytes of %d", r.Bytes(), 2*size)
+	}
+	if change := r.Restart(20); change != -2*size || r.Bytes() != 0 {
+		t.Errorf("restarted, it changed by %d to %d", change, r.Bytes())
+	}
+	r.Append(keyed(21, "k", "1", 0))
 	if r.Clear(); r.slots != nil || r.latest != nil || r.Bytes() != 0 {
 		t.Error("cleared, it keeps its memory")
 	}

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"testing"
 	"unsafe"
 
@@ -39,9 +40,13 @@ func TestEntryForms(t *testing.T) {
 				if compressed := form == FormTextDeflate || form == FormProtobufDeflate; h.RSV1 != (compressed && name == "long") {
 					t.Errorf("form %d: compressed %v", form, h.RSV1)
 				}
+				text := form == FormText || form == FormTextDeflate
+				if (h.Op == wsframe.Text) != text {
+					t.Errorf("form %d: opcode %v", form, h.Op)
+				}
 				var got protocol.Message
 				var err error
-				if form == FormText || form == FormTextDeflate {
+				if text {
 					err = protocol.DecodeJSON(p, &got)
 				} else {
 					err = protocol.DecodeProtobuf(p, &got)
@@ -65,6 +70,8 @@ func TestEntryLine(t *testing.T) {
 	for _, m := range []protocol.Message{
 		{Type: "e", Channel: "c", Data: []byte(`{"a":1}`)},
 		{Type: "e", Channel: "c", Data: []byte("{\n\t\"a\":\r\n1,\r\"b\":\"\\r\\n\"}")},
+		{Type: "e", Channel: "c", Data: []byte("[1,\n2]")},
+		{Type: "e", Channel: "c", Data: []byte("[1,\r2]")},
 		{Type: "e", Channel: "c", Data: []byte{0, '\n', '\r', 255}, Binary: true},
 		{Type: "e", Channel: "c", Data: []byte{}, Binary: true},
 	} {
@@ -75,6 +82,9 @@ func TestEntryLine(t *testing.T) {
 		}
 		if again := e.Line(); &line[0] != &again[0] {
 			t.Errorf("%q is made twice", line)
+		}
+		if own := &line[0] == &e.JSON()[0]; own != (!m.Binary && !bytes.ContainsAny(m.Data, "\r\n")) {
+			t.Errorf("%q is the entry's own text: %v", line, own)
 		}
 		var got protocol.Message
 		if err := protocol.DecodeJSON(line, &got); err != nil || got.Binary != m.Binary || got.Type != m.Type {
@@ -87,8 +97,11 @@ func TestEntryLine(t *testing.T) {
 }
 
 func TestEntryOfBytes(t *testing.T) {
-	m := protocol.Message{Type: "e", Channel: "c", Data: []byte{0, 255, '\n', 7}, Binary: true}
+	m := protocol.Message{Type: "e", Channel: "c", Data: bytes.Repeat([]byte{0, 255, '\n', 7}, 100), Binary: true}
 	e := NewEntry(&m, false)
+	if h, _ := payload(t, e.Frame(FormTextDeflate)); h.Op != wsframe.Binary || !h.RSV1 {
+		t.Errorf("deflated: %+v", h)
+	}
 	h, p := payload(t, e.Frame(FormText))
 	if h.Op != wsframe.Binary {
 		t.Fatalf("opcode %v", h.Op)
@@ -139,6 +152,42 @@ func TestBatchAllocations(t *testing.T) {
 	deliver()
 	if n := testing.AllocsPerRun(200, deliver); n != 0 {
 		t.Errorf("a batch takes %v allocations", n)
+	}
+}
+
+// TestDeflatedIfItPays: what is too short, or gets no shorter, goes as it is.
+func TestDeflatedIfItPays(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for size := wsframe.DeflateMin - 2; size < wsframe.DeflateMin+60; size++ {
+		for same := range 40 {
+			p := bytes.Repeat([]byte("a"), size)
+			for i := same; i < size; i++ {
+				p[i] = byte(r.Uint32())
+			}
+			plain := wsframe.Finish(append(make([]byte, wsframe.Headroom), p...), wsframe.Text, false)
+			frame := deflated(p, plain, wsframe.Text)
+			pays := size >= wsframe.DeflateMin && len(wsframe.Deflate(nil, p)) < size
+			if h, _ := payload(t, frame); h.RSV1 != pays || !pays && !bytes.Equal(frame, plain) {
+				t.Fatalf("%d bytes, %d of them the same: compressed %v", size, same, h.RSV1)
+			}
+		}
+	}
+	if p := bytes.Repeat([]byte("a"), wsframe.DeflateMin); len(deflated(p, nil, wsframe.Text)) == 0 {
+		t.Error("what is just long enough goes as it is")
+	}
+}
+
+// TestMostForms: so many forms there may be, and no more.
+func TestMostForms(t *testing.T) {
+	before := len(dialects)
+	defer func() {
+		if recover() == nil || int(nativeForms)+len(dialects) != MostForms {
+			t.Errorf("%d forms", int(nativeForms)+len(dialects))
+		}
+		dialects = dialects[:before]
+	}()
+	for range MostForms {
+		RegisterForm(nil)
 	}
 }
 

@@ -277,8 +277,11 @@ func TestExtend(t *testing.T) {
 		t.Error("what was there is no longer in front")
 	}
 	checkBatch(t, &b, b.From)
-	// The limit holds, and a ring that has moved on says so by adding nothing.
+	checkBatch(t, &b, b.cursors[1])
+	// The limit holds, also for what comes after the one that is too large, and a
+	// ring that has moved on says so by adding nothing.
 	r.Append(m.add("", false, 2000))
+	r.Append(m.add("", false, 5))
 	if r.Extend(&b, 1000) {
 		t.Error("the limit was passed")
 	}

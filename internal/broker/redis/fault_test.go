@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -368,6 +369,26 @@ func TestStopAnswers(t *testing.T) {
 	a.Open("c", kept).Follow(f)
 	if o := <-f.begun; o.err == nil {
 		t.Error("followed after the end")
+	}
+}
+
+// TestStopInAHurry: what there is no time for is answered as well.
+func TestStopInAHurry(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	a := join(t, "a", settings(t, s.Address))
+	s.Do("CLIENT", "PAUSE", "10000", "ALL")
+	answers := make(done, 1000)
+	for range 1000 { // more than are sent at a time
+		a.append(kept, "c", &broker.Publication{Message: protocol.Message{Type: "e", Data: []byte("1")}}, answers)
+	}
+	hurry, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Stop(hurry); err != nil {
+		t.Fatal(err)
+	}
+	if len(answers) != 1000 || a.pending.Load() != 0 {
+		t.Errorf("%d of 1000 were answered, %d are on their way", len(answers), a.pending.Load())
 	}
 }
 

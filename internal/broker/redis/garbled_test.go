@@ -211,6 +211,14 @@ func TestSpoiltRoster(t *testing.T) {
 	if entered, err := a.Put(t.Context(), "c", broker.Member{ID: "m4"}); err != nil || !entered {
 		t.Errorf("after a sleep: %v, %v", entered, err)
 	}
+	for _, id := range []string{"m1", "m4"} {
+		if left, err := a.Remove(t.Context(), "c", id); err != nil || !left {
+			t.Errorf("%s leaves: %v, %v", id, left, err)
+		}
+	}
+	if len(a.roster.rooms) != 0 {
+		t.Errorf("an empty room is held: %v", a.roster.rooms)
+	}
 }
 
 // TestEndedLane: what comes when the lanes have ended is answered, and takes no room.
@@ -224,5 +232,57 @@ func TestEndedLane(t *testing.T) {
 	b.Open("c", kept).Append(&broker.Publication{Message: protocol.Message{Type: "e", Channel: "c"}}, d)
 	if o := <-d; o.err == nil || b.pending.Load() != 0 || b.bytes.Load() != 0 {
 		t.Errorf("%v; %d are on their way", o.err, b.pending.Load())
+	}
+}
+
+// TestAnotherHistory: a log of the same length that is another one is found out
+// without any message.
+func TestAnotherHistory(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	a := join(t, "a", settings(t, s.Address))
+	a.follow("c")
+	epoch := a.publish("c", "1").Position.Epoch
+	a.await("c", protocol.Position{Epoch: epoch, Offset: 1})
+	s.Do("HSET", a.base("c")+metaKey, "f", "other")
+	redistest.Await(t, 10*time.Second, "another epoch", func() bool {
+		got := a.got("c")
+		return len(got) == 2 && got[1].epoch != epoch
+	})
+}
+
+// TestKeptFromNowOn: who followed a channel when it kept nothing is given what is
+// kept from now on, and not what it did not hear before.
+func TestKeptFromNowOn(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	a := join(t, "a", settings(t, s.Address))
+	a.publish("c", "1")
+	l, f := a.Open("c", &channel.Declaration{}), &follower{a, "c", make(chan outcome, 1)}
+	l.Follow(f)
+	if o := <-f.begun; o.err != nil || o.r.Position != (protocol.Position{}) {
+		t.Fatalf("it begins at %+v", o)
+	}
+	l.Redeclare(kept)
+	a.check(a.followed())
+	a.await("c", a.publish("c", "2").Position)
+	if got := a.got("c"); len(got) != 1 || got[0].data != "2" || a.Metrics().Holes.Load() != 0 {
+		t.Errorf("heard %v, having read %d times", got, a.Metrics().Holes.Load())
+	}
+}
+
+// TestMayNotHear: whoever may not hear a channel's topic is told so at once.
+func TestMayNotHear(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	o := settings(t, s.Address)
+	s.Do("ACL", "SETUSER", "half", "on", ">"+secret, "~*", "+@all", "resetchannels", "&"+o.Prefix+"{!}*")
+	o.Username, o.Password = "half", secret
+	a := join(t, "a", o)
+	f := &follower{a, "c", make(chan outcome, 1)}
+	begun := time.Now()
+	a.Open("c", kept).Follow(f)
+	if o := <-f.begun; o.err == nil || !strings.Contains(o.err.Error(), "NOPERM") || time.Since(begun) > 4*time.Second {
+		t.Errorf("%v after %v", o.err, time.Since(begun))
 	}
 }

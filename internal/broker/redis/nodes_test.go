@@ -364,6 +364,7 @@ func TestSleeper(t *testing.T) {
 	}
 	b.roster.leasing.Unlock()
 	redistest.Await(t, 10*time.Second, "back again", func() bool { return slices.Equal(a.members("c"), []string{"b1"}) })
+	redistest.Await(t, 10*time.Second, "told that the others took it for gone", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return slices.Equal(b.lost["c"], []string{"b1"}) })
 	b.put("c", "b3")
 	if got := a.members("c"); !slices.Equal(got, []string{"b1", "b3"}) {
 		t.Fatalf("then the members are %v", got)

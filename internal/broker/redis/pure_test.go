@@ -185,7 +185,7 @@ func TestTexts(t *testing.T) {
 			t.Errorf("%q is %v, %v", text, m, err)
 		}
 	}
-	for text, want := range map[string]string{"a": "a", "%": "", "%25": "%", "%4": "!", "%zz": "!", "%2z": "!", "%z2": "!", "%41": "!", "a b": "!", "": "!", "%20%7B": " {"} {
+	for text, want := range map[string]string{"a": "a", "%": "", "%25": "%", "%4": "!", "%zz": "!", "%2z": "!", "%z2": "!", "%41": "!", "a b": "!", "": "!", "%20%7B": " {", "%7F": "\x7f", "%F0": "\xf0", "azAZ09_-.:/@=,~$": "azAZ09_-.:/@=,~$"} {
 		if name, ok := untag(text); ok != (want != "!") || ok && name != want {
 			t.Errorf("the tag %q is of %q, %v", text, name, ok)
 		}

@@ -110,6 +110,7 @@ func TestRefused(t *testing.T) {
 			if err := b.Stop(t.Context()); err != nil {
 				t.Error(err)
 			}
+			redistest.Await(t, 5*time.Second, "no connection is left", func() bool { return !strings.Contains(s.Do("CLIENT", "LIST"), "name=ringdown") })
 		})
 	}
 }

@@ -272,7 +272,7 @@ func (s *Store) make(name string) (*head, error) {
 // put writes a record into the group.
 func (g *group) put(kind byte, id uint64, r *Record) error {
 	g.key = offsetKey(g.key, kind, id, r.Offset)
-	g.value = r.append(room(g.value))
+	g.value = r.append(headroom(g.value))
 	return g.batch.Set(g.key, seal(g.key, g.value), nil)
 }
 
@@ -284,7 +284,7 @@ func (s *Store) finish() error {
 			return err
 		}
 		g.key = channelKey(g.key, name)
-		g.value = h.append(room(g.value))
+		g.value = h.append(headroom(g.value))
 		if err := g.batch.Set(g.key, seal(g.key, g.value), nil); err != nil {
 			return err
 		}
@@ -307,7 +307,7 @@ type counters struct {
 }
 
 func (c counters) encode(lsn uint64) []byte {
-	v := binary.BigEndian.AppendUint64(room(nil), lsn)
+	v := binary.BigEndian.AppendUint64(headroom(nil), lsn)
 	v = binary.BigEndian.AppendUint64(v, c.newest)
 	return seal(storeKey, binary.BigEndian.AppendUint64(v, c.channels))
 }

@@ -33,7 +33,7 @@ func (s *Store) forget(name string, h *head) error {
 		return err
 	}
 	g.key = floorKey(g.key, name)
-	g.value = binary.BigEndian.AppendUint64(room(g.value), max(floor, h.offset))
+	g.value = binary.BigEndian.AppendUint64(headroom(g.value), max(floor, h.offset))
 	if err := g.batch.Set(g.key, seal(g.key, g.value), nil); err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	s.makeRoom()
+	s.removeSpare()
 	if err := s.probe(); err != nil {
 		return err
 	}
@@ -183,9 +183,9 @@ func (s *Store) databaseOptions() *pebble.Options {
 				if i.Err != nil && i.Err.Error() == "pebble: empty table" {
 					i.Err = nil // there was nothing to write, and Pebble does not export how it says so
 				}
-				s.sorting.note(&s.sorting.flush, i.Err)
+				s.flushes.note(&s.flushes.flush, i.Err)
 			},
-			CompactionEnd: func(i pebble.CompactionInfo) { s.sorting.note(&s.sorting.compaction, i.Err) },
+			CompactionEnd: func(i pebble.CompactionInfo) { s.flushes.note(&s.flushes.compaction, i.Err) },
 		},
 	}
 	for i := range o.Levels {
@@ -226,7 +226,7 @@ func (s *Store) readJournal(old *control, restored, unsure bool) error {
 			What: fmt.Sprintf("it holds the batches up to %d, but it was closed with %d", s.lsn, old.LSN)}
 	}
 	began := time.Now()
-	r, err := replayFiles(s.fs, s.journal.dir, s.lsn, unsure, s.applyEntry, s.giveBack)
+	r, err := replayFiles(s.fs, s.journal.dir, s.lsn, unsure, s.applyEntry, s.removeApplied)
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (s *Store) applyEntry(e entry) error {
 	if err := b.SetRepr(append([]byte(nil), e.batch...)); err != nil {
 		return err
 	}
-	if err := s.awaitRoom(b.Len()); err != nil {
+	if err := s.awaitNoStall(b.Len()); err != nil {
 		return err
 	}
 	return s.db.Apply(b, pebble.NoSync)

@@ -13,7 +13,7 @@ func (s *Store) persist() error {
 	if err := s.failure.Load(); err != nil {
 		return *err
 	}
-	if err := s.awaitRoom(s.group.batch.Len()); err != nil {
+	if err := s.awaitNoStall(s.group.batch.Len()); err != nil {
 		return err
 	}
 	if err := s.journal.write(s.lsn+1, s.group.batch.Repr()); err != nil {

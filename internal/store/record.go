@@ -44,7 +44,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // sumSize is what a checksum adds to each value, in front of it.
 const sumSize = 4
 
-// seal puts the checksum of key and body into the room before the body.
+// seal puts the checksum of key and body into the headroom before the body.
 func seal(key, value []byte) []byte {
 	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[sumSize:])
 	binary.LittleEndian.PutUint32(value, sum)
@@ -63,8 +63,8 @@ func unseal(key, value []byte) ([]byte, error) {
 	return body, nil
 }
 
-// room begins a value that seal ends.
-func room(dst []byte) []byte { return append(dst[:0], 0, 0, 0, 0) }
+// headroom begins a value whose checksum seal puts in front.
+func headroom(dst []byte) []byte { return append(dst[:0], 0, 0, 0, 0) }
 
 func (r *Record) append(dst []byte) []byte {
 	flags := byte(0)

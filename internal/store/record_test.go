@@ -36,7 +36,7 @@ func TestRecordRoundTrip(t *testing.T) {
 func TestRecordDamage(t *testing.T) {
 	for _, want := range records() {
 		key := offsetKey(nil, kindMessage, 3, 7)
-		value := seal(key, want.append(room(nil)))
+		value := seal(key, want.append(headroom(nil)))
 		var r Record
 		if err := readRecord(kindMessage, key, value, &r); err != nil || r.Offset != 7 {
 			t.Fatal(r, err)

@@ -87,7 +87,7 @@ func (s *Store) remembered(a *Append) (r Result, found bool, err error) {
 func (s *Store) remember(a *Append, r Result) error {
 	g := &s.group
 	g.key = dedupeKey(g.key, s.minute, a.Log, a.Dedupe)
-	g.value = binary.BigEndian.AppendUint64(room(g.value), r.Offset)
+	g.value = binary.BigEndian.AppendUint64(headroom(g.value), r.Offset)
 	g.value = binary.BigEndian.AppendUint64(g.value, uint64(r.Time))
 	g.value = binary.BigEndian.AppendUint64(g.value, uint64(s.clock))
 	g.value = binary.BigEndian.AppendUint64(g.value, a.Fingerprint)
@@ -111,7 +111,7 @@ func (s *Store) latest(log string, h *head, r *Record) error {
 	}
 	h.keys++
 	g.key = stateKey(g.key, h.id, r.Key)
-	g.value = binary.BigEndian.AppendUint64(room(g.value), r.Offset)
+	g.value = binary.BigEndian.AppendUint64(headroom(g.value), r.Offset)
 	g.value = append(g.value, 0)
 	if r.Deleted {
 		g.value[len(g.value)-1] = 1
@@ -120,7 +120,7 @@ func (s *Store) latest(log string, h *head, r *Record) error {
 	if r.Deleted {
 		h.deletions++
 		g.key = offsetKey(g.key, kindDeletion, h.id, r.Offset)
-		g.value = append(room(g.value), r.Key...)
+		g.value = append(headroom(g.value), r.Key...)
 		err = errors.Join(err, g.batch.Set(g.key, seal(g.key, g.value), nil))
 	}
 	for err == nil && h.deletions > maxDeletions {

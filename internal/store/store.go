@@ -45,24 +45,24 @@ type Store struct {
 	tries   atomic.Int64                // of the database in the background that failed
 	full    atomic.Bool                 // the disk is
 	flushed atomic.Bool                 // the database flushed since the journal was last looked at
-	sorting sorting
+	flushes flushes
 
 	// The committer's own.
 	journal journal
 	mark    *mark
 	lsn     uint64
 	counters
-	logs     map[string]*head
-	wall     int64  // when the newest group was made, Unix milliseconds
-	clock    int64  // the same by the clock of idempotency keys
-	minute   uint32 // the same in minutes
-	advanced bool   // minute is new, and what is older is still to be deleted
-	dedupes  [dedupeMinutes]int
-	lastSync time.Time
-	syncTook time.Duration
-	group    group
-	unlooked int64 // bytes written to the database since its room was looked at
-	crowded  bool  // it had none
+	logs      map[string]*head
+	wall      int64  // when the newest group was made, Unix milliseconds
+	clock     int64  // the same by the clock of idempotency keys
+	minute    uint32 // the same in minutes
+	advanced  bool   // minute is new, and what is older is still to be deleted
+	dedupes   [dedupeMinutes]int
+	lastSync  time.Time
+	syncTook  time.Duration
+	group     group
+	unchecked int64 // bytes written to the database since it was asked whether it stalls
+	stalled   bool  // it did
 
 	swept []byte // the sweeper's: the key of the channel that it looked at last
 }

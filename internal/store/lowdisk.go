@@ -9,25 +9,25 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A store that was killed sorts its journal into tables when it is opened, and
-// then gives the journal up. Where the disk has no room for both, that is done
-// file by file, so that each makes the room for the next.
+// A store that was killed writes its journal into tables when it is opened, and then
+// removes the journal. Where the disk has no space for both, it does so file by file,
+// so that each file makes space for the next.
 
-// makeRoom gives up the file that waits to be written over, where the disk has
-// hardly any room.
-func (s *Store) makeRoom() {
+// removeSpare removes the file that is kept to be written over by the journal, where
+// the disk has hardly any space.
+func (s *Store) removeSpare() {
 	use, err := s.fs.GetDiskUsage(s.opts.Dir)
 	if err == nil && s.isFull(use) {
-		// It is only a means to be quick.
+		// The file only makes the journal faster.
 		_ = s.fs.Remove(s.fs.PathJoin(s.journal.dir, "next"))
 	}
 }
 
-// giveBack gives up a file of the journal that was applied, where the disk has
-// not room for the rest of it in tables.
-func (s *Store) giveBack(f segment) error {
+// removeApplied removes a file of the journal that was applied to the database, where
+// the disk has no space for the rest of the journal in tables.
+func (s *Store) removeApplied(f segment) error {
 	if free, ok := s.free(); !ok || free >= s.journalBytes() {
-		return nil // all at once, in the end
+		return nil // there is space: the whole journal is removed in the end
 	}
 	if err := s.flushTables(context.Background()); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (s *Store) giveBack(f segment) error {
 	return syncDir(s.fs, s.journal.dir)
 }
 
-// free is what is free on the disk, if that can be told.
+// free returns how much is free on the disk, if that can be told.
 func (s *Store) free() (bytes uint64, ok bool) {
 	use, err := s.fs.GetDiskUsage(s.opts.Dir)
 	return use.AvailBytes, err == nil

@@ -25,8 +25,8 @@ func countAnchors(doc any, count map[string]int) {
 	}
 }
 
-// here returns the plans that judge the same value as p does.
-func (p *plan) here() []*plan {
+// inPlace returns the plans that validate the same value as p does.
+func (p *plan) inPlace() []*plan {
 	list := append([]*plan(nil), p.refs...)
 	list = append(append(append(list, p.allOf...), p.anyOf...), p.oneOf...)
 	for _, d := range p.needs {
@@ -35,8 +35,8 @@ func (p *plan) here() []*plan {
 	return append(list, p.not, p.when, p.then, p.otherwise)
 }
 
-// inside returns the plans that judge what is in the value.
-func (p *plan) inside() []*plan {
+// children returns the plans that validate what is in the value.
+func (p *plan) children() []*plan {
 	list := append([]*plan(nil), p.prefix...)
 	for _, m := range p.members {
 		list = append(list, m.plan)
@@ -51,10 +51,10 @@ func (p *plan) inside() []*plan {
 // which would never end, and marks those that contain themselves: their
 // verdicts are remembered.
 func (c *planner) bounded() {
-	cycles(c.all, (*plan).here, func(p *plan) {
+	cycles(c.all, (*plan).inPlace, func(p *plan) {
 		c.fail(p.src, "this schema refers to itself without going into the data, so that judging by it would never end", "let the $ref back to it stand under properties or items")
 	})
-	both := func(p *plan) []*plan { return append(p.here(), p.inside()...) }
+	both := func(p *plan) []*plan { return append(p.inPlace(), p.children()...) }
 	cycles(c.all, both, func(p *plan) { p.memo = true })
 }
 

@@ -29,8 +29,8 @@ func (r *run) required(p *plan, n int32, out *found) bool {
 	return true
 }
 
-// strangers judges an object that takes no members but the declared.
-func (r *run) strangers(p *plan, n int32, out *found) bool {
+// noOtherMembers validates an object that takes no members but the declared.
+func (r *run) noOtherMembers(p *plan, n int32, out *found) bool {
 	if !r.take(int(r.values[n].count)) {
 		return false
 	}
@@ -42,14 +42,14 @@ func (r *run) strangers(p *plan, n int32, out *found) bool {
 	return true
 }
 
-// telling judges the members that say what an object is, before all others: of
-// alternatives, the wrong ones end here.
-func (r *run) telling(p *plan, n int32, out *found) bool {
+// discriminators validates the members that say what an object is, before all other
+// members: so the wrong ones of several alternatives end early.
+func (r *run) discriminators(p *plan, n int32, out *found) bool {
 	if out.most > 1 {
-		return true // all members are judged in their turn
+		return true // all members are validated in their turn
 	}
 	for _, name := range p.tells {
-		if at := r.find(n, name); at != 0 && !r.judge(p.members[name].plan, at, out) {
+		if at := r.find(n, name); at != 0 && !r.validate(p.members[name].plan, at, out) {
 			return false
 		}
 	}
@@ -62,7 +62,7 @@ func (r *run) dependents(p *plan, n int32, out *found) bool {
 		if !r.has(n, d.name) {
 			continue
 		}
-		if d.plan != nil && !r.judge(d.plan, n, out) {
+		if d.plan != nil && !r.validate(d.plan, n, out) {
 			fits = false
 		}
 		for _, needed := range d.names {
@@ -78,10 +78,10 @@ func (r *run) dependents(p *plan, n int32, out *found) bool {
 	return fits
 }
 
-func (r *run) nameOfEach(p *plan, n int32, out *found) bool {
+func (r *run) propertyNames(p *plan, n int32, out *found) bool {
 	fits := true
 	for name := range r.members(n) {
-		if !r.judge(p.names, name, out) {
+		if !r.validate(p.names, name, out) {
 			fits = false
 			if out.enough() || r.over {
 				return false
@@ -113,18 +113,18 @@ func (r *run) member(p *plan, name int32, out *found) bool {
 	}
 	plain := r.plain(name)
 	m := p.members[string(plain)]
-	fits, known := r.judge(m.plan, name+1, out), m.declared
+	fits, known := r.validate(m.plan, name+1, out), m.declared
 	for _, m := range p.patterns {
 		if !r.take(m.pattern.cost(len(plain))) {
 			return false
 		}
 		if m.pattern.Match(plain) {
 			known = true
-			fits = r.judge(m.plan, name+1, out) && fits
+			fits = r.validate(m.plan, name+1, out) && fits
 		}
 	}
 	if !known && p.additional != nil {
-		fits = r.judge(p.additional, name+1, out) && fits
+		fits = r.validate(p.additional, name+1, out) && fits
 	}
 	return fits
 }
@@ -148,7 +148,7 @@ func (r *run) eachItem(p *plan, n int32, out *found) bool {
 			of = p.prefix[i]
 		}
 		i++
-		if !r.judge(of, item, out) {
+		if !r.validate(of, item, out) {
 			fits = false
 			if out.enough() || r.over {
 				return false
@@ -179,8 +179,8 @@ func (r *run) unique(p *plan, n int32, out *found) bool {
 	return true
 }
 
-// holds judges by contains, with its least and its most.
-func (r *run) holds(p *plan, n int32, out *found) bool {
+// contains validates contains, with its least and its most.
+func (r *run) contains(p *plan, n int32, out *found) bool {
 	least, most := 1, -1
 	if p.src.MinContains != nil {
 		least = *p.src.MinContains
@@ -209,19 +209,19 @@ func (r *run) holds(p *plan, n int32, out *found) bool {
 	return true
 }
 
-// rest judges what nothing else has looked at. It is the last step, and has a
-// meaning only for a value that fits all others.
-func (r *run) rest(p *plan, n int32, out *found) bool {
+// unevaluated validates what no other keyword has looked at. It is the last step, and
+// has a meaning only for a value that fits all other keywords.
+func (r *run) unevaluated(p *plan, n int32, out *found) bool {
 	if len(out.list) > 0 {
 		return true // what is wrong has been found
 	}
 	seen := make([]bool, r.values[n].count)
 	others := *p
 	others.otherItems, others.otherMembers = nil, nil
-	r.mark(&others, n, seen)
+	r.annotate(&others, n, seen)
 	fits, i := true, 0
 	check := func(of *plan, at int32) bool {
-		if !seen[i] && !r.judge(of, at, out) {
+		if !seen[i] && !r.validate(of, at, out) {
 			fits = false
 		}
 		i++

@@ -36,18 +36,18 @@ const (
 	isSeveral
 )
 
-// stepsOf puts the keywords of a plan in the order in which they are judged:
+// stepsOf puts the keywords of a plan in the order in which they are validated:
 // what is cheap and rules out much comes first.
 func stepsOf(p *plan) (steps []step) {
 	s := p.src
-	add := func(is bool, of kinds, judge func(*run, *plan, int32, *found) bool) {
+	add := func(is bool, of kinds, validate func(*run, *plan, int32, *found) bool) {
 		if is {
-			steps = append(steps, step{of: of, judge: judge})
+			steps = append(steps, step{of: of, validate: validate})
 		}
 	}
-	only := func(is bool, of kinds, judge func(*run, *plan, int32, *found) bool) {
+	only := func(is bool, of kinds, validate func(*run, *plan, int32, *found) bool) {
 		if is {
-			steps = append(steps, step{of: of, final: true, judge: judge})
+			steps = append(steps, step{of: of, final: true, validate: validate})
 		}
 	}
 	only(p.want != 0, anyKind, (*run).kind)
@@ -59,22 +59,22 @@ func stepsOf(p *plan) (steps []step) {
 	add(s.MinItems != nil || s.MaxItems != nil, array, (*run).itemCount)
 	add(s.MinProperties != nil || s.MaxProperties != nil, object, (*run).memberCount)
 	add(len(s.Required) > 0, object, (*run).required)
-	add(p.closed, object, (*run).strangers)
-	add(len(p.tells) > 0, object, (*run).telling)
+	add(p.closed, object, (*run).noOtherMembers)
+	add(len(p.tells) > 0, object, (*run).discriminators)
 	add(s.Pattern != nil, text, (*run).matches)
 	add(len(p.needs) > 0, object, (*run).dependents)
-	add(p.names != nil, object, (*run).nameOfEach)
+	add(p.names != nil, object, (*run).propertyNames)
 	add(len(s.Properties)+len(p.patterns) > 0 || p.additional != nil, object, (*run).eachMember)
 	add(len(p.prefix) > 0 || p.items != nil, array, (*run).eachItem)
 	add(s.UniqueItems, array, (*run).unique)
-	add(len(p.refs) > 0 || len(p.allOf) > 0, anyKind, (*run).all)
+	add(len(p.refs) > 0 || len(p.allOf) > 0, anyKind, (*run).allOf)
 	add(p.when != nil, anyKind, (*run).conditional)
-	add(len(p.anyOf) > 0, anyKind, (*run).any)
-	add(len(p.oneOf) > 0, anyKind, (*run).one)
-	add(p.not != nil, anyKind, (*run).none)
-	add(p.contains != nil, array, (*run).holds)
-	add(p.otherMembers != nil, object, (*run).rest)
-	add(p.otherItems != nil, array, (*run).rest)
+	add(len(p.anyOf) > 0, anyKind, (*run).anyOf)
+	add(len(p.oneOf) > 0, anyKind, (*run).oneOf)
+	add(p.not != nil, anyKind, (*run).not)
+	add(p.contains != nil, array, (*run).contains)
+	add(p.otherMembers != nil, object, (*run).unevaluated)
+	add(p.otherItems != nil, array, (*run).unevaluated)
 	return steps
 }
 
@@ -131,7 +131,7 @@ func (r *run) format(p *plan, n int32, out *found) bool {
 
 func (r *run) bounds(p *plan, n int32, out *found) bool {
 	fits := true
-	judge := func(b *bound, k keyword, ok func(order int) bool) {
+	within := func(b *bound, k keyword, ok func(order int) bool) {
 		if b == nil {
 			return
 		}
@@ -140,10 +140,10 @@ func (r *run) bounds(p *plan, n int32, out *found) bool {
 			fits = out.add(problem{keyword: k, plan: p, value: n})
 		}
 	}
-	judge(p.minimum[0], isMinimum, func(order int) bool { return order >= 0 })
-	judge(p.maximum[0], isMaximum, func(order int) bool { return order <= 0 })
-	judge(p.minimum[1], isExclusiveMinimum, func(order int) bool { return order > 0 })
-	judge(p.maximum[1], isExclusiveMaximum, func(order int) bool { return order < 0 })
+	within(p.minimum[0], isMinimum, func(order int) bool { return order >= 0 })
+	within(p.maximum[0], isMaximum, func(order int) bool { return order <= 0 })
+	within(p.minimum[1], isExclusiveMinimum, func(order int) bool { return order > 0 })
+	within(p.maximum[1], isExclusiveMaximum, func(order int) bool { return order < 0 })
 	return fits
 }
 
@@ -183,12 +183,12 @@ func (r *run) matches(p *plan, n int32, out *found) bool {
 	return true
 }
 
-// all judges by what has to hold beside the rest: references and allOf.
-func (r *run) all(p *plan, n int32, out *found) bool {
+// allOf validates by the schemas that all have to hold: references and allOf.
+func (r *run) allOf(p *plan, n int32, out *found) bool {
 	fits := true
 	for _, list := range [...][]*plan{p.refs, p.allOf} {
 		for _, sub := range list {
-			if !r.judge(sub, n, out) {
+			if !r.validate(sub, n, out) {
 				fits = false
 				if out.enough() || r.over {
 					return false
@@ -201,12 +201,12 @@ func (r *run) all(p *plan, n int32, out *found) bool {
 
 func (r *run) conditional(p *plan, n int32, out *found) bool {
 	if r.fits(p.when, n) {
-		return r.judge(p.then, n, out)
+		return r.validate(p.then, n, out)
 	}
-	return r.judge(p.otherwise, n, out)
+	return r.validate(p.otherwise, n, out)
 }
 
-func (r *run) any(p *plan, n int32, out *found) bool {
+func (r *run) anyOf(p *plan, n int32, out *found) bool {
 	var cause problem
 	for _, sub := range p.anyOf {
 		what := r.first(sub, n)
@@ -221,7 +221,7 @@ func (r *run) any(p *plan, n int32, out *found) bool {
 	return out.add(problem{keyword: isAnyOf, plan: p, value: n, cause: &cause})
 }
 
-func (r *run) one(p *plan, n int32, out *found) bool {
+func (r *run) oneOf(p *plan, n int32, out *found) bool {
 	var cause problem
 	fitting := int32(-1)
 	for i, sub := range p.oneOf {
@@ -265,7 +265,7 @@ func (p problem) deepest() int32 {
 	return p.value
 }
 
-func (r *run) none(p *plan, n int32, out *found) bool {
+func (r *run) not(p *plan, n int32, out *found) bool {
 	if r.fits(p.not, n) {
 		return out.add(problem{keyword: isNot, plan: p, value: n})
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// plan is one schema, laid out for judging with a budget: its keywords in the
+// plan is one schema, laid out for validation with a budget: its keywords in the
 // order of what they cost, so that what does not fit is found early. It is
 // immutable once it is made.
 type plan struct {
@@ -69,11 +69,11 @@ type dependency struct {
 	plan  *plan
 }
 
-// step judges a value by one keyword, or some that belong together.
+// step validates a value by one keyword, or some that belong together.
 type step struct {
-	of    kinds // the values that the keyword speaks of
-	final bool  // what fails here is told alone
-	judge func(r *run, p *plan, n int32, out *found) bool
+	of       kinds // the values that the keyword speaks of
+	final    bool  // what fails here is told alone
+	validate func(r *run, p *plan, n int32, out *found) bool
 }
 
 // planner makes plans of the schemas that the library has compiled.

@@ -6,7 +6,7 @@ import (
 	"ringdown/internal/channel"
 )
 
-// run is the judging of one value.
+// run is the validation of one value.
 type run struct {
 	tape
 	budget  *channel.Budget
@@ -47,7 +47,7 @@ func (r *run) release() {
 	runs.Put(r)
 }
 
-// take spends steps; false is the end of the judging.
+// take spends steps; false is the end of the validation.
 func (r *run) take(steps int) bool {
 	if !r.over && !r.budget.Take(steps) {
 		r.over = true
@@ -67,7 +67,7 @@ type problem struct {
 
 // found gathers what is wrong.
 type found struct {
-	most int // of problems that are kept; 1: the judging ends with the first
+	most int // of problems that are kept; 1: the validation ends with the first
 	list []problem
 	more int // how many were not kept
 }
@@ -84,8 +84,8 @@ func (f *found) add(p problem) bool {
 // enough reports that nothing more need be looked at.
 func (f *found) enough() bool { return f.most == 1 && len(f.list) == 1 }
 
-// judge reports whether a value fits, and adds to out what is wrong with it.
-func (r *run) judge(p *plan, n int32, out *found) bool {
+// validate reports whether a value fits, and adds to out what is wrong with it.
+func (r *run) validate(p *plan, n int32, out *found) bool {
 	if p == nil {
 		return true
 	}
@@ -115,7 +115,7 @@ func (r *run) steps(p *plan, n int32, out *found) bool {
 		if !r.take(1) {
 			return false
 		}
-		if !s.judge(r, p, n, out) {
+		if !s.validate(r, p, n, out) {
 			fits = false
 			if s.final || out.enough() || r.over {
 				return false
@@ -155,47 +155,47 @@ func (r *run) first(p *plan, n int32) problem {
 // fits reports whether a value fits, whatever may be wrong with it.
 func (r *run) fits(p *plan, n int32) bool { return r.first(p, n).keyword == 0 && !r.over }
 
-// mark notes which items or members of a value that fits a plan the plan and
+// annotate notes which items or members of a value that fits a plan the plan and
 // those that it is put together of have looked at (the annotations of
 // unevaluatedItems and unevaluatedProperties).
-func (r *run) mark(p *plan, n int32, seen []bool) {
+func (r *run) annotate(p *plan, n int32, seen []bool) {
 	if p == nil || p.never || !r.take(1+len(seen)) {
 		return
 	}
 	switch r.values[n].kind {
 	case object:
-		r.markMembers(p, n, seen)
+		r.annotateMembers(p, n, seen)
 	case array:
-		r.markItems(p, n, seen)
+		r.annotateItems(p, n, seen)
 	}
 	for _, list := range [][]*plan{p.refs, p.allOf} {
 		for _, sub := range list {
-			r.mark(sub, n, seen)
+			r.annotate(sub, n, seen)
 		}
 	}
 	for _, list := range [][]*plan{p.anyOf, p.oneOf} {
 		for _, sub := range list {
 			if r.fits(sub, n) {
-				r.mark(sub, n, seen)
+				r.annotate(sub, n, seen)
 			}
 		}
 	}
 	for _, d := range p.needs {
 		if d.plan != nil && r.has(n, d.name) {
-			r.mark(d.plan, n, seen)
+			r.annotate(d.plan, n, seen)
 		}
 	}
 	switch {
 	case p.when == nil:
 	case r.fits(p.when, n):
-		r.mark(p.when, n, seen)
-		r.mark(p.then, n, seen)
+		r.annotate(p.when, n, seen)
+		r.annotate(p.then, n, seen)
 	default:
-		r.mark(p.otherwise, n, seen)
+		r.annotate(p.otherwise, n, seen)
 	}
 }
 
-func (r *run) markMembers(p *plan, n int32, seen []bool) {
+func (r *run) annotateMembers(p *plan, n int32, seen []bool) {
 	all := p.src.AdditionalProperties != nil || p.otherMembers != nil
 	i := 0
 	for name := range r.members(n) {
@@ -204,7 +204,7 @@ func (r *run) markMembers(p *plan, n int32, seen []bool) {
 	}
 }
 
-func (r *run) markItems(p *plan, n int32, seen []bool) {
+func (r *run) annotateItems(p *plan, n int32, seen []bool) {
 	all := p.items != nil || p.otherItems != nil
 	i := 0
 	for item := range r.items(n) {

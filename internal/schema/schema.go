@@ -3,9 +3,9 @@
 // ever fetched over the network.
 //
 // Schemas are the operator's and trusted; the data comes from clients and is
-// not. So judging has a budget of steps, and what cannot be bounded by it is
+// not. So validation has a budget of steps, and what cannot be bounded by it is
 // refused when a schema is compiled. The library reads and compiles schemas; the
-// judging is done here, since the library's has no end to its work: it looks at
+// validation is done here, since the library's has no end to its work: it looks at
 // a value once for each way that alternatives lead to it, and writes down all
 // that is wrong with each. Here it ends with the first mistake, a verdict about
 // a schema that contains itself is remembered, and text is made of a few

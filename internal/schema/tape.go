@@ -45,7 +45,7 @@ type value struct {
 
 var errCutOff = errors.New("it is not valid JSON")
 
-// read lays out src, which protocol.ValidJSON has judged or would let pass;
+// read lays out src, which protocol.ValidJSON has validated or would let pass;
 // anything else gives an error or a tape of no meaning, and no panic.
 func (t *tape) read(src []byte) error {
 	t.src, t.values = src, t.values[:0]

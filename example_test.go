@@ -3,6 +3,7 @@ package ringdown_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -202,4 +203,53 @@ func ExampleOptions_channels() {
 	// Output:
 	// <nil>
 	// invalid_data: data of "order-created" does not fit its schema: "id" is missing
+}
+
+// A program that follows a channel of its own server, and goes on where it was.
+func ExampleServer_Subscribe() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	srv, err := ringdown.New(ringdown.Options{
+		Listen:   "127.0.0.1:0",
+		Logger:   slog.New(slog.DiscardHandler),
+		Channels: []ringdown.Channel{{Name: "orders", History: &ringdown.ChannelHistory{Messages: 100}}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := srv.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Stop(context.Background())
+	for n := range 3 {
+		srv.Publish(ctx, "orders", "order-created", n)
+	}
+
+	var epoch string
+	var offset uint64
+	for m, err := range srv.Subscribe(ctx, "orders", ringdown.Latest(10)) {
+		if lost, ok := errors.AsType[*ringdown.Lost](err); ok {
+			fmt.Println("something was lost:", lost)
+			continue
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(m.Event, string(m.Data))
+		epoch, offset = m.Epoch, m.Offset
+		if offset == 2 {
+			break
+		}
+	}
+	for m := range srv.Subscribe(ctx, "orders", ringdown.After(epoch, offset)) {
+		fmt.Println("and then", string(m.Data))
+		break
+	}
+	// Output:
+	// order-created 0
+	// order-created 1
+	// and then 2
 }

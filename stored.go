@@ -21,7 +21,12 @@ func stored(e *channel.Entry) (Stored, error) {
 	if err := e.Message(&m); err != nil {
 		return Stored{}, err
 	}
-	m = *m.Clone()
+	return storedMessage(&m), nil
+}
+
+// storedMessage copies a message of a channel.
+func storedMessage(m *protocol.Message) Stored {
+	m = m.Clone()
 	return Stored{Message: Message{Channel: m.Channel, Event: m.Type, Key: m.Key, Data: m.Data, Binary: m.Binary},
-		Offset: m.Offset, Time: time.UnixMilli(m.Time), From: m.From}, nil
+		Offset: m.Offset, Time: time.UnixMilli(m.Time), From: m.From}
 }

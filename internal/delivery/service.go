@@ -70,6 +70,9 @@ func (s *Service) Hub(l *reactor.Loop) *Hub { return s.hubs[l.Index()] }
 // Metrics returns the counters of all hubs.
 func (s *Service) Metrics() *Metrics { return &s.metrics }
 
+// Stopped is closed when Stop was called.
+func (s *Service) Stopped() <-chan struct{} { return s.ctx.Done() }
+
 // Stop ends the reads that are under way. The loops have stopped before it.
 func (s *Service) Stop(ctx context.Context) error {
 	s.cancel()

@@ -191,19 +191,26 @@ func (r *Reader) Missed(p *Page, d *Declaration) *Gap {
 	return gap
 }
 
-// Part is for a page of a snapshot. It returns the gap that is told before it, if
-// it begins anew, the items that it has for the peer, and whether it was the last:
-// then the reader stands where the snapshot is of, with nothing of what was written
-// since.
-func (r *Reader) Part(p *Page) (gap *Gap, items []*Entry, last bool) {
+// Begin is for a page of a snapshot, before Part. It returns the gap that is told
+// before the items, if the reader begins anew with them: it has none of them yet.
+func (r *Reader) Begin(p *Page) *Gap {
 	w := r.Walk
-	if !w.Begun {
-		gap = &Gap{From: r.Cursor.Mark + 1, To: p.Head}
-		if w.Lost == "epoch" {
-			gap.Epoch, gap.To, gap.Origin = true, max(gap.From, gap.To), p.Head
-		}
-		w.Begun, w.Until, r.Cursor = true, p.Head, Cursor{Mark: p.Head}
+	if w.Begun {
+		return nil
 	}
+	gap := &Gap{From: r.Cursor.Mark + 1, To: p.Head}
+	if w.Lost == "epoch" {
+		gap.Epoch, gap.To, gap.Origin = true, max(gap.From, gap.To), p.Head
+	}
+	w.Begun, w.Until, r.Cursor = true, p.Head, Cursor{Mark: p.Head}
+	return gap
+}
+
+// Part is for a page of a snapshot. It returns the items that the page has for the
+// peer, and whether it was the last: then the reader stands where the snapshot is of,
+// with nothing of what was written since.
+func (r *Reader) Part(p *Page) (items []*Entry, last bool) {
+	w := r.Walk
 	items, last = make([]*Entry, 0, len(p.Entries)), !p.More
 	for _, e := range p.Entries {
 		if e.Offset > w.Until {
@@ -217,7 +224,7 @@ func (r *Reader) Part(p *Page) (gap *Gap, items []*Entry, last bool) {
 	if last = last || w.After == w.Until; last {
 		r.Walk = &Walk{}
 	}
-	return gap, items, last
+	return items, last
 }
 
 // Continue is for a reader that has all that the store had up to an offset: it goes

@@ -92,12 +92,13 @@ func (g *group) give(m *member, p *channel.Page) {
 // position that its first page had: what was written since is not part of it.
 func (g *group) givePart(m *member, p *channel.Page) {
 	s, lost := m.who, m.reader.Walk.Lost
-	gap, items, last := m.reader.Part(p)
-	if gap != nil {
+	if gap := m.reader.Begin(p); gap != nil {
+		// Told before the items count as given: who is cut off behind it lacks them.
 		if g.tellGap(s, gap, lost); s.closed {
 			return
 		}
 	}
+	items, last := m.reader.Part(p)
 	if len(items) > 0 || last {
 		for _, e := range items {
 			g.hub.pulls.given += e.Size()

@@ -37,16 +37,19 @@ func newShelf(d *Declaration, ring, store, total int) *shelf {
 	return s
 }
 
-// add appends a message, written at the time that is its offset.
-func (s *shelf) add(key string) {
+// add appends a message, which the ring has at once.
+func (s *shelf) add(key string) { s.ring.Append(s.write(key, "1")) }
+
+// write appends a message, written at the time that is its offset.
+func (s *shelf) write(key, data string) *Entry {
 	s.head++
-	m := &protocol.Message{Type: "e", Channel: "c", Kept: true, Offset: s.head, Prev: s.head - 1, Time: int64(s.head), Data: []byte("1")}
+	m := &protocol.Message{Type: "e", Channel: "c", Kept: true, Offset: s.head, Prev: s.head - 1, Time: int64(s.head), Data: []byte(data)}
 	if s.d.State != nil {
 		m.Key = key
 	}
 	e := NewEntry(m, false)
 	s.log = append(s.log, e)
-	s.ring.Append(e)
+	return e
 }
 
 func (s *shelf) view(since *protocol.Position) View {
@@ -71,7 +74,7 @@ func (s *shelf) read(a Ask) *Page {
 			latest[e.Key] = e.Offset
 		}
 		for _, e := range s.log {
-			if e.Offset > from && latest[e.Key] == e.Offset {
+			if e.Offset > from && latest[e.Key] == e.Offset && (!e.Deleted || e.Offset > s.forgotten) {
 				p.Entries = append(p.Entries, e)
 			}
 		}

@@ -324,8 +324,8 @@ func more(yes bool) string {
 
 // tell sends a word of the test's own; at is where the reader is after it, nil if it
 // says nothing of that.
-func (p *peer) tell(channel, word string, at *uint64) {
-	text, _ := json.Marshal(heard{Told: word, Channel: channel, At: at}) // it has nothing that could not be
+func (p *peer) tell(of, word string, at *uint64) {
+	text, _ := json.Marshal(heard{Told: word, Channel: of, At: at}) // it has nothing that could not be
 	if p.sub.positions != nil {
 		text = append(p.sub.AppendPosition(append(text, `{"cursor":"`...)), `"}`...)
 	}
@@ -445,8 +445,8 @@ func newStore(late bool) *store {
 	return s
 }
 
-func (s *store) Start(ctx context.Context, node string, feed broker.Feed) error {
-	return s.now.Load().Start(ctx, node, feed)
+func (s *store) Start(ctx context.Context, name string, feed broker.Feed) error {
+	return s.now.Load().Start(ctx, name, feed)
 }
 func (s *store) Stop(ctx context.Context) error { return s.now.Load().Stop(ctx) }
 func (s *store) Ready(context.Context) error    { return nil }

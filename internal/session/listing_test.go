@@ -12,6 +12,7 @@ import (
 	"ringdown/internal/broker/brokertest"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
+	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
@@ -102,7 +103,7 @@ func TestDrain(t *testing.T) {
 	h := newHouse(t, houseOptions{broker: slow})
 	c, waits := h.welcomed("ann"), h.welcomed("bob")
 	waits.send(`{"type":"e","channel":"kept","id":1,"data":1}`)
-	if err := h.server.Admit(t.Context()); err != nil {
+	if err := admit(h.server, t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	drained := make(chan error, 1)
@@ -113,7 +114,7 @@ func TestDrain(t *testing.T) {
 			t.Error(show([]protocol.Message{m}))
 		}
 	}
-	err := protocol.AsError(h.server.Admit(t.Context()))
+	err := protocol.AsError(admit(h.server, t.Context()))
 	if err == nil || err.Code != protocol.CodeUnavailable || !err.Retryable || err.RetryAfter <= 0 {
 		t.Errorf("while draining: %v", err)
 	}
@@ -167,7 +168,7 @@ func (b *heldBroker) Open(name string, d *channel.Declaration) broker.Log {
 // different times.
 func TestHandshakeRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{}
+		s := &Server{engine: new(reactor.Engine)}
 		s.SetPolicy(Policy{Limits: Limits{HandshakesPerSecond: 10}})
 		begun := time.Now()
 		var mu sync.Mutex
@@ -175,7 +176,7 @@ func TestHandshakeRate(t *testing.T) {
 		refused := map[time.Duration]bool{}
 		for range 100 {
 			go func() {
-				err := s.Admit(t.Context())
+				err := admit(s, t.Context())
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -203,18 +204,18 @@ func TestHandshakeRate(t *testing.T) {
 // server is going down, is not let in.
 func TestTurnLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{}
+		s := &Server{engine: new(reactor.Engine)}
 		s.SetPolicy(Policy{Limits: Limits{HandshakesPerSecond: 1}})
-		if err := s.Admit(t.Context()); err != nil {
+		if err := admit(s, t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if err := s.Admit(short); err == nil {
+		if err := admit(s, short); err == nil {
 			t.Error("let in, and nobody there")
 		}
 		time.AfterFunc(time.Second/2, func() { s.draining.Store(true) })
-		if err := s.Admit(t.Context()); err == nil {
+		if err := admit(s, t.Context()); err == nil {
 			t.Error("let in while the server went down")
 		}
 	})
@@ -224,20 +225,20 @@ func TestTurnLost(t *testing.T) {
 // they are.
 func TestTurnGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{}
+		s := &Server{engine: new(reactor.Engine)}
 		s.SetPolicy(Policy{Limits: Limits{HandshakesPerSecond: 10}})
-		if err := s.Admit(t.Context()); err != nil {
+		if err := admit(s, t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 1000 {
-			if err := s.Admit(gone); err == nil {
+			if err := admit(s, gone); err == nil {
 				t.Fatal("let in, and nobody there")
 			}
 		}
 		begun := time.Now()
-		if err := s.Admit(t.Context()); err != nil || time.Since(begun) > 100*time.Millisecond {
+		if err := admit(s, t.Context()); err != nil || time.Since(begun) > 100*time.Millisecond {
 			t.Errorf("the next is let in after %v, %v", time.Since(begun), err)
 		}
 	})
@@ -316,7 +317,7 @@ func TestPanicInAWalk(t *testing.T) {
 func TestAdmit(t *testing.T) {
 	h := newHouse(t, houseOptions{policy: Policy{Limits: Limits{Connections: 2}}})
 	for n, want := range []bool{true, true, false} {
-		if got := h.server.Admit(t.Context()) == nil; got != want {
+		if got := admit(h.server, t.Context()) == nil; got != want {
 			t.Errorf("with %d connections: admitted %v", n, got)
 		}
 		h.welcomed("ann")
@@ -324,15 +325,27 @@ func TestAdmit(t *testing.T) {
 	h.server.SetPolicy(Policy{})
 	front := &front{streams: 4}
 	h.server.opts.Front = front
-	if err := h.server.Admit(t.Context()); err != nil {
+	if err := admit(h.server, t.Context()); err != nil {
 		t.Errorf("3 of 4: %v", err)
 	}
+	// A handshake that is under way takes its place, until it is over.
+	arrived, err := h.server.Admit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admit(h.server, t.Context()); err == nil {
+		t.Error("two handshakes were let in for one place")
+	}
+	arrived()
+	if err := admit(h.server, t.Context()); err != nil {
+		t.Errorf("the place of a handshake that is over: %v", err)
+	}
 	front.streams = 3
-	if err := protocol.AsError(h.server.Admit(t.Context())); err == nil || err.Limit != "limits.node.sockets" {
+	if err := protocol.AsError(admit(h.server, t.Context())); err == nil || err.Limit != "limits.node.sockets" {
 		t.Errorf("admitted with no room left: %v", err)
 	}
 	front.streams, front.refuse = 10, protocol.Errorf(protocol.CodeRateLimited, "too often")
-	if err := h.server.Admit(t.Context()); err != front.refuse {
+	if err := admit(h.server, t.Context()); err != front.refuse {
 		t.Errorf("the address had no handshakes left: %v", err)
 	}
 }
@@ -345,3 +358,12 @@ type front struct {
 
 func (f *front) Streams() int                    { return f.streams }
 func (f *front) Handshake(context.Context) error { return f.refuse }
+
+// admit is a handshake that is over at once.
+func admit(s *Server, ctx context.Context) error {
+	arrived, err := s.Admit(ctx)
+	if err == nil {
+		arrived()
+	}
+	return err
+}

@@ -74,6 +74,7 @@ type Server struct {
 	delivery *delivery.Service
 
 	sessions   atomic.Int64
+	coming     atomic.Int64 // handshakes under way
 	draining   atomic.Bool
 	handshakes turnstile
 	visitors   visitors
@@ -157,11 +158,23 @@ const (
 )
 
 // Admit lets another connection in when it is its turn, so that a crowd that
-// comes at once leaves the loops time for those who are here: nil, or a retryable
-// *protocol.Error that says why not. It is asked once for each handshake, before
-// anything is spent on it.
-func (s *Server) Admit(ctx context.Context) error {
-	if err := s.Accepting(); err != nil {
+// comes at once leaves the loops time for those who are here. It is asked once for
+// each handshake, before anything is spent on it. arrived is to be called when the
+// handshake is over, whatever came of it: until then it counts as a connection. An
+// error is a retryable *protocol.Error that says why there is none.
+func (s *Server) Admit(ctx context.Context) (arrived func(), err error) {
+	s.coming.Add(1)
+	if err := s.takeTurn(ctx); err != nil {
+		s.arrived()
+		return nil, err
+	}
+	return s.arrived, nil
+}
+
+func (s *Server) arrived() { s.coming.Add(-1) }
+
+func (s *Server) takeTurn(ctx context.Context) error {
+	if err := s.accepting(); err != nil {
 		return err
 	}
 	if s.opts.Front != nil {
@@ -182,28 +195,36 @@ func (s *Server) Admit(ctx context.Context) error {
 	}
 	select {
 	case <-time.After(wait):
-		return s.Accepting()
+		return s.accepting()
 	case <-ctx.Done():
 		s.handshakes.giveBack(perSecond)
 		return s.unavailable(wait, "the client did not wait for its turn")
 	}
 }
 
-// Accepting says whether there is room for another connection: nil, or a
-// retryable *protocol.Error.
+// Accepting says whether there is room for another connection, of a client that
+// needs no turn: nil, or a retryable *protocol.Error.
 func (s *Server) Accepting() error {
+	s.coming.Add(1)
+	defer s.arrived()
+	return s.accepting()
+}
+
+// accepting is Accepting for one that is counted in coming.
+func (s *Server) accepting() error {
 	if s.draining.Load() {
 		return s.unavailable(time.Second, "this server is going down; connect again, to another one if there is one")
 	}
-	open := int(s.sessions.Load())
-	if limit := s.policy.Load().Limits.Connections; limit > 0 && open >= limit {
+	// One that has arrived is on its way to a loop, and then a session.
+	open := max(int(s.sessions.Load()), s.engine.Connections()) + int(s.coming.Load())
+	if limit := s.policy.Load().Limits.Connections; limit > 0 && open > limit {
 		return s.unavailable(5*time.Second, "this server holds its limit of %d connections (limits.node.connections)", limit).WithLimit("limits.node.connections")
 	}
 	if s.opts.Front == nil {
 		return nil
 	}
-	if room := s.opts.Front.Streams(); open >= room {
-		return s.unavailable(5*time.Second, "this server holds %d connections and has no room for more (limits.node.sockets, or raise ulimit -n)", open).WithLimit("limits.node.sockets")
+	if room := s.opts.Front.Streams(); open > room {
+		return s.unavailable(5*time.Second, "this server has room for %d connections and no more (limits.node.sockets, or raise ulimit -n)", room).WithLimit("limits.node.sockets")
 	}
 	return nil
 }

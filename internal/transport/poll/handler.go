@@ -88,7 +88,10 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*request, error)
 		q.line = l // it was let in before
 	} else if err = h.server.Accepting(); err == nil && !asked.Resumed {
 		// The storm that handshakes are limited for is one of newcomers.
-		err = h.server.Admit(r.Context())
+		var arrived func()
+		if arrived, err = h.server.Admit(r.Context()); err == nil {
+			arrived()
+		}
 	}
 	if err != nil {
 		return nil, err

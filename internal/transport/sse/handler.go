@@ -74,19 +74,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil && asked.Session != "" {
 		err = protocol.Errorf(protocol.CodeBadRequest, "the field session is for polls; a stream goes on by its cursor").WithReason("field")
 	}
-	if err == nil {
-		err = h.server.Admit(r.Context())
+	if err != nil {
+		h.refuse(w, r, err)
+		return
 	}
+	arrived, err := h.server.Admit(r.Context())
 	if err != nil {
 		h.refuse(w, r, err)
 		return
 	}
 	open, err := h.door.Identify(r, asked)
 	if err != nil {
+		arrived()
 		h.refuse(w, r, err)
 		return
 	}
-	h.take(w, r, &link{opts: o, opening: &opening{server: h.server, open: open}})
+	h.take(w, r, &link{opts: o, opening: &opening{server: h.server, open: open}}, arrived)
 }
 
 // refuse answers a request that gets no stream, in a way that makes an

@@ -16,8 +16,8 @@ import (
 )
 
 // take gives the request's connection to a loop, or a response that stands in
-// for it.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, l *link) {
+// for it, and calls arrived then.
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, l *link, arrived func()) {
 	if r.ProtoMajor == 1 {
 		header := w.Header().Clone()
 		nc, rw, err := http.NewResponseController(w).Hijack()
@@ -32,6 +32,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, l *link) {
 				l.rc.Send(appendAnswer(nil, header, status, e, chunks))
 			}
 			h.add(nc, leftover, l)
+			arrived()
 			return
 		}
 	}
@@ -47,6 +48,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, l *link) {
 		}
 	}
 	h.add(c, nil, l)
+	arrived()
 	c.wait()
 }
 

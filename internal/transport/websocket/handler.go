@@ -34,8 +34,8 @@ type App interface {
 
 // door is what stands behind the handshake.
 type door struct {
-	admit func(context.Context) error               // before the upgrade; may wait
-	app   func(r *http.Request) (func() App, error) // in the request's goroutine; the inner one on the loop
+	admit func(context.Context) (arrived func(), err error) // before the upgrade; may wait
+	app   func(r *http.Request) (func() App, error)         // in the request's goroutine; the inner one on the loop
 	// refusals is told of handshakes that were refused; nil: nobody is.
 	refusals *refusal.Recorder
 }
@@ -63,7 +63,7 @@ func (h *Handler) since(t time.Time) int64 { return max(1, int64(t.Sub(h.epoch))
 // NewApp returns a handler whose connections belong to an App each.
 func NewApp(e *reactor.Engine, o Options, app func() App) *Handler {
 	return newHandler(e, door{
-		admit: func(context.Context) error { return nil },
+		admit: func(context.Context) (func(), error) { return func() {}, nil },
 		app:   func(*http.Request) (func() App, error) { return app, nil },
 	}, o)
 }
@@ -82,9 +82,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		bad = &rejection{http.StatusForbidden, auth.OriginRefused(r)}
 	}
 	if bad == nil {
-		if err := h.door.admit(r.Context()); err != nil {
+		arrived, err := h.door.admit(r.Context())
+		if err != nil {
 			e := protocol.AsError(err)
 			bad = &rejection{e.Code.HTTPStatus(), e}
+		} else {
+			defer arrived()
 		}
 	}
 	if bad != nil {

@@ -334,8 +334,8 @@ func TestOriginRefused(t *testing.T) {
 // A server that is full says so before the upgrade, and when to come back.
 func TestNotAdmitted(t *testing.T) {
 	g := newGate(t, Options{})
-	g.handler.door.admit = func(context.Context) error {
-		return &protocol.Error{Code: protocol.CodeUnavailable, Message: "full", Retryable: true, RetryAfter: 1500 * time.Millisecond}
+	g.handler.door.admit = func(context.Context) (func(), error) {
+		return nil, &protocol.Error{Code: protocol.CodeUnavailable, Message: "full", Retryable: true, RetryAfter: 1500 * time.Millisecond}
 	}
 	resp, body, closed := g.try(t, request("GET /v1/ws HTTP/1.1"))
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "2" || !closed || !strings.Contains(string(body), `"unavailable"`) {

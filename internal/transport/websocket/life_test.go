@@ -245,7 +245,7 @@ func TestPaused(t *testing.T) {
 		opened := make(chan *Conn, 1)
 		got := make(chan string, 10)
 		closed := make(chan error, 1)
-		h := serveApp(t, engine, Options{PingInterval: 50 * time.Millisecond, PongTimeout: 700 * time.Millisecond, MessageTimeout: 700 * time.Millisecond, Logger: silent}, func() App {
+		h := serveApp(t, engine, Options{PingInterval: 50 * time.Millisecond, PongTimeout: 1500 * time.Millisecond, MessageTimeout: 1500 * time.Millisecond, Logger: silent}, func() App {
 			return &app{
 				open:    func(c *Conn) { c.PauseRead(); opened <- c },
 				message: func(c *Conn, _ Opcode, p []byte) { got <- string(p); c.PauseRead() },

@@ -67,29 +67,29 @@ type Options struct {
 
 // Front holds the accepted sockets. Its methods are safe for concurrent use.
 type Front struct {
-	refusals *refusal.Recorder
-	exempt   func(*http.Request) bool
-	files    int // descriptors for sockets
-	began    time.Time
-	policy   atomic.Pointer[Policy]
-	limits   timeouts
-	metrics  Metrics
-	polite   chan struct{} // a place for each refusal that is being explained
-	unread   atomic.Int64  // bytes of the answers that are being written
+	refusals   *refusal.Recorder
+	exempt     func(*http.Request) bool
+	files      int // descriptors for sockets
+	began      time.Time
+	policy     atomic.Pointer[Policy]
+	limits     timeouts
+	metrics    Metrics
+	explaining chan struct{} // a place for each refusal that is being explained
+	unread     atomic.Int64  // bytes of the answers that are being written
 
 	server    *http.Server
 	listeners []net.Listener
 	serving   sync.WaitGroup
 	failed    atomic.Pointer[error] // what ended a listener
 
-	mu       sync.Mutex
-	stopping bool
-	sockets  int
-	speaking map[*Conn]struct{} // those that speak HTTP
-	hosts    map[host]*place
-	sweepAt  int
-	barren   time.Duration // until then nothing is looked for that could be closed
-	drained  time.Duration // and until then no answer that could be given up
+	mu             sync.Mutex
+	stopping       bool
+	sockets        int
+	speaking       map[*Conn]struct{} // those that speak HTTP
+	hosts          map[host]*place
+	sweepAt        int
+	noneSpareUntil time.Duration // nothing that could be closed was found, and is not looked for again before
+	noneStuckUntil time.Duration // the same of answers that could be given up
 }
 
 // Metrics count what the sockets did. Fields may be read at any time.
@@ -102,14 +102,14 @@ type Metrics struct {
 // New returns a front that listens nowhere.
 func New(o Options) *Front {
 	f := &Front{
-		refusals: o.Refusals,
-		exempt:   o.Exempt,
-		files:    max(o.Descriptors-Reserve(o.Descriptors), 1),
-		began:    time.Now(),
-		limits:   defaultTimeouts,
-		polite:   make(chan struct{}, mostPolite),
-		speaking: make(map[*Conn]struct{}),
-		hosts:    make(map[host]*place),
+		refusals:   o.Refusals,
+		exempt:     o.Exempt,
+		files:      max(o.Descriptors-Reserve(o.Descriptors), 1),
+		began:      time.Now(),
+		limits:     defaultTimeouts,
+		explaining: make(chan struct{}, mostExplaining),
+		speaking:   make(map[*Conn]struct{}),
+		hosts:      make(map[host]*place),
 	}
 	if o.Descriptors <= 0 {
 		f.files = mostSockets
@@ -211,20 +211,20 @@ func (f *Front) leave(c *Conn) {
 	}
 }
 
-// barrenFor is how long nothing is looked for after nothing was found: looking at
+// lookAgainAfter is how long nothing is looked for after nothing was found: looking at
 // every connection for each newcomer would be an attack of its own.
-const barrenFor = 100 * time.Millisecond
+const lookAgainAfter = 100 * time.Millisecond
 
 // makeRoom closes up to n connections that can be spared. The lock is held, and
 // given back while they are closed.
 func (f *Front) makeRoom(n int) {
 	now := f.now()
-	if now < f.barren {
+	if now < f.noneSpareUntil {
 		return
 	}
 	list := f.spares(now, (*Conn).spare)
 	if len(list) == 0 {
-		f.barren = now + barrenFor
+		f.noneSpareUntil = now + lookAgainAfter
 		return
 	}
 	f.cut(list[:min(n, len(list))], protocol.Errorf(protocol.CodeUnavailable, "a connection that waited was closed to make room for others").WithReason("room"))

@@ -441,8 +441,8 @@ func TestTakenPlaces(t *testing.T) {
 				t.Fatal(line)
 			}
 		}
-		if n, http := s.Open(); n != 2 || http != 0 {
-			t.Errorf("%d sockets, %d of them speak HTTP", n, http)
+		if n, speakHTTP := s.Open(); n != 2 || speakHTTP != 0 {
+			t.Errorf("%d sockets, %d of them speak HTTP", n, speakHTTP)
 		}
 		if line := upgrade(s.dial()); !strings.Contains(line, "429") {
 			t.Errorf("a third of the same client: %s", line)

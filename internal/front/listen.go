@@ -118,25 +118,25 @@ func (f *Front) starved(err error) {
 }
 
 const (
-	// mostPolite is how many are told at a time why they are refused. Others are
+	// mostExplaining is how many are told at a time why they are refused. Others are
 	// hung up on.
-	mostPolite = 16
-	politeFor  = time.Second
+	mostExplaining = 16
+	explainingFor  = time.Second
 )
 
 // refuse answers whatever the client asks for with a problem document, and hangs
 // up.
 func (f *Front) refuse(nc net.Conn, e *protocol.Error) {
 	select {
-	case f.polite <- struct{}{}:
+	case f.explaining <- struct{}{}:
 	default:
 		_ = nc.Close()
 		return
 	}
 	f.serving.Go(func() {
-		defer func() { <-f.polite }()
+		defer func() { <-f.explaining }()
 		defer nc.Close()
-		_ = nc.SetDeadline(time.Now().Add(politeFor))
+		_ = nc.SetDeadline(time.Now().Add(explainingFor))
 		// A client that has not asked yet would not know what is answered.
 		request := make([]byte, 4<<10)
 		if n, err := nc.Read(request); n == 0 || err != nil {

@@ -34,8 +34,8 @@ func (p *Policy) hostOf(a net.Addr) host {
 	return host{}
 }
 
-// near reports that a proxy may stand at h of which nobody has told us.
-func (h host) near() bool {
+// isPrivate reports that a proxy may stand at h of which nobody has told us.
+func (h host) isPrivate() bool {
 	return !h.IsValid() || h.IsLoopback() || h.IsPrivate() || h.IsLinkLocalUnicast()
 }
 
@@ -58,8 +58,8 @@ func (p *place) idle(now time.Duration) bool {
 
 func (p *place) addr() netip.Addr { return p.host.Addr }
 
-// atAll returns the place of a host, made if need be. The lock is held.
-func (f *Front) atAll(h host) *place {
+// placeOf returns the place of a host, made if need be. The lock is held.
+func (f *Front) placeOf(h host) *place {
 	at := f.hosts[h]
 	if at == nil {
 		f.sweep()
@@ -72,7 +72,7 @@ func (f *Front) atAll(h host) *place {
 // take counts one more for a host, unless it holds as many as one may. The lock is
 // held.
 func (f *Front) take(h host, p *Policy) (*place, *protocol.Error) {
-	at := f.atAll(h)
+	at := f.placeOf(h)
 	if limit := p.perAddress(h); limit > 0 && at.open >= limit {
 		e := protocol.Errorf(protocol.CodeRateLimited, "%d connections from this address are open, and there may be no more (limits.address.connections); if it is that of a proxy, name it under trusted_proxies", limit)
 		e.RetryAfter = 5 * time.Second
@@ -106,28 +106,24 @@ func (f *Front) sweep() {
 	f.sweepAt = 2 * len(f.hosts)
 }
 
-func (p *Policy) perAddress(h host) int {
-	switch {
-	case p.Trusted.Contains(h.Addr):
-		return 0
-	case p.PerAddress > 0:
-		return p.PerAddress
-	case h.near():
-		return 0
-	}
-	return max(p.Sockets/2, 1)
-}
+// perAddress returns how many connections a host may have; 0: any number.
+func (p *Policy) perAddress(h host) int { return p.limit(h, p.PerAddress, max(p.Sockets/2, 1)) }
 
-func (p *Policy) handshakes(h host) int {
+// handshakes returns how many handshakes a host may make in a second; 0: any number.
+func (p *Policy) handshakes(h host) int { return p.limit(h, p.HandshakesPerAddress, 250) }
+
+// limit returns what holds for a host. There is none for a trusted proxy, nor a
+// preset one where a proxy may stand that nobody has declared.
+func (p *Policy) limit(h host, declared, preset int) int {
 	switch {
 	case p.Trusted.Contains(h.Addr):
 		return 0
-	case p.HandshakesPerAddress > 0:
-		return p.HandshakesPerAddress
-	case h.near():
+	case declared > 0:
+		return declared
+	case h.isPrivate():
 		return 0
 	}
-	return 250
+	return preset
 }
 
 // spend takes one from what a rate gives, by GCRA, or says how long it takes until
@@ -146,7 +142,7 @@ func spend(due *time.Duration, now time.Duration, rate, burst int) (wait time.Du
 func (f *Front) request(h host, p *Policy) *protocol.Error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	wait := spend(&f.atAll(h).asked, f.now(), p.RequestsPerAddress, p.RequestsBurst)
+	wait := spend(&f.placeOf(h).asked, f.now(), p.RequestsPerAddress, p.RequestsBurst)
 	if wait == 0 {
 		return nil
 	}
@@ -164,7 +160,7 @@ func (f *Front) handshake(h host) *protocol.Error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if wait := spend(&f.atAll(h).due, f.now(), rate, p.HandshakesBurst); wait > 0 {
+	if wait := spend(&f.placeOf(h).due, f.now(), rate, p.HandshakesBurst); wait > 0 {
 		e := protocol.Errorf(protocol.CodeRateLimited, "more than %d connections a second come from this address (limits.address.handshakes_per_second); if it is that of a proxy, name it under trusted_proxies", rate)
 		e.RetryAfter = max(wait, time.Second)
 		return e.WithLimit("limits.address.handshakes_per_second")

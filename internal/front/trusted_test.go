@@ -107,13 +107,13 @@ func FuzzClient(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	peer, real := netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("203.0.113.7:0")
+	peer, client := netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("203.0.113.7:0")
 	line := netip.MustParseAddrPort("[2001:db8::7]:0")
 	f.Fuzz(func(t *testing.T, xff, forwarded string) {
 		_ = tr.client(peer, http.Header{"X-Forwarded-For": {xff}})
 		_ = tr.client(peer, http.Header{"Forwarded": {forwarded}})
 		for _, h := range []http.Header{{"X-Forwarded-For": {xff + ", 203.0.113.7"}}, {"X-Forwarded-For": {xff, "203.0.113.7"}}} {
-			if got := tr.client(peer, h); got != real {
+			if got := tr.client(peer, h); got != client {
 				t.Errorf("%q: %v", h, got)
 			}
 		}
@@ -121,7 +121,7 @@ func FuzzClient(f *testing.F) {
 			{"Forwarded": {forwarded + `, for=203.0.113.7`}}, {"Forwarded": {forwarded, `for=203.0.113.7;proto=http`}},
 			{"Forwarded": {forwarded + `, for="[2001:db8::7]"`}}, {"Forwarded": {forwarded, `proto=http;for="[2001:db8::7]"`}},
 		} {
-			if got := tr.client(peer, h); got != real && got != line && got != peer {
+			if got := tr.client(peer, h); got != client && got != line && got != peer {
 				t.Errorf("%q: %v", h, got)
 			}
 		}

@@ -38,12 +38,12 @@ func (f *Front) relieve(n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
-	if now < f.drained {
+	if now < f.noneStuckUntil {
 		return
 	}
 	list := f.spares(now, (*Conn).stuck)
 	if len(list) == 0 {
-		f.drained = now + barrenFor
+		f.noneStuckUntil = now + lookAgainAfter
 		return
 	}
 	i := 0

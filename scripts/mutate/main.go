@@ -10,12 +10,15 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -30,9 +33,13 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "run only the tests that this matches")
 	flag.StringVar(&o.only, "only", "", "only changes whose file has this in its name")
 	flag.Parse()
+	// What the tests start is in process groups of its own, which a signal to ours
+	// does not reach.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	ok := true
 	for _, pkg := range flag.Args() {
-		r, err := o.mutate(pkg)
+		r, err := o.mutate(ctx, pkg)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

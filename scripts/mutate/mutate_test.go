@@ -20,7 +20,7 @@ func TestSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options{n: 100, parallel: 2, seed: 3, survivors: list, slowest: 3 * time.Second, progress: new(bytes.Buffer)}
-	r, err := o.mutate("./testdata/sample")
+	r, err := o.mutate(t.Context(), "./testdata/sample")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ type part struct {
 	reached map[int]bool // the changes that are come by
 }
 
-func (o options) mutate(pkg string) (*report, error) {
+func (o options) mutate(ctx context.Context, pkg string) (*report, error) {
 	begun := time.Now()
 	reasons, err := readReasons(o.survivors)
 	if err != nil {
@@ -62,13 +62,13 @@ func (o options) mutate(pkg string) (*report, error) {
 	if err := s.build(); err != nil {
 		return nil, err
 	}
-	if err := s.baseline(); err != nil {
+	if err := s.baseline(ctx); err != nil {
 		return nil, err
 	}
 	r := &report{pkg: s.pkg.ImportPath, reasons: reasons, how: make(map[*point]outcome)}
-	s.runAll(r)
+	s.runAll(ctx, r)
 	r.took = time.Since(begun)
-	return r, nil
+	return r, ctx.Err()
 }
 
 // load reads the package, and puts its points in an order that the seed gives.
@@ -182,9 +182,9 @@ func (s *subject) compile() (output string, err error) {
 
 // baseline runs the tests with all changes asleep. It finds the slow ones, which
 // are left for what the others do not notice, and what is come by.
-func (s *subject) baseline() error {
+func (s *subject) baseline(ctx context.Context) error {
 	all := part{flag: "-test.run=" + s.run}
-	output, err := s.rehearse(&all)
+	output, err := s.rehearse(ctx, &all)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (s *subject) baseline() error {
 	if slow := slowTests(output); slow != "" && s.run == "" {
 		s.parts = []part{{flag: "-test.skip=" + slow}, {flag: "-test.run=" + slow}}
 		for i := range s.parts {
-			if _, err := s.rehearse(&s.parts[i]); err != nil {
+			if _, err := s.rehearse(ctx, &s.parts[i]); err != nil {
 				return err
 			}
 		}
@@ -202,11 +202,11 @@ func (s *subject) baseline() error {
 
 // rehearse runs a part of the tests with all changes asleep, to find how long it
 // may take and which of the changes it comes by.
-func (s *subject) rehearse(p *part) (output string, err error) {
+func (s *subject) rehearse(ctx context.Context, p *part) (output string, err error) {
 	notes := filepath.Join(s.dir, "notes")
 	p.limit = 10 * time.Minute
 	begun := time.Now()
-	how, output := s.test(*p, "MUTANT_NOTES="+notes)
+	how, output := s.test(ctx, *p, "MUTANT_NOTES="+notes)
 	if how != survived {
 		return "", fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output[max(0, len(output)-4000):])
 	}
@@ -243,8 +243,8 @@ func slowTests(output string) string {
 }
 
 // test runs a part of the tests once. A change that makes them fail is killed.
-func (s *subject) test(p part, environment string) (outcome, string) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.limit)
+func (s *subject) test(ctx context.Context, p part, environment string) (outcome, string) {
+	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
 	// Tests that wait for something else do not wait for each other.
 	cmd := exec.CommandContext(ctx, s.binary, "-test.short", "-test.failfast", "-test.v", "-test.parallel=8", p.flag)
@@ -271,13 +271,13 @@ func (s *subject) test(p part, environment string) (outcome, string) {
 }
 
 // judge wakes a change, and runs the tests that come by it until some notice.
-func (s *subject) judge(n int) outcome {
+func (s *subject) judge(ctx context.Context, n int) outcome {
 	how := unreached
 	for _, p := range s.parts {
 		if !p.reached[n] {
 			continue
 		}
-		if how, _ = s.test(p, "MUTANT="+strconv.Itoa(n)); how != survived {
+		if how, _ = s.test(ctx, p, "MUTANT="+strconv.Itoa(n)); how != survived {
 			break
 		}
 	}
@@ -285,7 +285,7 @@ func (s *subject) judge(n int) outcome {
 }
 
 // runAll wakes one change after the other.
-func (s *subject) runAll(r *report) {
+func (s *subject) runAll(ctx context.Context, r *report) {
 	numbers := make(chan int)
 	var (
 		mu   sync.Mutex
@@ -295,7 +295,7 @@ func (s *subject) runAll(r *report) {
 	for range max(1, s.parallel) {
 		work.Go(func() {
 			for n := range numbers {
-				how := s.judge(n)
+				how := s.judge(ctx, n)
 				mu.Lock()
 				r.count[how]++
 				r.how[s.chosen[n]] = how
@@ -310,7 +310,9 @@ func (s *subject) runAll(r *report) {
 		})
 	}
 	for n := range s.chosen {
-		numbers <- n
+		if ctx.Err() == nil {
+			numbers <- n
+		}
 	}
 	close(numbers)
 	work.Wait()

@@ -53,6 +53,10 @@ func share(t *testing.T, c *redistest.Cluster, old bool) {
 	if err := a.Ready(t.Context()); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
+	said, err := a.survey(t.Context())
+	if inOrder := slices.IsSortedFunc(said.ranges, func(a, b slotRange) int { return a.from - b.from }); err != nil || !said.usable || said.epoch == 0 || len(said.ranges) < 3 || !inOrder {
+		t.Errorf("the cluster says %+v, %v", said, err)
+	}
 	last := map[string]broker.Receipt{}
 	for n := range 10 {
 		for _, name := range names {

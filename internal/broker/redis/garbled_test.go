@@ -174,36 +174,41 @@ func TestSpoiltRoster(t *testing.T) {
 	members := a.base("c") + roomKey
 	s.Do("RENAME", members, members+"aside")
 	s.Do("SET", members, "x")
-	refused := func(what string, err error) {
+	refused := func(what string, did bool, err error) {
 		t.Helper()
-		if e := (*protocol.Error)(nil); !errors.As(err, &e) || e.Code != protocol.CodeUnavailable {
-			t.Errorf("%s: %v", what, err)
+		if e := (*protocol.Error)(nil); did || !errors.As(err, &e) || e.Code != protocol.CodeUnavailable {
+			t.Errorf("%s: %v, %v", what, did, err)
 		}
 	}
-	_, err := a.Put(t.Context(), "c", broker.Member{ID: "m1", User: "other"})
-	refused("a change", err)
-	_, err = a.Put(t.Context(), "c", broker.Member{ID: "m3"})
-	refused("one who enters", err)
-	_, err = a.Remove(t.Context(), "c", "m2")
-	refused("one who leaves", err)
+	did, err := a.Put(t.Context(), "c", broker.Member{ID: "m1", User: "other"})
+	refused("a change", did, err)
+	did, err = a.Put(t.Context(), "c", broker.Member{ID: "m3"})
+	refused("one who enters", did, err)
+	did, err = a.Remove(t.Context(), "c", "m2")
+	refused("one who leaves", did, err)
 	_, err = a.Members(t.Context(), "c", broker.MemberRange{Limit: 5})
-	refused("who asks", err)
+	refused("who asks", false, err)
 	a.roster.mu.Lock()
 	ours := a.roster.rooms["c"]
 	if len(ours) != 1 || ours["m1"].User == "other" || len(a.roster.strays) != 2 {
 		t.Errorf("ours are %v, and %v may be in", ours, a.roster.strays)
 	}
+	token := a.roster.token
 	a.roster.mu.Unlock()
-	s.Do("DEL", members)
+	if err := a.renew(t.Context()); err == nil {
+		t.Error("what Redis may lack was put in again")
+	}
+	s.Do("HSET", members+"aside", "m1", token+` {"id":"m1","user":"odd"}`) // as if the change had been made
 	s.Do("RENAME", members+"aside", members)
 	redistest.Await(t, 10*time.Second, "that those who may be in are out", func() bool {
 		a.roster.mu.Lock()
 		defer a.roster.mu.Unlock()
 		return len(a.roster.strays) == 0 && !a.roster.again
 	})
-	if got := a.members("c"); len(got) != 1 || got[0] != "m1" {
-		t.Errorf("the members are %v", got)
-	}
+	redistest.Await(t, 10*time.Second, "that it is as we know it", func() bool {
+		page, err := a.Members(t.Context(), "c", broker.MemberRange{Limit: 5})
+		return err == nil && len(page.Members) == 1 && page.Members[0].ID == "m1" && page.Members[0].User == "u"
+	})
 	// Where it is not known whether the lease holds still, that is found out first.
 	a.roster.mu.Lock()
 	a.roster.renewed = time.Time{}
@@ -219,6 +224,24 @@ func TestSpoiltRoster(t *testing.T) {
 	if len(a.roster.rooms) != 0 {
 		t.Errorf("an empty room is held: %v", a.roster.rooms)
 	}
+}
+
+// TestReapGoesOn: members of a node that has gone who cannot be dropped are dropped
+// once they can be.
+func TestReapGoesOn(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	o := settings(t, s.Address)
+	o.Lease = 400 * time.Millisecond
+	a, b := join(t, "a", o), join(t, "b", o)
+	b.put("c", "b1")
+	s.Do("SET", a.base("c")+fencedKey, "x")
+	if err := b.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Await(t, 10*time.Second, "tried", func() bool { return len(s.List("ZRANGE", a.shared()+reapKey, "0", "-1")) == 1 })
+	s.Do("DEL", a.base("c")+fencedKey)
+	redistest.Await(t, 10*time.Second, "dropped", func() bool { return len(a.members("c")) == 0 })
 }
 
 // TestEndedLane: what comes when the lanes have ended is answered, and takes no room.

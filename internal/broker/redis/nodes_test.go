@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -323,6 +324,10 @@ func TestRoster(t *testing.T) {
 	}
 	if names, err := a.Nodes(t.Context()); err != nil || !slices.Equal(names, []string{"a"}) {
 		t.Errorf("the nodes are %v, %v", names, err)
+	}
+	ends, err := strconv.ParseInt(s.Do("ZSCORE", b.shared()+nodesKey, " "+b.roster.token), 10, 64)
+	if left := time.Until(time.UnixMilli(ends)); err != nil || left < 0 || left > long.Lease {
+		t.Errorf("its members stay for %v, %v", left, err)
 	}
 	if got := len(a.members("c")); got != before {
 		t.Errorf("%d of %d members are left at once", got, before)

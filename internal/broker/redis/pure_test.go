@@ -1,8 +1,11 @@
 package redis
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +172,47 @@ func TestWhatIsKept(t *testing.T) {
 	}
 }
 
+func TestDefaults(t *testing.T) {
+	o := Options{Addresses: []string{"x:1"}}
+	want := Options{Prefix: "rd:", Timeout: 3 * time.Second, Lease: 10 * time.Second, Check: time.Second, Pending: 16 << 10, PendingBytes: 64 << 20, StateKeys: 100_000}
+	for range 2 { // and what is said is kept
+		o = o.withDefaults()
+		if o.Logger == nil {
+			t.Error("there is no log")
+		}
+		o.Addresses, o.Logger = nil, nil
+		if fmt.Sprint(o) != fmt.Sprint(want) {
+			t.Errorf("%+v, want %+v", o, want)
+		}
+		want.Lease, o.Lease = time.Minute, time.Minute
+	}
+}
+
+// TestWhatScriptsAreTold of what the node has seen: what another server showed has to
+// be proven.
+func TestWhatScriptsAreTold(t *testing.T) {
+	b := open(t, Options{Addresses: []string{"x:1"}, Now: func() time.Time { return time.UnixMilli(7) }})
+	defer b.cancel()
+	lineage := "this"
+	p := new(primary)
+	p.lineage.Store(&lineage)
+	b.server.current.Store(p)
+	c := b.logCall(positionScript, "c", kept, []point{{"e", 5, "p", "this"}, {"e", 6, "q", "other"}}, "own")
+	if got := strings.Join(c.args[1:], " "); got != "rd:{c} PUBLISH 7 0 2 e 5 p 0 e 6 q 1 own" || len(c.args[0]) != 8 {
+		t.Errorf("told %v", c.args)
+	}
+	state := &channel.Declaration{State: &channel.State{}}
+	for _, k := range []struct {
+		s    *script
+		d    *channel.Declaration
+		want int
+	}{{publishScript, kept, 2}, {publishAll, state, 5}, {pageScript, state, 2}, {stateScript, kept, 5}} {
+		if got := b.logCall(k.s, "c", k.d, nil).keys; len(got) != k.want {
+			t.Errorf("the keys are %v", got)
+		}
+	}
+}
+
 // TestTexts that are kept in Redis and are not ours.
 func TestTexts(t *testing.T) {
 	const message = `{"type":"e","channel":"c"}`
@@ -250,6 +294,23 @@ func TestToldOfAnError(t *testing.T) {
 		if e := b.failure(c.err); !strings.Contains(e.Message, c.want) || !e.Retryable || e.RetryAfter != time.Second {
 			t.Errorf("%v: %+v", c.err, e)
 		}
+	}
+	secured := open(t, Options{Addresses: []string{"127.0.0.1:1"}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}})
+	defer secured.cancel()
+	for _, c := range []struct {
+		b    *Broker
+		err  error
+		want string
+	}{
+		{b, context.DeadlineExceeded, "context deadline exceeded"}, {secured, context.DeadlineExceeded, "it did not answer in TLS"},
+		{b, io.EOF, "it hung up"}, {secured, io.EOF, "EOF"}, {b, errGarbled, errGarbled.Error()}, {secured, errGarbled, errGarbled.Error()},
+	} {
+		if got := c.b.reason(c.err); !strings.HasPrefix(got.Error(), c.want) || !errors.Is(got, c.err) {
+			t.Errorf("%v: %v", c.err, got)
+		}
+	}
+	if err := b.reason(nil); err != nil {
+		t.Errorf("nothing: %v", err)
 	}
 	for text, want := range map[string]bool{"NOPERM user_script: x": true, "ERR user_script:1: x": true, "OOM user_script": false, "READONLY user_script": false,
 		"MISCONF user_script": false, "NOREPLICAS user_script": false, "ERR x": false} {

@@ -218,7 +218,7 @@ func TestTexts(t *testing.T) {
 	const message = `{"type":"e","channel":"c"}`
 	for text, want := range map[string]bool{
 		"1 0 j" + message: true, "0 5 j" + message: false, "x 5 j" + message: false, "1 x j" + message: false, "1 -1 j" + message: false,
-		"1 5": false, "1": false, "": false, "1 5 x" + message: false, "1 5 j": false, "1 5 j{}": false, "01 5 j" + message: false,
+		"1 5 ": false, "1 5": false, "1": false, "": false, "1 5 x" + message: false, "1 5 j": false, "1 5 j{}": false, "01 5 j" + message: false,
 	} {
 		if e, err := decodeKept(text); (err == nil) != want {
 			t.Errorf("%q is %v, %v", text, e, err)

@@ -86,6 +86,13 @@ func TestEntryLine(t *testing.T) {
 		if own := &line[0] == &e.JSON()[0]; own != (!m.Binary && !bytes.ContainsAny(m.Data, "\r\n")) {
 			t.Errorf("%q is the entry's own text: %v", line, own)
 		}
+		want := line
+		if !m.Binary {
+			want = e.JSON()
+		}
+		if text := e.AppendText([]byte("x")); string(text) != "x"+string(want) {
+			t.Errorf("appended %q, want %q", text[1:], want)
+		}
 		var got protocol.Message
 		if err := protocol.DecodeJSON(line, &got); err != nil || got.Binary != m.Binary || got.Type != m.Type {
 			t.Errorf("%q: %+v, %v", line, got, err)

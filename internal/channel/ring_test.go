@@ -293,6 +293,23 @@ func TestExtend(t *testing.T) {
 	}
 }
 
+// TestAfter: the next entry, and none behind the newest, also where no slot is free.
+func TestAfter(t *testing.T) {
+	d := declarations()["kept"]
+	r, m := NewRing(d, 0), &model{d: d}
+	for range smallestRing {
+		r.Append(m.add("", false, 5))
+	}
+	for seq := range uint64(smallestRing) {
+		if e := r.After(Cursor{Seq: seq}); e != m.all[seq].entry {
+			t.Errorf("after %d comes %+v", seq, e)
+		}
+	}
+	if e := r.After(r.Head()); e != nil {
+		t.Errorf("after the newest comes %d", e.Offset)
+	}
+}
+
 func TestRingBeginsAtPosition(t *testing.T) {
 	d := declarations()["kept"]
 	r := NewRing(d, 41)

@@ -210,7 +210,7 @@ func (s *subject) rehearse(ctx context.Context, p *part) (output string, err err
 	if how != survived {
 		return "", fmt.Errorf("the tests of %s fail without any change:\n%s", s.pkg.ImportPath, output[max(0, len(output)-4000):])
 	}
-	p.limit = min(5*time.Since(begun)+5*time.Second, s.slowest)
+	p.limit = min(5*time.Since(begun)+10*time.Second, s.slowest)
 	text, err := os.ReadFile(notes)
 	if err != nil && !os.IsNotExist(err) {
 		return "", err

@@ -309,3 +309,18 @@ func TestMayNotHear(t *testing.T) {
 		t.Errorf("%v after %v", o.err, time.Since(begun))
 	}
 }
+
+// TestDeafFollow: who never hears that its topic is subscribed is told in the end.
+func TestDeafFollow(t *testing.T) {
+	t.Parallel()
+	a := join(t, "a", settings(t, redistest.Start(t).Address))
+	told := make(chan outcome, 1)
+	f := &follow{log: a.Open("c", kept).(*log), follower: &follower{a, "c", told}, topic: a.base("c")}
+	a.follows.mu.Lock()
+	a.follows.byTopic[f.topic] = []*follow{f}
+	a.follows.joining[f] = struct{}{}
+	a.follows.mu.Unlock()
+	if o := <-told; o.err == nil {
+		t.Errorf("told %+v", o)
+	}
+}

@@ -57,6 +57,7 @@ func keyed(texts []string) (list []string) {
 
 // TestPageFails: what cannot be read is not lost. It is read a moment later.
 func TestPageFails(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	stores(t, func(t *testing.T, s *store) {
 		r := newRig(t, s, nil)
 		for name, texts := range map[string][]string{"log": span(1, 20), "board": keyed(span(1, 20))} {
@@ -133,6 +134,7 @@ func TestAhead(t *testing.T) {
 // it is, and given what is in the next one: of a log all that comes, of a state a
 // snapshot.
 func TestEpochChanges(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	for _, name := range []string{"log", "board"} {
 		for _, phase := range []channel.Phase{channel.Live, channel.Resting, channel.Lagging, channel.Catching, channel.Ahead} {
 			for _, busy := range []bool{false, true} {

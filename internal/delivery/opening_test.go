@@ -136,6 +136,7 @@ func TestOpeningFails(t *testing.T) {
 // TestOpeningIsEnded while it waits for something: by somebody who refuses it, or
 // with its subscriber. What it has begun to follow is left.
 func TestOpeningIsEnded(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	for _, phase := range []phase{opening, watching, reading, deferring} {
 		for _, closes := range []bool{false, true} {
 			t.Run(fmt.Sprint(phase, " closes ", closes), func(t *testing.T) {
@@ -191,6 +192,7 @@ func TestOpeningIsEnded(t *testing.T) {
 // TestDeferring: a store in an epoch that the feed has not told of makes an opening
 // wait, and not for ever.
 func TestDeferring(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newStore(false)
 	r := newRig(t, s, nil)
 	follower := r.following(0, &Opening{Channel: "log"})

@@ -11,6 +11,7 @@ import (
 // TestPace: who asked for a rate is given what has come at its pace: of a log all of
 // it, of a state the newest of each key.
 func TestPace(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	for name, c := range map[string]struct {
 		texts []string
 		hears string
@@ -20,6 +21,7 @@ func TestPace(t *testing.T) {
 		"both":  {[]string{"a=2", "b=1", "a=3"}, "a=3"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t, newStore(false), nil)
 			p := r.following(0, &Opening{Channel: name, Rate: 2})
 			if p.phase() != channel.Resting {
@@ -50,6 +52,7 @@ func TestPace(t *testing.T) {
 // TestPaceIsTakenOnce: a nudge does not wake a member that waits for its pace, and a
 // timer wakes nobody when nothing has come.
 func TestPaceIsTakenOnce(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	r := newRig(t, newStore(false), nil)
 	p := r.following(0, &Opening{Channel: "log", Rate: 10})
 	q := r.following(0, &Opening{Channel: "log"})

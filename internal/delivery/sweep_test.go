@@ -14,6 +14,7 @@ import (
 // TestComeAndGo: while messages go out, some hundred members come and go between the
 // steps of the sweeps. Whoever stays is told all that comes, once and in order.
 func TestComeAndGo(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	r := newRig(t, newStore(false), nil)
 	const total = 600
 	for loop := range r.loops {
@@ -113,6 +114,7 @@ func TestLargeBatches(t *testing.T) {
 // TestCutAnywhere: a socket that is full at any byte of a batch, and takes the rest
 // a little at a time, costs nobody anything.
 func TestCutAnywhere(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	for _, positions := range []bool{false, true} {
 		for _, rate := range []float64{0, channel.MaxRate} {
 			t.Run(fmt.Sprint("positions ", positions, " rate ", rate), func(t *testing.T) {

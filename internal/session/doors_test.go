@@ -124,8 +124,9 @@ func TestIdentify(t *testing.T) {
 		t.Error("the body is the caller's")
 	}
 	s.opts.Verifier = judge
+	before := s.Metrics().TokensRefused.Load()
 	s.SetPolicy(Policy{Origins: auth.Origins{}.WithCookies()})
-	if who, found, err := s.Identify(t.Context(), ask("GET", "/", "Authorization", "Bearer "+key)); who != nil || !found || codeOf(err) != protocol.CodeUnauthorized {
+	if who, found, err := s.Identify(t.Context(), ask("GET", "/", "Authorization", "Bearer "+key)); who != nil || !found || codeOf(err) != protocol.CodeUnauthorized || s.Metrics().TokensRefused.Load() == before {
 		t.Errorf("a key that is none: %v %v %v", who, found, err)
 	}
 	s.opts.Authenticate = nil
@@ -241,6 +242,9 @@ func TestDisconnectHook(t *testing.T) {
 	for _, reason := range []string{"", "reset"} {
 		c := h.open(Open{Transport: "test", Identity: &auth.Identity{User: "ann", Claims: []byte(`{"a":1}`)}})
 		c.one()
+		if h.settle(); c.link.paused {
+			t.Error("nothing is read from it after its welcome")
+		}
 		id := c.x.ID()
 		if open := transports(h.server); open != "test 1" {
 			t.Errorf("open are %s", open)
@@ -404,8 +408,12 @@ func TestPost(t *testing.T) {
 	if err := h.server.Post(t.Context(), Posted{Connection: other.x.ID(), Server: true, Message: message}); codeOf(err) != protocol.CodeLimitExceeded {
 		t.Errorf("who does not read: %v", err)
 	}
-	if n := len(h.server.Refusals().Counts()); n < 2 {
-		t.Errorf("%d kinds of refusals are recorded", n)
+	counts := map[protocol.Code]uint64{}
+	for k, n := range h.server.Refusals().Counts() {
+		counts[k.Code] += n
+	}
+	if counts[protocol.CodeRateLimited] != 1 || counts[protocol.CodeLimitExceeded] != 1 {
+		t.Errorf("refused are %v", counts)
 	}
 }
 
@@ -640,5 +648,94 @@ func TestSpread(t *testing.T) {
 		if got := s.spread(c.ctx, c.window); got < c.least || got > c.most {
 			t.Errorf("of %v it uses %v", c.window, got)
 		}
+	}
+}
+
+// TestDrainInTime: whoever is welcome leaves at some time in the window, others at once,
+// and nobody is asked twice.
+func TestDrainInTime(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	welcome, stranger := h.welcomed("ann"), h.open(Open{Transport: "test"})
+	h.do(func() {
+		for _, c := range []*client{welcome, stranger} {
+			c.x.drain(time.Hour)
+			c.x.drain(time.Hour)
+		}
+		if welcome.x.ending || !stranger.x.ending {
+			t.Errorf("ending are %v %v", welcome.x.ending, stranger.x.ending)
+		}
+	})
+	if got := welcome.messages(); len(got) != 1 {
+		t.Error(show(got))
+	}
+}
+
+// TestNothingAfterTheEnd: a session that is being closed answers nothing any more.
+func TestNothingAfterTheEnd(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.welcomed("ann")
+	c.do(func() {
+		c.x.end(protocol.CloseDraining)
+		c.x.BadMessage(&protocol.Message{}, protocol.Errorf(protocol.CodeBadRequest, "no"))
+		c.x.Message(&protocol.Message{Type: "ping", ID: []byte("1")})
+		c.x.subscribeAll([]request{{channel: "kept"}})
+	})
+	h.settle()
+	if got := c.messages(); len(got) > 0 || h.node.Channels() > 0 {
+		t.Error(show(got))
+	}
+}
+
+// TestPublicationsAtATime of several sessions of a loop do not meet.
+func TestPublicationsAtATime(t *testing.T) {
+	slow := &heldBroker{Broker: memory.New(memory.Options{}), release: make(chan struct{})}
+	h := newHouse(t, houseOptions{broker: slow})
+	ann, bob := h.welcomed("ann"), h.welcomed("bob")
+	ann.send(`{"type":"e","channel":"kept","id":1,"data":1}`)
+	bob.send(`{"type":"e","channel":"kept","id":2,"data":1}`)
+	close(slow.release)
+	ann.one()
+	bob.one()
+	slow.release = make(chan struct{}) // nothing waits any more
+	ann.send(`{"type":"e","channel":"kept","id":3,"data":1}`)
+	bob.send(`{"type":"e","channel":"kept","id":4,"data":1}`)
+	close(slow.release)
+	for id, c := range map[string]*client{"3": ann, "4": bob} {
+		if m := c.one(); m.Type != "ack" || string(m.ID) != id {
+			t.Error(show([]protocol.Message{m}))
+		}
+	}
+}
+
+// TestClaims of a token are decoded for the rules when they ask.
+func TestClaims(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.open(Open{Transport: "test", Identity: &auth.Identity{User: "ann", Claims: []byte(`{"role":"admin"}`)}})
+	for x, want := range map[*Session]string{c.x: "map[role:admin]", h.welcomed("bob").x: "map[]", h.open(Open{}).x: "map[]"} {
+		h.do(func() {
+			if got := fmt.Sprint(x.claimsMap()); got != want {
+				t.Errorf("claims %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestVisit: what a user asks by single requests counts as over a connection.
+func TestVisit(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{Limits: Limits{MessagesPerSecond: 1, MessagesBurst: 3}}})
+	s := h.server
+	for n, want := range []protocol.Code{"", "", "", protocol.CodeRateLimited} {
+		if err := s.Visit("ann"); codeOf(err) != want {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+	budget := channel.NewBudget(10 * stepsPerMessage)
+	s.ChargeDeciding("bob", &budget) // nothing was spent
+	if err := s.Visit("bob"); err != nil {
+		t.Error(err)
+	}
+	s.Charge("bob", 3)
+	if err := s.Visit("bob"); codeOf(err) != protocol.CodeRateLimited {
+		t.Errorf("who was charged: %v", err)
 	}
 }

@@ -488,7 +488,8 @@ func TestRefusedConnections(t *testing.T) {
 			h.server.opts.Front = c.front
 		}
 		h.server.SetPolicy(Policy{Limits: Limits{Connections: c.limit}})
-		err := protocol.AsError(h.server.Admit(t.Context()))
+		_, refused := h.server.Admit(t.Context())
+		err := protocol.AsError(refused)
 		if err == nil || err.RetryAfter != c.after || h.server.Metrics().Refused.Load() != uint64(n+1) {
 			t.Errorf("%d: %v, %d refused", n, err, h.server.Metrics().Refused.Load())
 		}

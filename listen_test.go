@@ -195,6 +195,9 @@ func TestRequestsOfAnAddress(t *testing.T) {
 		if !strings.Contains(string(text), `"limit":"limits.address.requests_per_second"`) || resp.Header.Get("Retry-After") == "" {
 			t.Errorf("%s, Retry-After %q", text, resp.Header.Get("Retry-After"))
 		}
+		if resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Access-Control-Expose-Headers") != "Retry-After" {
+			t.Errorf("pages may not read why: %v", resp.Header)
+		}
 		return true
 	}
 	for i, path := range []string{"/v1/channels/orders/messages", "/v1/poll", "/v1/poll", "/livez"} {

@@ -106,14 +106,14 @@ type Feed interface {
 	Control(from string, payload []byte)
 }
 
-// Claims is a driver that wants to know which positions clients say they have seen,
-// because its logs can be set back without its knowledge: a raw copy of a store is
+// Claims is a Log that wants to know which positions clients say they have seen,
+// because it can be set back without its driver's knowledge: a raw copy of a store is
 // put back, for instance. Nodes find out by a type assertion.
 type Claims interface {
 	// Claimed tells that a client says it was given the message at p, while the log is
 	// in the same epoch and has not come that far. It must not block. The client may
 	// lie.
-	Claimed(name string, p protocol.Position)
+	Claimed(p protocol.Position)
 }
 
 // Range asks Read for a page of a channel's log: the oldest kept messages after

@@ -32,7 +32,7 @@ func (g *group) readPage(m *member) bool {
 	g.hub.Page(g.name(), g.channel.Target(), a, true, func(p channel.Page, err error) {
 		// It may have unsubscribed, and even subscribed again.
 		i := s.inGroup(g)
-		if i < 0 || g.members[s.subs[i].at].reader.Walk != walk {
+		if i < 0 || s.subs[i].member().reader.Walk != walk {
 			return
 		}
 		walk.Reading = false
@@ -41,7 +41,7 @@ func (g *group) readPage(m *member) bool {
 			g.hub.again.add(s)
 			return
 		}
-		g.give(&g.members[s.subs[i].at], &p)
+		g.give(s.subs[i].member(), &p)
 	})
 	return false
 }
@@ -76,7 +76,6 @@ func (g *group) give(m *member, p *channel.Page) {
 		b := &g.hub.batch
 		defer b.Release(keepBatch)
 		b.Load(m.reader.Cursor.Mark, p.Entries)
-		m.reader.Cursor = b.From
 		if !g.offer(m, b) {
 			return
 		}

@@ -421,6 +421,7 @@ func TestPage(t *testing.T) {
 		t.Error(err)
 	}
 	close(hang)
+	r.fails = true
 	s.onRead(func(string) error { panic("planted") })
 	if _, err := r.Page(t.Context(), "log", target, ask); err == nil || !strings.Contains(err.Error(), "planted") {
 		t.Error(err)
@@ -430,4 +431,67 @@ func TestPage(t *testing.T) {
 	if _, err := r.Page(t.Context(), "log", target, ask); err == nil {
 		t.Error("there is a page after the end")
 	}
+}
+
+// TestCatchUpIsCounted: each message counts once as delivered, wherever it came from,
+// and of who asks for one page twice only one is read.
+func TestCatchUpIsCounted(t *testing.T) {
+	s := newStore(true)
+	r := newRig(t, s, nil)
+	p := r.behind("log", span(1, 20))
+	release := make(chan struct{})
+	s.onAnswer(func(string) error { <-release; return nil })
+	p.read(-1)
+	r.until("a page is being read", func() bool { return p.phase() == channel.Catching })
+	r.idle()
+	p.read(-1) // it is told again that it may go on
+	r.idle()
+	if n := r.Metrics().ReadsShared.Load(); n != 0 {
+		t.Errorf("it asked %d times more for its page", n)
+	}
+	close(release)
+	p.wants("%s", words(span(2, 20)))
+	p.do(func() { p.queue = []byte(" ") })
+	r.publish("log", "21")
+	r.until("it lags", func() bool { return p.phase() == channel.Lagging })
+	r.publish("log", "22")
+	p.read(-1)
+	p.wants("21 22")
+	if n := r.Metrics().Deliveries.Load(); n != 22 {
+		t.Errorf("%d deliveries of 22", n)
+	}
+}
+
+// TestSettlesAhead: who tells its positions is told that it has everything also when
+// the store has told it more than the ring has.
+func TestSettlesAhead(t *testing.T) {
+	s := newStore(true)
+	r := newRig(t, s, nil)
+	p := r.peer(0)
+	p.do(func() { p.sub.KeepPositions(nil, nil, p.loop.Now()) })
+	p.subscribe(&Opening{Channel: "log"})
+	p.wants("subscribed@0@0")
+	p.do(func() { p.queue = []byte(" ") })
+	r.publish("log", "1")
+	r.until("it lags", func() bool { return p.phase() == channel.Lagging })
+	r.publish("log", span(2, 20)...)
+	r.idle()
+	s.hold(true)
+	r.publish("log", "21")
+	release := make(chan struct{})
+	s.onAnswer(func(string) error { <-release; return nil })
+	p.read(-1)
+	r.until("a page is being read", func() bool { return p.phase() == channel.Catching })
+	r.idle()
+	settled := 0
+	p.do(func() { settled = p.settled })
+	close(release)
+	p.comesTo(channel.Ahead)
+	p.do(func() {
+		words := p.heard()
+		if n := len(words); n == 0 || words[n-1] != "21@21" || p.settled == settled {
+			t.Errorf("it was told %d times more that it has everything, and heard %q", p.settled-settled, words)
+		}
+	})
+	s.hold(false)
 }

@@ -22,7 +22,6 @@ type group struct {
 	sweep   *sweep         // under way; nil: none
 	pins    int32          // who waits for it, or is about to be a member
 	dirty   atomic.Bool    // nudged since the channel was last looked at
-	left    bool           // it follows nothing any more
 }
 
 // joining is a group whose channel is not followed yet.
@@ -38,6 +37,7 @@ type member struct {
 	who    *Subscriber
 	pacer  *pacer // nil: no rate was asked for
 	sub    int32  // place among the subscriber's subscriptions
+	track  int16  // place in the subscriber's positions, counted from 1; 0: none
 }
 
 // How much is done before the loop turns to others.

@@ -39,6 +39,8 @@ type rig struct {
 	loops []*reactor.Loop
 	peers []*peer
 	log   *bytes.Buffer // to be read when all is over
+	gaps  atomic.Uint64 // that peers were told
+	fails bool          // something is to panic
 }
 
 // declarations are of rings that turn over soon.
@@ -51,6 +53,7 @@ func declarations() []*channel.Declaration {
 		{Name: "board", State: &channel.State{}, Buffer: small},
 		{Name: "both", State: &channel.State{}, History: &channel.History{Messages: 10_000}, Buffer: small},
 		{Name: "wide", History: &channel.History{Messages: 10_000}},
+		{Name: "tall", State: &channel.State{}, Buffer: channel.Buffer{Messages: 10_000, Bytes: 16 << 20}},
 		{Name: "spare{n}", History: &channel.History{Messages: 10}},
 	}
 }
@@ -70,16 +73,22 @@ func newRig(t *testing.T, s *store, reads func() int) *rig {
 		t.Fatal(err)
 	}
 	r.loops = engine.Loops()
-	n := node.New(node.Options{Broker: s, Table: table, Logger: log})
+	n := node.New(node.Options{Broker: s, Table: table, Quiet: s.quiet, Logger: log})
 	r.Service = New(Options{Node: n, Loops: r.loops, Reads: reads, Logger: log})
 	if err := errors.Join(engine.Start(t.Context()), n.Start(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if !t.Failed() {
+			r.until("nobody is pulled for", r.rests)
+		}
 		for _, p := range r.peers {
 			r.on(p.loop, func() {
 				if got := p.heard(); len(got) > 0 && !p.sub.closed {
 					t.Errorf("somebody also heard %q", got)
+				}
+				if p.sub.positions == nil && p.settled > 0 {
+					t.Error("who keeps its own positions was told that it has everything")
 				}
 				p.sub.Close()
 			})
@@ -91,8 +100,26 @@ func newRig(t *testing.T, s *store, reads func() int) *rig {
 		if err := errors.Join(engine.Stop(ctx), r.Stop(ctx), n.Stop(ctx)); err != nil {
 			t.Error(err)
 		}
+		if n := r.Metrics().Gaps.Load(); n != r.gaps.Load() {
+			t.Errorf("%d gaps are counted of %d", n, r.gaps.Load())
+		}
+		if strings.Contains(r.log.String(), "panicked") != r.fails {
+			t.Errorf("the log says %s", r.log)
+		}
 	})
 	return r
+}
+
+// rests reports whether no loop has anybody in line.
+func (r *rig) rests() bool {
+	running := false
+	for _, l := range r.loops {
+		r.on(l, func() {
+			p := &r.Hub(l).pulls
+			running = running || p.running || len(p.line) > 0
+		})
+	}
+	return !running
 }
 
 // on runs fn on a loop.
@@ -179,7 +206,12 @@ type peer struct {
 	queue    []byte // what waits for room
 	at       map[string]uint64
 	broken   string // the method that panics
+	taker    bool   // what is queued leaves after all
+	closes   bool   // it ends when it is written to
+	asked    bool   // as subscribed says
+	head     uint64 // the same
 	offered  int    // times
+	shared   int    // times
 	settled  int
 	finished int // openings that were told of their end
 }
@@ -230,7 +262,10 @@ func (p *peer) Form() channel.Form { return channel.FormLine }
 
 func (p *peer) Offer(frames []byte) int {
 	p.crack("Offer")
-	p.offered++
+	if p.offered++; p.closes {
+		p.sub.Close()
+		return 0
+	}
 	if len(p.queue) > 0 {
 		return 0
 	}
@@ -243,7 +278,13 @@ func (p *peer) Offer(frames []byte) int {
 	return n
 }
 
-func (p *peer) Share(rest []byte) { p.queue = append(p.queue, rest...) }
+func (p *peer) Share(rest []byte) {
+	if p.shared++; p.taker {
+		p.out = append(p.out, rest...)
+		return
+	}
+	p.queue = append(p.queue, rest...)
+}
 
 func (p *peer) Blocked() bool { return len(p.queue) > 0 }
 
@@ -273,9 +314,13 @@ func (p *peer) crack(method string) {
 
 // Send tells of an event in a word.
 func (p *peer) Send(e event.Event) {
+	if _, ok := e.(*event.Gap); ok {
+		p.r.gaps.Add(1)
+	}
 	p.crack("Send")
 	switch e := e.(type) {
 	case *event.Subscribed:
+		p.asked, p.head = e.Asked, e.Head
 		word := "subscribed"
 		if e.Kept {
 			word += fmt.Sprintf("@%d", e.Position.Offset)
@@ -431,6 +476,8 @@ type store struct {
 	broker.Alone
 	now  atomic.Pointer[memory.Broker]
 	late bool // its answers come from another goroutine
+	// After how long the node empties a ring; 0 is its default.
+	quiet time.Duration
 	// Asked before each read, with the name of the log, and before members are read;
 	// an error fails it. And asked again before the answer is given.
 	reading, answering atomic.Pointer[func(name string) error]
@@ -456,8 +503,6 @@ func (s *store) Start(ctx context.Context, name string, feed broker.Feed) error 
 func (s *store) Stop(ctx context.Context) error { return s.now.Load().Stop(ctx) }
 func (s *store) Ready(context.Context) error    { return nil }
 func (s *store) Immediate() bool                { return !s.late }
-
-func (s *store) Claimed(string, protocol.Position) { s.claims.Add(1) }
 
 func consult(ask *atomic.Pointer[func(name string) error], name string) error {
 	if fn := ask.Load(); fn != nil {
@@ -496,6 +541,7 @@ func (s *store) Open(name string, d *channel.Declaration) broker.Log { return &s
 
 func (l *shelf) log() broker.Log { return l.now.Load().Open(l.name, l.d) }
 
+func (l *shelf) Claimed(protocol.Position)                   { l.claims.Add(1) }
 func (l *shelf) Redeclare(*channel.Declaration)              {}
 func (l *shelf) Append(p *broker.Publication, d broker.Done) { l.log().Append(p, d) }
 

@@ -102,10 +102,9 @@ func (g *group) unpin() {
 }
 
 func (g *group) leaveIfEmpty() {
-	if len(g.members) > 0 || g.pins > 0 || g.channel == nil || g.left {
+	if len(g.members) > 0 || g.pins > 0 || g.channel == nil {
 		return
 	}
-	g.left = true
 	g.forget()
 	g.channel.Leave(g)
 }

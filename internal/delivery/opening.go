@@ -161,7 +161,7 @@ func (o *Opening) lookUp() {
 	}
 	o.place = channel.Place(&o.Want, g.declaration(), v, &o.place, o.page)
 	if o.place.Claimed {
-		g.hub.service.node.Claimed(g.name(), *o.Want.Since)
+		g.channel.Claimed(*o.Want.Since)
 	}
 	switch o.place.Step {
 	case channel.Placed:
@@ -200,9 +200,7 @@ func (o *Opening) answer() {
 	switch i = s.inGroup(g); {
 	case i < 0:
 	case o.place.Given:
-		if g.give(&g.members[s.subs[i].at], o.page); !s.closed && !s.pulling {
-			s.settled()
-		}
+		g.give(s.subs[i].member(), o.page)
 	case o.place.Reader.Phase == channel.Lagging:
 		s.schedule()
 	}

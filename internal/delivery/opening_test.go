@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -84,6 +85,9 @@ func TestOpening(t *testing.T) {
 			c.o.Channel = c.channel
 			p.subscribe(&c.o)
 			p.wants("%s", c.want)
+			if p.asked != (c.o.Want.Since != nil) || p.asked && p.head != 30 && c.channel != "live" {
+				t.Errorf("%s: asked %v, head %d", c.want, p.asked, p.head)
+			}
 			if p.finished != 1 || c.o.err != nil {
 				t.Errorf("%s: its end was told %d times, %v", c.want, p.finished, c.o.err)
 			}
@@ -207,7 +211,7 @@ func TestDeferring(t *testing.T) {
 		p := r.peer(0)
 		p.subscribe(o)
 		p.wants("refused(unavailable)")
-		if e := new(protocol.Error); !errors.As(o.err, &e) || !e.Retryable || e.RetryAfter <= 0 {
+		if e := new(protocol.Error); !errors.As(o.err, &e) || !e.Retryable || e.RetryAfter <= 0 || o.tries != mostDefers+1 {
 			t.Errorf("%+v", o.err)
 		}
 	}
@@ -322,4 +326,30 @@ func TestOneFollows(t *testing.T) {
 	r.publish("log", "1")
 	r.peers[2].wants("1")
 	r.peers[1].wants("")
+}
+
+// TestJoinsInALaterEpoch: who is the first of its loop in a channel that others have
+// followed into a new epoch is told of no other.
+func TestJoinsInALaterEpoch(t *testing.T) {
+	s := newStore(false)
+	r := newRig(t, s, nil)
+	p := r.following(0, &Opening{Channel: "log"})
+	r.publish("log", "1")
+	p.wants("1")
+	s.renew(t)
+	r.publish("log", "2")
+	r.until("the new epoch is told", func() (yes bool) {
+		p.do(func() { yes = strings.Contains(fmt.Sprint(p.heard()), "epoch(") })
+		return yes
+	})
+	q := r.following(1, &Opening{Channel: "log"})
+	q.do(func() {
+		if g := q.sub.subs[0].group; !g.fresh() {
+			t.Error("its group takes itself for one of the epoch before")
+		}
+	})
+	r.publish("log", "3")
+	q.wants("3")
+	r.idle()
+	p.do(func() { p.heard() })
 }

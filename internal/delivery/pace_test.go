@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,11 @@ func TestPace(t *testing.T) {
 			}
 			r.publish(name, "c=7")
 			r.publish(name, "d=8")
+			r.idle()
 			p.do(func() { p.sub.Unsubscribe(0) }) // while its timer runs
+			if name == "log" {
+				time.Sleep(600 * time.Millisecond) // it fires for nobody
+			}
 		})
 	}
 }
@@ -88,4 +93,51 @@ func TestPaceIsTakenOnce(t *testing.T) {
 			t.Errorf("it was written to %d times, more than %d", p.offered, most)
 		}
 	})
+}
+
+// TestPaceOfMuch: of a log all that there is comes at once, run by run; of a state so
+// much that each key is in it once, and the rest when the pace allows, unasked.
+func TestPaceOfMuch(t *testing.T) {
+	t.Parallel()
+	long := `"` + strings.Repeat("x", 10_000) + `"`
+	var log, board []string
+	for n := range 150 {
+		log, board = append(log, long), append(board, fmt.Sprintf("k%d=%s", n, long))
+	}
+	for _, c := range []struct {
+		name   string
+		texts  []string
+		writes int
+	}{{"wide", log[:30], 5}, {"tall", board[:30], 1}, {"tall", board, 2}} {
+		r := newRig(t, newStore(false), nil)
+		p := r.following(0, &Opening{Channel: c.name, Rate: 10})
+		p.do(func() { r.publish(c.name, c.texts...) })
+		p.wants("%s", words(c.texts))
+		if p.offered != c.writes {
+			t.Errorf("%s: %d messages come in %d writes", c.name, len(c.texts), p.offered)
+		}
+	}
+}
+
+// TestPaceOverEmptied: when a ring was emptied of what does not count, nothing is
+// waited for any more.
+func TestPaceOverEmptied(t *testing.T) {
+	t.Parallel()
+	s := newStore(false)
+	s.quiet = 20 * time.Millisecond
+	r := newRig(t, s, nil)
+	p := r.following(0, &Opening{Channel: "log", Rate: 3})
+	r.publish("log", "1")
+	p.wants("1")
+	r.publish("log", "~2")
+	p.r.until("it stands at the head again", func() (yes bool) {
+		p.do(func() {
+			m := &p.sub.subs[0].group.members[0]
+			yes = !m.pacer.armed && !p.sub.subs[0].group.channel.Behind(m.reader.Cursor)
+		})
+		return yes
+	})
+	if p.phase() != channel.Resting {
+		t.Errorf("its phase is %v", p.phase())
+	}
 }

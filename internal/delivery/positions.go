@@ -70,7 +70,7 @@ func (s *Subscriber) slot(name string) int16 {
 	// Of a subscription that has ended, or else a place that nobody came for.
 	spare := -1
 	for i, t := range p.tracks {
-		if followed := slices.ContainsFunc(s.subs, func(sub subscription) bool { return int(sub.track) == i+1 }); !followed && (spare < 0 || t.since == nil) {
+		if followed := slices.ContainsFunc(s.subs, func(sub subscription) bool { return int(sub.member().track) == i+1 }); !followed && (spare < 0 || t.since == nil) {
 			spare = i
 		}
 	}
@@ -86,7 +86,7 @@ func (s *Subscriber) track(i int, at int16, epoch string) {
 	if at == 0 {
 		at = s.slot(s.subs[i].group.name())
 	}
-	s.subs[i].track = at
+	s.subs[i].member().track = at
 	s.positions.tracks[at-1].epoch, s.positions.tracks[at-1].since = epoch, nil
 }
 
@@ -94,7 +94,7 @@ func (s *Subscriber) track(i int, at int16, epoch string) {
 // from now on.
 func (s *Subscriber) retrack(m *member) {
 	if s.positions != nil {
-		s.positions.tracks[s.subs[m.sub].track-1].epoch, _ = s.subs[m.sub].group.channel.Position()
+		s.positions.tracks[m.track-1].epoch, _ = s.subs[m.sub].group.channel.Position()
 	}
 }
 
@@ -115,9 +115,9 @@ func (s *Subscriber) AppendPositionWith(dst []byte, k cursor.Key, more cursor.Pl
 	w.Begin()
 	w.Add(k, more)
 	for i := range s.subs {
-		sub := &s.subs[i]
-		t := &p.tracks[sub.track-1]
-		if at, ok := placeOf(&sub.group.members[sub.at].reader, t.epoch); ok {
+		m := s.subs[i].member()
+		t := &p.tracks[m.track-1]
+		if at, ok := placeOf(&m.reader, t.epoch); ok {
 			w.Add(t.key, at)
 		}
 	}

@@ -282,14 +282,37 @@ func TestManyPositions(t *testing.T) {
 		}
 		seen := map[int16]string{}
 		for i, sub := range p.sub.subs {
-			if other, twice := seen[sub.track]; twice || sub.track < 1 || int(sub.track) > cursor.MaxChannels {
-				t.Errorf("%s and %s have the track %d", other, p.sub.Channel(i), sub.track)
+			track := sub.member().track
+			if other, twice := seen[track]; twice || track < 1 || int(track) > cursor.MaxChannels {
+				t.Errorf("%s and %s have the track %d", other, p.sub.Channel(i), track)
 			}
-			seen[sub.track] = p.sub.Channel(i)
+			seen[track] = p.sub.Channel(i)
 		}
 	})
 	r.publish("spare201", "1")
 	p.wants("1@1")
 	r.publish("spare9", "1")
 	p.wants("1@1")
+}
+
+// TestPositionsOfManySmall: messages that are small beside the positions told with
+// them come in as many writes as they take, and none is left for later.
+func TestPositionsOfManySmall(t *testing.T) {
+	const many = 600 // of one run, and more than one write
+	for _, late := range []bool{false, true} {
+		r := newRig(t, newStore(late), nil)
+		p := r.peer(0)
+		p.do(func() { p.sub.KeepPositions(nil, nil, p.loop.Now()) })
+		p.subscribe(&Opening{Channel: "wide"})
+		p.wants("subscribed@0@0")
+		p.do(func() { r.publish("wide", span(1, many)...) })
+		heard := 0
+		r.until("all are heard", func() bool {
+			p.do(func() { heard += len(p.heard()) })
+			return heard >= many
+		})
+		if p.settled == 0 {
+			t.Error("nobody told that it has everything")
+		}
+	}
 }

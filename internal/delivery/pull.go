@@ -121,7 +121,8 @@ func (g *group) pullRing(m *member) (more bool) {
 			return true
 		}
 		if g.of != nil {
-			return g.relist(m)
+			g.relist(m)
+			return false
 		}
 		reason := m.reader.Lost(gap, b.From, g.declaration())
 		if gap.Epoch {
@@ -135,13 +136,8 @@ func (g *group) pullRing(m *member) (more bool) {
 		}
 	}
 	m.reader.Cursor = b.From
-	if b.Len() == 0 {
-		m.reader.Cursor = b.To
-		g.settle(m)
-		return false
-	}
-	if !g.offer(m, b) {
-		return !s.closed && !s.sink.Blocked()
+	if b.Len() > 0 && !g.offer(m, b) {
+		return true
 	}
 	if b.Whole || g.conflates(m) {
 		g.settle(m)

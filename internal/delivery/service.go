@@ -49,9 +49,6 @@ type Metrics struct {
 
 // New returns a service with a hub for each loop.
 func New(o Options) *Service {
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
 	if o.Reads == nil {
 		o.Reads = func() int { return 64 }
 	}

@@ -87,7 +87,7 @@ func (m *member) lag(at channel.Cursor, rest []byte) {
 // offerEvents is offer where each message is put together with the position behind
 // it, some of them at a time.
 func (m *member) offerEvents(b *channel.Batch) (all bool) {
-	s, to := m.who, b.To
+	s := m.who
 	ev := &s.hub.events
 	ev.text, ev.ends, ev.at = ev.text[:0], ev.ends[:0], ev.at[:0]
 	all = true
@@ -99,9 +99,6 @@ func (m *member) offerEvents(b *channel.Batch) (all bool) {
 		m.reader.Cursor = at
 		ev.text = s.sink.AppendEvent(ev.text, e.Line())
 		ev.ends, ev.at = append(ev.ends, len(ev.text)), append(ev.at, at)
-	}
-	if all {
-		m.reader.Cursor = to // past what was left out at the end
 	}
 	n := s.sink.Offer(ev.text)
 	switch {

@@ -27,8 +27,10 @@ type subscription struct {
 	group *group
 	at    int32 // place in group
 	watch int32 // place in group.watch, or one of those below
-	track int16 // place in the subscriber's positions, counted from 1; 0: none
 }
+
+// member returns what the group knows of it, until somebody joins or leaves.
+func (s *subscription) member() *member { return &s.group.members[s.at] }
 
 const (
 	unwatched int32 = -1 - iota
@@ -134,7 +136,7 @@ func (s *Subscriber) Busy() bool {
 func (s *Subscriber) any(is func(p channel.Phase) bool) bool {
 	for i := range s.subs {
 		sub := &s.subs[i]
-		if is(sub.group.members[sub.at].reader.Phase) || sub.watch >= 0 && is(sub.group.watch.members[sub.watch].reader.Phase) {
+		if is(sub.member().reader.Phase) || sub.watch >= 0 && is(sub.group.watch.members[sub.watch].reader.Phase) {
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ringdown/internal/channel"
 	"ringdown/internal/event"
+	"ringdown/internal/reactor"
 	"ringdown/protocol"
 )
 
@@ -75,8 +76,12 @@ func TestAddedToSweep(t *testing.T) {
 		g := r.peers[0].sub.subs[0].group
 		r.publish("live", "1")
 		g.Run(nil)
-		g.sweep.Step(nil) // the loop would do it in its next turn
+		s := g.sweep
+		s.Step(nil) // the loop would do it in its next turn
 		r.publish("live", "2", "3")
+		if g.Run(nil); g.sweep != s {
+			t.Error("there are two sweeps of a group")
+		}
 	})
 	for i, p := range r.peers {
 		p.wants("1 2 3")
@@ -276,9 +281,53 @@ func TestPanic(t *testing.T) {
 func TestPanicOfNobody(t *testing.T) {
 	r := newRig(t, newStore(false), nil)
 	r.on(r.loops[0], func() { r.Hub(r.loops[0]).panicked(nil, "planted") })
-	if !strings.Contains(r.log.String(), "planted") {
+	if r.fails = true; !strings.Contains(r.log.String(), "planted") {
 		t.Error(r.log.String())
 	}
+}
+
+// TestClosedByWrite: a sink that fails when it is written to ends its subscriber in the
+// middle of a delivery.
+func TestClosedByWrite(t *testing.T) {
+	for _, positions := range []bool{false, true} {
+		for _, lags := range []bool{false, true} {
+			t.Run(fmt.Sprint("positions ", positions, " lagging ", lags), func(t *testing.T) {
+				r := newRig(t, newStore(false), nil)
+				p, others := r.peer(0), r.peer(0)
+				if positions {
+					p.do(func() { p.sub.KeepPositions(nil, nil, p.loop.Now()) })
+				}
+				p.subscribe(&Opening{Channel: "live"})
+				others.subscribe(&Opening{Channel: "live"})
+				others.wants("subscribed")
+				p.do(func() {
+					if p.closes = true; lags {
+						p.queue = []byte(" ")
+					}
+				})
+				r.publish("live", "1", "2")
+				others.wants("1 2")
+				r.idle()
+				p.read(-1)
+				r.until("it has ended", func() (yes bool) { p.do(func() { yes = p.sub.closed }); return yes })
+				if p.offered != 1 || p.shared != 0 {
+					t.Errorf("it was written to %d times", p.offered+p.shared)
+				}
+				if n := r.Metrics().Deliveries.Load(); n > 4 {
+					t.Errorf("%d deliveries", n)
+				}
+			})
+		}
+	}
+}
+
+// TestTakenAfterAll: a socket that takes the rest of a frame after all is blocked by
+// nothing, and nothing tells of that.
+func TestTakenAfterAll(t *testing.T) {
+	r := newRig(t, newStore(false), nil)
+	p := r.following(0, &Opening{Channel: "log"})
+	p.do(func() { p.room, p.taker = 9, true; r.publish("log", span(1, 3)...) })
+	p.wants("1 2 3")
 }
 
 // TestSweepAllocations is the budget of the way from the feed to a hundred sinks:
@@ -299,25 +348,38 @@ func TestSweepAllocations(t *testing.T) {
 	r.idle()
 	entry := channel.NewEntry(&protocol.Message{Type: "e", Channel: "live", Data: []byte(`"hello"`)}, false)
 	const runs = 1000
-	r.on(l, func() {
-		g, feed := r.Hub(l).groups["live"], r.store.taps["live"].Follower
-		n := testing.AllocsPerRun(runs, func() {
-			for range 3 {
-				feed.Entry("", entry)
-			}
-			for g.Run(l); g.sweep != nil && g.sweep.Step(l); {
-			}
-		})
-		if n != 0 {
-			t.Errorf("a sweep allocates %v times", n)
+	feed, swept := r.store.taps["live"].Follower, &rest{done: make(chan struct{}, 1)}
+	r.on(l, func() { swept.group = r.Hub(l).groups["live"] })
+	n := testing.AllocsPerRun(runs, func() {
+		for range 3 {
+			feed.Entry("", entry)
 		}
+		l.Post(swept)
+		<-swept.done
 	})
+	if n != 0 {
+		t.Errorf("a sweep allocates %v times", n)
+	}
 	r.idle()
 	for i := range sinks {
 		if want := 3 * (runs + 1) * len(entry.Frame(channel.FormText)); sinks[i].taken != want {
 			t.Errorf("a sink took %d bytes and not %d", sinks[i].taken, want)
 		}
 		r.on(l, func() { sinks[i].sub.Close() })
+	}
+}
+
+// rest is a task that waits until a group has given all that it has.
+type rest struct {
+	group *group
+	done  chan struct{}
+}
+
+func (w *rest) Run(l *reactor.Loop) {
+	if w.group.sweep != nil || w.group.dirty.Load() {
+		l.Post(w)
+	} else {
+		w.done <- struct{}{}
 	}
 }
 
@@ -332,3 +394,24 @@ func (s *nullSink) Form() channel.Form      { return channel.FormText }
 func (s *nullSink) Offer(frames []byte) int { s.taken += len(frames); return len(frames) }
 func (s *nullSink) Send(event.Event)        {}
 func (s *nullSink) Blocked() bool           { return false }
+
+// TestSubscribersAreCounted: a channel knows how many it has while some come and go.
+func TestSubscribersAreCounted(t *testing.T) {
+	r := newRig(t, newStore(false), nil)
+	var peers []*peer
+	for i := range 3 {
+		peers = append(peers, r.following(i%2, &Opening{Channel: "live"}))
+	}
+	count := func() (n int) {
+		peers[0].do(func() { n = peers[0].sub.subs[0].group.channel.Subscribers() })
+		return n
+	}
+	if n := count(); n != 3 {
+		t.Errorf("%d subscribers of 3", n)
+	}
+	peers[1].do(func() { peers[1].sub.Unsubscribe(0) })
+	peers[2].do(func() { peers[2].sub.Close() })
+	if n := count(); n != 1 {
+		t.Errorf("%d subscribers of 1", n)
+	}
+}

@@ -75,9 +75,8 @@ func (s *Subscriber) Hold(name string, on bool) {
 	}
 }
 
-// relist gives a watcher, who lost changes, the beginning of the list instead,
-// and reports whether there may be more to pull now.
-func (g *group) relist(m *member) (more bool) {
+// relist gives a watcher, who lost changes, the beginning of the list instead.
+func (g *group) relist(m *member) {
 	s, service := m.who, g.hub.service
 	// From before the reading: what is told meanwhile is told again behind it.
 	_, m.reader.Cursor = g.channel.Position()
@@ -99,9 +98,7 @@ func (g *group) relist(m *member) (more bool) {
 		service.metrics.Relists.Add(1)
 		s.sink.Send(&event.Members{Channel: g.name(), Page: CutMembers(page, relistBytes)})
 		s.Hold(g.name(), false)
-		more = !s.closed
 	})
-	return more
 }
 
 // CutMembers ends a page of members after about so many bytes, but not before the

@@ -253,3 +253,20 @@ func TestCutMembers(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchMoves: who watches the second of two channels, and leaves the first, goes on
+// watching.
+func TestWatchMoves(t *testing.T) {
+	r := newRig(t, newStore(false), nil)
+	p := r.following(0, &Opening{Channel: "live"})
+	p.subscribe(&Opening{Channel: "log", Watch: true})
+	p.wants("subscribed@0")
+	p.do(func() { p.sub.Unsubscribe(0) })
+	r.change("log", `"a"`)
+	p.wants(`"a"`)
+	p.do(func() { p.queue = []byte(" ") })
+	r.change("log", `"b"`)
+	r.idle()
+	p.read(-1)
+	p.wants(`"b"`)
+}

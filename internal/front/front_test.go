@@ -579,3 +579,18 @@ func TestReserve(t *testing.T) {
 		t.Errorf("%d sockets, %d streams", f.Limit(), f.Streams())
 	}
 }
+
+// TestPagesAreTold: a page may read why its connection was refused, and for how long.
+func TestPagesAreTold(t *testing.T) {
+	e := protocol.Errorf(protocol.CodeRateLimited, "too many")
+	e.RetryAfter = 5 * time.Second
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer(e))), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	h := resp.Header
+	if h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Expose-Headers") != "Retry-After" || h.Get("Retry-After") != "5" {
+		t.Errorf("%v", h)
+	}
+}

@@ -158,6 +158,7 @@ func answer(e *protocol.Error) []byte {
 	body := problem.Of(status, e).JSON()
 	h := http.Header{}
 	problem.Header(h, status, e)
+	forPages(h)
 	h.Set("Connection", "close")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	var text strings.Builder

@@ -18,8 +18,7 @@ func (f *Front) Handler(next http.Handler) http.Handler {
 		p, peer, c := f.policy.Load(), peerOf(r), connOf(r)
 		client := p.Trusted.client(peer, r.Header)
 		if bad := f.counted(p, client.Addr(), r); bad != nil {
-			f.note(&place{host: p.host(client.Addr())}, bad)
-			problem.Write(w, bad.Code.HTTPStatus(), bad)
+			f.turnAway(w, p.host(client.Addr()), bad)
 			return
 		}
 		if client == peer && c != nil {
@@ -29,8 +28,7 @@ func (f *Front) Handler(next http.Handler) http.Handler {
 		h := p.host(client.Addr())
 		at, bad := f.lend(c, h, p)
 		if bad != nil {
-			f.note(&place{host: h}, bad)
-			problem.Write(w, bad.Code.HTTPStatus(), bad)
+			f.turnAway(w, h, bad)
 			return
 		}
 		defer f.giveBack(c, at)
@@ -40,6 +38,21 @@ func (f *Front) Handler(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// turnAway notes that a request of a host is not let in, and says why.
+func (f *Front) turnAway(w http.ResponseWriter, h host, e *protocol.Error) {
+	f.note(&place{host: h}, e)
+	forPages(w.Header())
+	problem.Write(w, e.Code.HTTPStatus(), e)
+}
+
+// forPages lets any page read an answer, so that it is told why it has to wait, and
+// not only that something failed: limits are nobody's secret. Where its origin was
+// not looked at yet, a page that sends cookies is not let.
+func forPages(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
 }
 
 // counted spends a request of whom it comes from, unless it is not counted: a

@@ -89,21 +89,37 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// claims is a driver that is told what clients say.
+// claims is a log that is told what clients say.
 type claims struct {
-	*stage
+	broker.Log
 	told []protocol.Position
 }
 
-func (c *claims) Claimed(_ string, p protocol.Position) { c.told = append(c.told, p) }
+func (c *claims) Claimed(p protocol.Position) { c.told = append(c.told, p) }
 
-// TestClaimed reaches a driver that wants to know, and no other.
+// TestClaimed reaches a log that wants to know, and no other.
 func TestClaimed(t *testing.T) {
-	b := &claims{stage: newStage()}
-	p := protocol.Position{Epoch: "e", Offset: 9}
-	begun(t, Options{Broker: b, Table: tableOf(t)}).Claimed("c", p)
-	if len(b.told) != 1 || b.told[0] != p {
-		t.Errorf("it was told %v", b.told)
+	b, asked := newStage(), &claims{}
+	b.opened = func(name string, _ *channel.Declaration, l broker.Log) broker.Log {
+		if name != "c" {
+			return l
+		}
+		asked.Log = l
+		return asked
 	}
-	begun(t, Options{Table: tableOf(t)}).Claimed("c", p)
+	n := begun(t, Options{Broker: b, Table: tableOf(t, kept("c"), kept("d"))})
+	p := protocol.Position{Epoch: "e", Offset: 9}
+	for _, name := range []string{"c", "d"} {
+		target, err := n.Resolve(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		follower := &counter{}
+		c := n.Follow(name, target, follower, func(*Channel, error) {})
+		c.Claimed(p)
+		c.Leave(follower)
+	}
+	if len(asked.told) != 1 || asked.told[0] != p {
+		t.Errorf("it was told %v", asked.told)
+	}
 }

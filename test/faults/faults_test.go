@@ -23,12 +23,19 @@ func TestLines(t *testing.T) {
 		s.breakLines()
 		s.sleep(100*time.Millisecond, 400*time.Millisecond)
 	}
-	for range 3 { // on a slow machine chance may not have cut enough of them
+	for range 3 { // with publications under way, which chance alone may not meet
+		s.returned()
 		s.during("lines", "cut", func() {
+			var held []*line
 			for _, p := range s.lines {
-				for _, l := range p.some(s.rng, 1) {
-					l.cut()
-				}
+				held = append(held, p.some(s.rng, 1)...)
+			}
+			for _, l := range held {
+				l.hold()
+			}
+			s.stuck()
+			for _, l := range held {
+				l.cut()
 			}
 			s.returned()
 		})
@@ -139,16 +146,25 @@ func TestKill(t *testing.T) {
 	s.judge()
 }
 
-// kills kills srv n times, each time with publications under way: in the middle of
-// things, and as well while clients are still coming back.
+// kills kills srv n times: in the middle of things, where it stands still for a moment
+// so that there are publications under way, and as well while clients are still coming
+// back.
 func (s *story) kills(srv *server, n int) {
 	for i := range n {
-		if i%2 == 0 {
+		inTraffic := i%2 == 0
+		if inTraffic {
 			s.returned()
 			s.until(20)
 		}
 		s.sleep(0, 500*time.Millisecond)
-		s.during(srv.name, "kill", func() { srv.kill(); srv.start() })
+		s.during(srv.name, "kill", func() {
+			if inTraffic {
+				srv.signal(syscall.SIGSTOP)
+				s.stuck()
+			}
+			srv.kill()
+			srv.start()
+		})
 	}
 	s.returned()
 }

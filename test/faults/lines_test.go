@@ -112,13 +112,13 @@ func (l *line) pass(from, to *net.TCPConn) {
 	}
 }
 
-// cut ends both ends at once, as a router that restarts does.
+// cut ends both ends at once, as a router that restarts does; what is held up is lost.
 func (l *line) cut() {
-	l.release()
 	l.near.SetLinger(0)
 	l.far.SetLinger(0)
 	l.near.Close()
 	l.far.Close()
+	l.release()
 }
 
 // hold lets nothing pass until release.

@@ -28,6 +28,7 @@ type publisher struct {
 	numbers int
 	again   []*publication
 	flying  map[int]*publication // by the number of the request
+	full    atomic.Bool          // window publications are without an answer
 }
 
 type publication struct {
@@ -62,6 +63,7 @@ func (p *publisher) lost() {
 		}
 	}
 	clear(p.flying)
+	p.full.Store(false)
 }
 
 func (p *publisher) tell(k history.Kind, f *publication, reason string) {
@@ -147,6 +149,7 @@ func (p *publisher) send(c *socket, f *publication) bool {
 	p.numbers++
 	f.sent = time.Now()
 	p.flying[p.numbers] = f
+	p.full.Store(len(p.flying) >= window)
 	p.tell(history.PubInvoke, f, "")
 	m := map[string]any{"type": "m", "channel": f.channel, "id": p.numbers, "data": map[string]string{"ID": f.id, "pad": p.pad}}
 	if f.key != "" {
@@ -166,6 +169,7 @@ func (p *publisher) answered(m *message) bool {
 		return true
 	}
 	delete(p.flying, number)
+	p.full.Store(false)
 	if m.Type == "ack" {
 		p.acked.Add(1)
 		p.rec.Add(history.Event{Kind: history.PubOK, Client: p.name, Channel: f.channel, ID: f.id, Key: f.key, Epoch: m.Epoch, Offset: m.Offset})

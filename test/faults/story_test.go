@@ -129,6 +129,23 @@ func (s *story) until(n int64) {
 	}
 }
 
+// stuck waits until a publisher has as many publications without an answer as it
+// may have, which it has only where answers do not come.
+func (s *story) stuck() {
+	s.t.Helper()
+	for deadline := time.Now().Add(rest); ; time.Sleep(time.Millisecond) {
+		for _, p := range s.pubs {
+			if p.full.Load() {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			s.t.Errorf("after %v every publisher has its answers", rest)
+			return
+		}
+	}
+}
+
 // during records a fault of who, does it, and records that it is over.
 func (s *story) during(who, kind string, do func()) {
 	s.rec.Add(history.Event{Kind: history.Fault, Client: who, Reason: kind})

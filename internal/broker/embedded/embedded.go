@@ -55,6 +55,7 @@ type subscription struct {
 var (
 	_ broker.Broker = (*Broker)(nil)
 	_ broker.Roster = (*Broker)(nil)
+	_ broker.Claims = (*log)(nil)
 )
 
 // New returns a broker that is not started. Nothing is opened before Start.
@@ -79,7 +80,7 @@ func (b *Broker) Start(context.Context, string, broker.Feed) error {
 }
 
 // Claimed implements broker.Claims.
-func (b *Broker) Claimed(name string, p protocol.Position) { b.store.Claim(name, p) }
+func (l *log) Claimed(p protocol.Position) { l.broker.store.Claim(l.name, p) }
 
 func (b *Broker) isFollowed(name string) bool {
 	s := b.shardOf(name)

@@ -145,7 +145,7 @@ func TestSetBack(t *testing.T) {
 	was := b.Store().Epoch()
 	publish()
 	follower.expect(t, "begin "+was+"/0, <nil>", "entry "+was+"/1")
-	b.Claimed("kept", protocol.Position{Epoch: was, Offset: 7})
+	log.(broker.Claims).Claimed(protocol.Position{Epoch: was, Offset: 7})
 	restart := <-follower
 	is := b.Store().Epoch()
 	if is == was || restart != "restart "+is+"/1" {

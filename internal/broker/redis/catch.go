@@ -226,16 +226,18 @@ func (b *Broker) expire() {
 	}
 }
 
-// check compares where feeds stand with where their logs do. What is ahead only
-// a little may be on its way, and gets a moment.
+// check compares where feeds stand with where their logs do, but for those that
+// something came for just now: should what comes next be lost, it is found the next
+// time. What is ahead only a little may be on its way, and gets a moment.
 func (b *Broker) check(list []*follow) {
 	before := make([]point, 0, len(list))
 	some := list[:0:0]
 	for _, f := range list {
 		f.mu.Lock()
-		if f.state == live && f.at.epoch != "" {
+		if f.state == live && f.at.epoch != "" && !f.heard {
 			some, before = append(some, f), append(before, f.at)
 		}
+		f.heard = false
 		f.mu.Unlock()
 	}
 	heads := b.heads(some)

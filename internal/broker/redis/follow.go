@@ -58,6 +58,7 @@ type follow struct {
 	at     point  // what the follower was given last
 	hint   uint64 // the newest offset heard of while it did not continue
 	queued bool   // it is in the queue of the catchers
+	heard  bool   // an entry that continued, since its head was to be looked at last
 }
 
 type followState uint8
@@ -247,7 +248,7 @@ func (f *follow) take(n *news, e *channel.Entry) {
 		// Followed as a channel that keeps nothing, which is no longer so.
 		f.follower.Entry(n.epoch, e)
 	case n.epoch == f.at.epoch && n.offset == f.at.offset+1 && n.before == f.at.print:
-		f.at.offset, f.at.print = n.offset, n.print
+		f.at.offset, f.at.print, f.heard = n.offset, n.print, true
 		f.follower.Entry(n.epoch, e)
 	default:
 		f.hint = n.offset

@@ -220,7 +220,7 @@ func (b *Broker) usable(ctx context.Context) error {
 
 // watch keeps the connection to whoever is the primary.
 func (b *Broker) watch() {
-	interval := min(b.opts.Check, time.Second) / 2
+	interval := min(b.opts.Check, time.Second)
 	look := b.look
 	if b.opts.Cluster {
 		look = b.lookAtCluster
@@ -234,7 +234,7 @@ func (b *Broker) watch() {
 			return
 		case <-t.C:
 		case <-b.server.poke:
-			if !b.doze(interval / 8) { // so that a broken server is not asked without end
+			if !b.doze(interval / 16) { // so that a broken server is not asked without end
 				return
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringdown/internal/auth"
+	"ringdown/internal/problem"
 	"ringdown/internal/reactor"
 	"ringdown/internal/refusal"
 	"ringdown/internal/session"
@@ -140,6 +141,10 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, q *request) erro
 	case <-ctx.Done():
 		l.loop.Post(reactor.TaskFunc(func(*reactor.Loop) { l.abandon(q) }))
 		return errStopped
+	}
+	if a.noted {
+		problem.Write(w, protocol.AsError(a.err).Code.HTTPStatus(), protocol.AsError(a.err))
+		return nil
 	}
 	if a.err != nil {
 		return a.err

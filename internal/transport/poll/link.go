@@ -22,6 +22,9 @@ const mostAnswered = 512 << 10
 // take them. After that it stands still, as who does not read does.
 const mostParked = 16 << 10
 
+// mostSpare is how much more than its length an answer may hold while it leaves.
+const mostSpare = 64 << 10
+
 // errorPause is how long an answer that has nothing but errors is held back, so
 // that a client that asks again at once, for what it may not follow, does not
 // ask all the time.
@@ -43,8 +46,9 @@ type request struct {
 
 // answer is what becomes of a request.
 type answer struct {
-	body []byte
-	err  error
+	body  []byte
+	err   error
+	noted bool // the session has recorded the refusal
 }
 
 // link collects what the peer is to be given: for one request, or for one after
@@ -57,7 +61,8 @@ type link struct {
 	session *session.Session
 	text    []byte // messages, each with a comma behind it
 	timer   reactor.Timer
-	failed  *protocol.Error // told before the welcome
+	failed  *protocol.Error // why there is no welcome
+	noted   bool            // the session has recorded that
 	open    bool            // welcome
 	due     bool            // there is something to answer with
 	refused bool            // there are only errors to answer with
@@ -128,7 +133,7 @@ func (l *link) Send(e event.Event) {
 		l.welcome(*welcome)
 	case !l.open:
 		if failed != nil {
-			l.failed = failed.Err
+			l.failed, l.noted = failed.Err, true
 		}
 	case l.known(e):
 		if l.table != nil {
@@ -291,7 +296,7 @@ func (l *link) close() {
 	case l.open:
 		a.body = l.body()
 	case l.failed != nil:
-		a.err = l.failed
+		a.err, a.noted = l.failed, l.noted
 	default:
 		a.err = protocol.Errorf(protocol.CodeUnavailable, "the server did not let the connection in yet; try again")
 	}
@@ -331,7 +336,11 @@ func (l *link) body() []byte {
 	l.given++
 	text := l.begun()
 	l.text = nil
-	return l.page(text)
+	b := l.page(text)
+	if cap(b) > len(b)+mostSpare {
+		b = bytes.Clone(b) // it may wait long for who reads slowly
+	}
+	return b
 }
 
 // page ends a document whose messages are begun with text; nil: there are none.

@@ -23,6 +23,7 @@ import (
 	"ringdown/internal/cursor"
 	"ringdown/internal/node"
 	"ringdown/internal/reactor"
+	"ringdown/internal/refusal"
 	"ringdown/internal/session"
 	"ringdown/protocol"
 )
@@ -60,7 +61,7 @@ func newHouse(t *testing.T, o Options) *house {
 	verifier, err := auth.New(auth.Options{Logger: log})
 	check(err)
 	h := &house{t: t, node: node.New(node.Options{Broker: memory.New(memory.Options{}), Table: table, Logger: log})}
-	h.server = session.New(session.Options{Engine: engine, Node: h.node, Verifier: verifier, Policy: session.Policy{Anonymous: true, PresenceGrace: 100 * time.Millisecond}, Name: "test", Logger: log})
+	h.server = session.New(session.Options{Engine: engine, Node: h.node, Verifier: verifier, Policy: session.Policy{Anonymous: true, PresenceGrace: 100 * time.Millisecond}, Name: "test", Refusals: refusal.NewRecorder(log), Logger: log})
 	for _, start := range []func(context.Context) error{verifier.Start, engine.Start, h.node.Start} {
 		check(start(t.Context()))
 	}
@@ -353,5 +354,29 @@ func TestRefusedChannel(t *testing.T) {
 	begun := time.Now()
 	if p = h.poll("channel=closed&channel=c&wait=60&cursor=" + p.Cursor); len(p.Messages) != 1 || p.Messages[0].Type != "error" || time.Since(begun) < errorPause {
 		t.Errorf("%+v after %v", p, time.Since(begun))
+	}
+}
+
+// TestRefusedOnce: a refusal that the session has recorded is not recorded again by
+// the request that brings it to the client.
+func TestRefusedOnce(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.server.SetHooks(session.Hooks{Connect: func(context.Context, *session.Client) error {
+		return protocol.Errorf(protocol.CodeForbidden, "not today")
+	}})
+	resp, err := h.web.Client().Get(h.web.URL + "/?channel=c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 403 || !strings.Contains(string(text), "not today") {
+		t.Errorf("%d %s %v", resp.StatusCode, text, err)
+	}
+	n := uint64(0)
+	for _, count := range h.server.Refusals().Counts() {
+		n += count
+	}
+	if n != 1 {
+		t.Errorf("%d refusals are counted of one", n)
 	}
 }

@@ -24,6 +24,10 @@ func TestFound(t *testing.T) {
 func TestDies(t *testing.T) {
 	if os.Getenv("DIES") != "" { fmt.Println("last words"); os.Exit(3) }
 }
+func TestDetector(t *testing.T) {
+	if _, err := os.Stat("seen"); err != nil { os.WriteFile("seen", nil, 0o600); fmt.Print("SIGSEGV: segmentation violation\nPC=0x41c729 m=3\n"); os.Exit(2) }
+}
+func TestLast(t *testing.T) {}
 `
 
 // TestSummary runs go test on that package, as make does.
@@ -39,6 +43,7 @@ func TestSummary(t *testing.T) {
 		{"unsteady", "Passes|Unsteady", nil, true, []string{"unsteady", "TestUnsteady", "the first time", "2 passed, 0 failed, 0 skipped"}},
 		{"found", "Passes|Found", []string{"FOUND=1"}, false, []string{"judge it again", "1 passed, 1 failed, 0 skipped"}},
 		{"dies", "Passes|Dies", []string{"DIES=1"}, false, []string{"TestDies", "last words", "1 passed, 1 failed, 0 skipped"}},
+		{"detector", "Passes|Detector|Last", nil, true, []string{"unsteady", "TestDetector", "3 passed, 0 failed, 0 skipped"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -55,7 +60,7 @@ func TestSummary(t *testing.T) {
 			out, _ := exec.Command("go", "test", "-json", "-run", c.run, ".").Output()
 			s := newSummary()
 			s.read(strings.NewReader(string(out)))
-			s.again([]string{"go", "test", "-count=1", "-json"})
+			s.again([]string{"go", "test", "-count=1", "-json", "-run", c.run})
 			var b strings.Builder
 			if ok := s.print(&b); ok != c.ok {
 				t.Errorf("all is well: %v", ok)

@@ -18,6 +18,7 @@ import (
 	"ringdown/internal/auth"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
+	"ringdown/internal/node"
 	"ringdown/protocol"
 )
 
@@ -265,6 +266,82 @@ func TestDisconnectHook(t *testing.T) {
 	}
 	if open := transports(h.server); open != "test 0" {
 		t.Errorf("open are %s", open)
+	}
+}
+
+// TestWalkIsLong: more sessions than are visited at a time are all visited.
+func TestWalkIsLong(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	all := make([]*client, 2*walkStep+1)
+	for i := range all {
+		all[i] = h.subscribed("ann", "kept")
+	}
+	h.node.SetTable(mustTable(t, "kept"))
+	h.server.Recheck()
+	for _, c := range all {
+		c.await(2) // why, and unsubscribed
+	}
+}
+
+// TestAnyToken is for servers that can verify none.
+func TestAnyToken(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{AnyToken: true}})
+	if id, err := h.server.Authenticate(t.Context(), "ann"); err == nil {
+		t.Errorf("a server that verifies tokens takes any for %+v", id)
+	}
+	if n := h.server.Metrics().TokensRefused.Load(); n != 1 {
+		t.Errorf("%d tokens were refused", n)
+	}
+}
+
+// TestStopEndsWork that the application does for a connection.
+func TestStopEndsWork(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	begun := make(chan struct{})
+	h.server.SetHooks(Hooks{Subscribe: func(ctx context.Context, _ *Client, _ string) error {
+		close(begun)
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	c := h.welcomed("ann")
+	c.send(`{"type":"subscribe","channel":"kept"}`)
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := h.server.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpenKeepsTheHeader for the hooks.
+func TestOpenKeepsTheHeader(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.open(Open{Transport: "test", Identity: &auth.Identity{User: "ann"}, Header: http.Header{"X-Own": {"yes"}}})
+	c.do(func() {
+		if got := c.x.client().Header.Get("X-Own"); got != "yes" {
+			t.Errorf("X-Own is %q", got)
+		}
+	})
+	if d := h.welcomed("bob"); d.x.extra != nil && d.x.extra.header != nil {
+		t.Error("a header that nobody sent takes memory")
+	}
+}
+
+// TestReadersWithoutConnection are asked about as subscribers are, where there is a hook.
+func TestReadersWithoutConnection(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	ann, server := &node.Caller{User: "ann"}, &node.Caller{Server: true}
+	if err := h.server.AskSubscribe(t.Context(), ann, "kept"); err != nil {
+		t.Error(err)
+	}
+	h.server.SetHooks(Hooks{Subscribe: func(_ context.Context, c *Client, name string) error {
+		return protocol.Errorf(protocol.CodeForbidden, "%s may not read %s", c.User, name)
+	}})
+	if err := h.server.AskSubscribe(t.Context(), ann, "kept"); err == nil || !strings.Contains(err.Error(), "ann may not read kept") {
+		t.Error(err)
+	}
+	if err := h.server.AskSubscribe(t.Context(), server, "kept"); err != nil {
+		t.Error(err)
 	}
 }
 

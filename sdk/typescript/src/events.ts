@@ -1,0 +1,40 @@
+/** Handlers by event. One that throws costs the others nothing. */
+export class Handlers<Events> {
+  private readonly lists = new Map<keyof Events, Set<(detail: any) => void>>()
+
+  constructor(private readonly thrown: (cause: unknown) => void) {}
+
+  get size(): number {
+    let n = 0
+    for (const list of this.lists.values()) n += list.size
+    return n
+  }
+
+  /** Adds a handler, until the returned function is called or signal aborts. */
+  on<K extends keyof Events>(event: K, fn: (detail: Events[K]) => void, signal?: AbortSignal, ended?: () => void): () => void {
+    if (signal?.aborted) {
+      ended?.()
+      return () => {}
+    }
+    const own = (detail: Events[K]) => fn(detail) // the same function may be added twice
+    let list = this.lists.get(event)
+    if (!list) this.lists.set(event, (list = new Set()))
+    list.add(own)
+    const off = () => {
+      signal?.removeEventListener('abort', off)
+      if (list.delete(own)) ended?.()
+    }
+    signal?.addEventListener('abort', off)
+    return off
+  }
+
+  emit<K extends keyof Events>(event: K, detail: Events[K]): void {
+    for (const fn of this.lists.get(event) ?? []) {
+      try {
+        fn(detail)
+      } catch (cause) {
+        this.thrown(cause)
+      }
+    }
+  }
+}

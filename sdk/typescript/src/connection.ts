@@ -68,6 +68,7 @@ export class Connection {
   private once42 = false // 42xx was met by coming back at once, and no welcome came since
   private askedRefused = false
   private lastToken?: string
+  private renewFailed = 0 // times in a row
   private known?: Message // the last welcome
   private readonly client = randomId()
 
@@ -114,6 +115,11 @@ export class Connection {
     this.askedRefused = this.once42 = false
     this.unwatch ??= this.env.watch((network) => this.wake(network), () => this.hide())
     void this.begin('connect', 'connect')
+  }
+
+  /** Something needs a line. */
+  need(): void {
+    if (this.state === 'idle') this.connect()
   }
 
   close(reason: 'close' | 'sign_out' | 'refused' = 'close', error?: RingdownError): void {
@@ -305,8 +311,6 @@ export class Connection {
     this.renewFailed = failed
     this.send({type: 'auth', id: authId, token})
   }
-  private renewFailed = 0
-
   private renewLater(failed: number): void {
     const delay = Math.max(1_000, backoff(this.env.clock, failed, this.settings.backoffBase, this.settings.backoffCap))
     this.renewal.set(delay, () => void this.renew(failed + 1))

@@ -1,17 +1,13 @@
 /** Handlers by event. One that throws costs the others nothing. */
 export class Handlers<Events> {
-  private readonly lists = new Map<keyof Events, Set<(detail: any) => void>>()
+  private readonly lists = new Map<keyof Events, Set<(detail: any) => unknown>>()
 
   constructor(private readonly thrown: (cause: unknown) => void) {}
 
-  get size(): number {
-    let n = 0
-    for (const list of this.lists.values()) n += list.size
-    return n
-  }
+  has(event: keyof Events): boolean { return (this.lists.get(event)?.size ?? 0) > 0 }
 
   /** Adds a handler, until the returned function is called or signal aborts. */
-  on<K extends keyof Events>(event: K, fn: (detail: Events[K]) => void, signal?: AbortSignal, ended?: () => void): () => void {
+  on<K extends keyof Events>(event: K, fn: (detail: Events[K]) => unknown, signal?: AbortSignal, ended?: () => void): () => void {
     if (signal?.aborted) {
       ended?.()
       return () => {}
@@ -31,9 +27,11 @@ export class Handlers<Events> {
   emit<K extends keyof Events>(event: K, detail: Events[K]): void {
     for (const fn of this.lists.get(event) ?? []) {
       try {
-        fn(detail)
+        const result = fn(detail)
+        if (result instanceof Promise) result.catch(this.thrown)
       } catch (cause) {
-        this.thrown(cause)
+        if (event === 'error') console.error(cause) // who listens to errors and throws
+        else this.thrown(cause)
       }
     }
   }

@@ -19,7 +19,7 @@ export interface Follower {
   told<K extends keyof Lifecycle>(event: K, detail: Lifecycle[K]): void
   /** All that the channel keeps by key, in place of what was known. */
   snapshot(items: Message[]): void
-  presence(m: Message): void
+  members(m: Message): void
 }
 
 /** How a channel is followed. */
@@ -81,7 +81,7 @@ export class Subscription {
     switch (m.type) {
       case 'state': return this.state(m)
       case 'gap': return this.gap(m)
-      case 'presence': return void this.follower.presence(m)
+      case 'presence': return void this.follower.members(m)
       default: return this.event(m)
     }
   }

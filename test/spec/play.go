@@ -200,7 +200,7 @@ func (p *player) expectTold(s *Step) error {
 		return errors.New("told takes a mapping with event")
 	}
 	for i, e := range p.told {
-		if !alike(want, e, "event", "channel", "as", "state") {
+		if !alike(want, e, "event", "channel", "as", "state", "reason", "transport") {
 			continue
 		}
 		// States that came before it are passed over: there are many, and few matter to a case.

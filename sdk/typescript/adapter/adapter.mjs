@@ -55,7 +55,7 @@ const commands = {
       offs.push(channel.when(event, (detail) => tell({event, channel: name, as, ...detail, ...(detail.error ? {error: errorOf(detail.error)} : {})})))
     }
     if (state) offs.push(channel.state.on(() => tell({event: 'snapshot', channel: name, items: Object.fromEntries(channel.state)})))
-    if (members) offs.push(channel.presence.on((table) => tell({event: 'members', channel: name, members: [...table.values()]})))
+    if (members) offs.push(channel.presence.on((table) => tell({event: 'members', channel: name, members: [...table.values()].sort((a, b) => (a.id < b.id ? -1 : 1))})))
     offs.push(channel.on('*', (data, message) => {
       tell({event: 'message', channel: name, as, message: data instanceof Uint8Array ? {...message, data: undefined, data64: Buffer.from(data).toString('base64')} : message})
       if (throwing.has(name)) throw new Error('thrown by a handler')

@@ -157,6 +157,7 @@ export class Channel<C extends ChannelType = any> implements Follower {
       this.state_ = new SharedState(this.hold, this.host.thrown)
       if (this.kept) this.state_.replace(this.kept)
       this.kept = undefined
+      if (this.subscription.phase === 'off') this.subscription.keyed = true
     }
     return this.state_
   }
@@ -196,17 +197,23 @@ export class Channel<C extends ChannelType = any> implements Follower {
   private end(): void {
     this.stopGrace = undefined
     this.host.unfollow(this.subscription)
-    this.subscription = new Subscription(this.name, this.follow, this)
+    this.subscription = this.renewed()
     this.kept = undefined
     if (this.state_) this.state_.ready = false
     this.presence_?.down()
     this.typing_?.clear()
   }
 
+  private renewed(): Subscription {
+    const s = new Subscription(this.name, this.follow, this)
+    s.keyed = this.state_ !== undefined
+    return s
+  }
+
   /** @internal */
   set followed(how: Follow) {
     this.follow = how
-    if (this.holds === 0) this.subscription = new Subscription(this.name, how, this)
+    if (this.holds === 0 && !this.stopGrace) this.subscription = this.renewed()
   }
 
   /** @internal */

@@ -42,6 +42,7 @@ export class Ringdown<A extends Api = AnyApi> {
   private readonly followed = new Map<string, Subscription>()
   private readonly asking = new Set<Subscription>() // in the next subscribe
   private readonly batches = new Map<number, Subscription[]>()
+  private readonly retries = new Map<number, Subscription[]>() // by when
   private readonly pending = new Map<number, Pending>()
   private lastId = 0 // 0 is the connection's own
   private readonly host: Host
@@ -170,9 +171,22 @@ export class Ringdown<A extends Api = AnyApi> {
         s.phase = 'off'
         return this.ask(s)
       case 'failed':
-        if (!s.error!.retryable) return
-        this.env.clock.after(Math.max(s.error!.retryAfter, backoff(this.env.clock, s.failures - 1, this.settings.backoffBase, this.settings.backoffCap)), () => this.retry(s))
+        if (s.error!.retryable) this.retryLater(s)
     }
+  }
+
+  /** Tries again those that failed together, together. */
+  private retryLater(s: Subscription): void {
+    const pause = backoff(this.env.clock, s.failures - 1, this.settings.backoffBase, this.settings.backoffCap)
+    const at = this.env.clock.now() + Math.max(s.error!.retryAfter, pause)
+    const others = this.retries.get(at)
+    if (others) return void others.push(s)
+    const list = [s]
+    this.retries.set(at, list)
+    this.env.clock.after(at - this.env.clock.now(), () => {
+      this.retries.delete(at)
+      for (const one of list) this.retry(one)
+    })
   }
 
   private retry(s: Subscription): void {

@@ -48,7 +48,9 @@ export class Subscription {
   /** Of how often in a row it has failed. */
   failures = 0
 
-  private keyed = false // it is a state channel
+  /** It is a state channel, as far as is known: whoever wants its state says so, for only then is it known from the start. */
+  keyed = false
+
   private parts?: Message[] // of a state that is being given
   private due?: Position // becomes the position when the state is whole
   private head?: number // the offset with which what was missed is there
@@ -135,7 +137,11 @@ export class Subscription {
   }
 
   private event(m: Message): Verdict {
-    this.due = undefined // no state came, so the position is good
+    if (this.due) { // no state came, so it is none of those
+      this.position ??= this.due
+      this.due = undefined
+      this.keyed = false
+    }
     const {offset} = m
     const at = this.position
     if (offset !== undefined && at) {

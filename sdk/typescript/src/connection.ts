@@ -383,17 +383,17 @@ export class Connection {
   private async missed(rank: number, buffered: boolean, least: number, error?: RingdownError): Promise<void> {
     this.misses++
     const blocked = buffered || this.misses >= (this.proven.has(rank) ? 4 : 2)
-    if (!blocked || this.settings.transports.length === 1) this.wait('lost', {error, least})
+    if (!blocked) return this.wait('lost', {error, least})
     const turn = this.turn
     const explain = this.env.transport(this.settings.transports[rank]!).explain
-    if (blocked && explain && this.known === undefined) {
+    if (explain && this.known === undefined) {
       const end = await explain({url: this.url, query: {}, channels: []}).catch(() => undefined)
-      if (turn !== this.turn || this.current || this.state === 'closed') return
+      if (turn !== this.turn || this.state === 'closed' || this.suspended) return
       if (end?.status === 403) return this.close('refused', end.error)
       if (end) return this.wait('refused', {error: end.error, least: end.retryAfter})
     }
-    if (!blocked || this.settings.transports.length === 1) return
     this.misses = 0
+    if (this.settings.transports.length === 1) return this.wait('lost', {error, least})
     this.failures++
     this.rank = (rank + 1) % this.settings.transports.length
     void this.begin('blocked', 'reconnect')

@@ -184,15 +184,18 @@ export class Connection {
     const source = this.token
     if (typeof source !== 'function') return source
     const none = (message: string) => new RingdownError('unauthorized', message, {retryable: true})
-    let stop = () => {}
-    const late = new Promise<RingdownError>((done) => {
-      stop = this.env.clock.after(this.settings.tokenTimeout, () => done(none('the token function has not answered in time')))
-    })
     const asked = (async () => source(why))().then(
       (token) => token || none('the token function answered with no token'),
       (cause) => none(`the token function failed: ${cause?.message ?? cause}`),
     )
-    return Promise.race([asked, late]).finally(stop)
+    return this.within(this.settings.tokenTimeout, asked, none('the token function has not answered in time'))
+  }
+
+  /** Answers with what work does, or with otherwise if that takes too long. */
+  private within<T>(ms: number, work: Promise<T>, otherwise: T): Promise<T> {
+    let stop = () => {}
+    const late = new Promise<T>((done) => { stop = this.env.clock.after(ms, () => done(otherwise)) })
+    return Promise.race([work, late]).finally(stop)
   }
 
   private open(rank: number, token: string | undefined): Attempt {
@@ -387,7 +390,7 @@ export class Connection {
     const turn = this.turn
     const explain = this.env.transport(this.settings.transports[rank]!).explain
     if (explain && this.known === undefined) {
-      const end = await explain({url: this.url, query: {}, channels: []}).catch(() => undefined)
+      const end = await this.within(this.settings.openTimeout, explain({url: this.url, query: {}, channels: []}).catch(() => undefined), undefined)
       if (turn !== this.turn || this.state === 'closed' || this.suspended) return
       if (end?.status === 403) return this.close('refused', end.error)
       if (end) return this.wait('refused', {error: end.error, least: end.retryAfter})

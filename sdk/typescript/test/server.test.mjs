@@ -6,7 +6,7 @@ import {join} from 'node:path'
 import {after, before, test} from 'node:test'
 import WebSocket from 'ws'
 import {Ringdown, RingdownError} from '../dist/index.js'
-import {proxy, serve, tokenOf, until} from './server.mjs'
+import {declared, proxy, serve, tokenOf, until} from './server.mjs'
 
 let server
 before(async () => { server = await serve() })

@@ -10,8 +10,15 @@ const common = {entryPoints: ['src/index.ts'], bundle: true, target: 'es2022', p
 
 rmSync('dist', {recursive: true, force: true})
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclarationOnly'], {stdio: 'inherit'})
-copyFileSync('dist/index.d.ts', 'dist/index.d.cts')
+// The same types once more for CommonJS, where a folder says which kind its files are.
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclarationOnly', '--outDir', 'dist/cjs'], {stdio: 'inherit'})
+writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n')
 await build({...common, format: 'esm', outfile: 'dist/index.js', sourcemap: true})
-await build({...common, format: 'cjs', outfile: 'dist/index.cjs', sourcemap: true})
-await build({...common, format: 'esm', outfile: 'dist/ringdown.min.js', minify: true, sourcemap: true})
+await build({...common, format: 'cjs', outfile: 'dist/cjs/index.js', sourcemap: true})
+// The server serves this one and says itself where the map is. `node build.mjs --embed` puts both where it takes them from.
+await build({...common, format: 'esm', outfile: 'dist/ringdown.min.js', minify: true, sourcemap: 'external'})
+if (process.argv.includes('--embed')) {
+  copyFileSync('dist/ringdown.min.js', '../../internal/api/client/client.js')
+  copyFileSync('dist/ringdown.min.js.map', '../../internal/api/client/client.js.map')
+}
 writeFileSync('dist/size.json', JSON.stringify({gzipped: gzipSync(readFileSync('dist/ringdown.min.js'), {level: 9}).length}) + '\n')

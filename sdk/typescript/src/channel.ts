@@ -49,7 +49,7 @@ export interface Event<T = any> extends Message {
 }
 
 /** A channel. It is followed while anybody listens: a handler, an iterator, or one of its parts. */
-export class Channel<C extends ChannelType = any> implements Follower {
+export class Channel<C extends ChannelType = any> {
   /** @internal */
   subscription: Subscription
   private holds = 0
@@ -64,7 +64,7 @@ export class Channel<C extends ChannelType = any> implements Follower {
   constructor(readonly name: string, private follow: Follow, private readonly host: Host) {
     this.handlers = new Handlers(host.thrown)
     this.lifecycle = new Handlers(host.thrown)
-    this.subscription = new Subscription(name, follow, this)
+    this.subscription = this.renewed()
   }
 
   /** Calls fn with each event of that name, or with all for `*`, until the returned function is called. */
@@ -205,7 +205,7 @@ export class Channel<C extends ChannelType = any> implements Follower {
   }
 
   private renewed(): Subscription {
-    const s = new Subscription(this.name, this.follow, this)
+    const s = new Subscription(this.name, this.follow, this.follower)
     s.keyed = this.state_ !== undefined
     return s
   }
@@ -216,8 +216,10 @@ export class Channel<C extends ChannelType = any> implements Follower {
     if (this.holds === 0 && !this.stopGrace) this.subscription = this.renewed()
   }
 
-  /** @internal */
-  message(m: Message): void {
+  /** @internal The line is gone. */
+  lost(): void { this.presence_?.down() }
+
+  private message(m: Message): void {
     if (this.state_?.ready) this.state_.apply(m)
     else if (this.kept) this.kept = m.key === undefined ? this.kept : [...this.kept.filter((k) => k.key !== m.key), m]
     if (m.type === 'typing') this.typing_?.told(m)
@@ -225,22 +227,21 @@ export class Channel<C extends ChannelType = any> implements Follower {
     this.handlers.emit('*', m as Event)
   }
 
-  /** @internal */
-  told<K extends keyof Lifecycle>(event: K, detail: Lifecycle[K]): void {
+  private told<K extends keyof Lifecycle>(event: K, detail: Lifecycle[K]): void {
     if (event === 'subscribed') void this.presence_?.up()
     if (event === 'failed') this.presence_?.down((detail as Lifecycle['failed']).error)
     this.lifecycle.emit(event, detail)
   }
 
-  /** @internal */
-  snapshot(items: Message[]): void {
+  private snapshot(items: Message[]): void {
     if (this.state_) this.state_.replace(items)
     else this.kept = items
   }
 
-  /** @internal The line is gone. */
-  lost(): void { this.presence_?.down() }
-
-  /** @internal */
-  members(m: Message): void { this.presence_?.told(m) }
+  private readonly follower: Follower = {
+    message: (m) => this.message(m),
+    told: (event, detail) => this.told(event, detail),
+    snapshot: (items) => this.snapshot(items),
+    members: (m) => this.presence_?.told(m),
+  }
 }

@@ -50,7 +50,14 @@ limits:
 export async function serve({config = declared, port = 0, dir} = {}) {
   const name = join(dir ?? mkdtempSync(join(folder, 'server-')), 'ringdown.yaml')
   writeFileSync(name, config + (dir ? `\nstore: {dir: ${dir}/data}\n` : '\nstore: {memory: true}\n'))
-  const child = spawn(program, ['serve', '--config', name, '--listen', `127.0.0.1:${port}`, '--log-format', 'json'], {stdio: ['ignore', 'ignore', 'pipe']})
+  return run(['--config', name, '--listen', `127.0.0.1:${port}`])
+}
+
+/** Starts a server that allows everything to everybody. */
+export const serveDev = () => run(['--dev', '--listen', '127.0.0.1:0'])
+
+async function run(flags) {
+  const child = spawn(program, ['serve', ...flags, '--log-format', 'json'], {stdio: ['ignore', 'ignore', 'pipe']})
   const ended = new Promise((done) => child.on('exit', done))
   const log = []
   const url = await new Promise((resolve, reject) => {

@@ -18,6 +18,7 @@ import (
 	"ringdown/internal/auth"
 	"ringdown/internal/broker/memory"
 	"ringdown/internal/channel"
+	"ringdown/internal/node"
 	"ringdown/protocol"
 )
 
@@ -260,9 +261,161 @@ func TestDisconnectHook(t *testing.T) {
 			t.Errorf("heard %s, want %s", got, want)
 		}
 	}
+	if n := h.server.Metrics().Opened.Load(); n != 2 {
+		t.Errorf("%d were opened", n)
+	}
 	if open := transports(h.server); open != "test 0" {
 		t.Errorf("open are %s", open)
 	}
+}
+
+// TestWalkIsLong: more sessions than are visited at a time are all visited.
+func TestWalkIsLong(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	all := make([]*client, 2*walkStep+1)
+	for i := range all {
+		all[i] = h.subscribed("ann", "kept")
+	}
+	h.node.SetTable(mustTable(t, "kept"))
+	h.server.Recheck()
+	for _, c := range all {
+		c.await(2) // why, and unsubscribed
+	}
+}
+
+// TestAnyToken is for servers that can verify none.
+func TestAnyToken(t *testing.T) {
+	h := newHouse(t, houseOptions{policy: Policy{AnyToken: true}})
+	if id, err := h.server.Authenticate(t.Context(), "ann"); err == nil {
+		t.Errorf("a server that verifies tokens takes any for %+v", id)
+	}
+	if n := h.server.Metrics().TokensRefused.Load(); n != 1 {
+		t.Errorf("%d tokens were refused", n)
+	}
+}
+
+// TestStopEndsWork that the application does for a connection.
+func TestStopEndsWork(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	begun := make(chan struct{})
+	h.server.SetHooks(Hooks{Subscribe: func(ctx context.Context, _ *Client, _ string) error {
+		close(begun)
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	c := h.welcomed("ann")
+	c.send(`{"type":"subscribe","channel":"kept"}`)
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := h.server.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpenKeepsTheHeader for the hooks.
+func TestOpenKeepsTheHeader(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.open(Open{Transport: "test", Identity: &auth.Identity{User: "ann"}, Header: http.Header{"X-Own": {"yes"}}})
+	c.do(func() {
+		if got := c.x.client().Header.Get("X-Own"); got != "yes" {
+			t.Errorf("X-Own is %q", got)
+		}
+	})
+	if d := h.welcomed("bob"); d.x.extra != nil && d.x.extra.header != nil {
+		t.Error("a header that nobody sent takes memory")
+	}
+}
+
+// TestReadersWithoutConnection are asked about as subscribers are, where there is a hook.
+func TestReadersWithoutConnection(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	ann, server := &node.Caller{User: "ann"}, &node.Caller{Server: true}
+	if err := h.server.AskSubscribe(t.Context(), ann, "kept"); err != nil {
+		t.Error(err)
+	}
+	h.server.SetHooks(Hooks{Subscribe: func(_ context.Context, c *Client, name string) error {
+		return protocol.Errorf(protocol.CodeForbidden, "%s may not read %s", c.User, name)
+	}})
+	if err := h.server.AskSubscribe(t.Context(), ann, "kept"); err == nil || !strings.Contains(err.Error(), "ann may not read kept") {
+		t.Error(err)
+	}
+	if err := h.server.AskSubscribe(t.Context(), server, "kept"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnsubscribeHook hears of every channel that a connection had when it ended, and
+// asks no session for them while there is no such hook.
+func TestUnsubscribeHook(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.welcomed("ann")
+	c.send(`{"type":"subscribe","id":1,"channels":["kept","live"]}`)
+	c.await(2)
+	if names := c.x.names(); names != nil {
+		t.Errorf("nobody asked for %q", names)
+	}
+	left := make(chan string, 2)
+	h.server.SetHooks(Hooks{Unsubscribe: func(c *Client, name string) { left <- c.User + " " + name }})
+	c.leave()
+	got := []string{<-left, <-left}
+	slices.Sort(got)
+	if want := []string{"ann kept", "ann live"}; !slices.Equal(got, want) {
+		t.Errorf("heard %q, want %q", got, want)
+	}
+}
+
+// TestKeptChanges: who follows a channel that begins or ceases to keep messages is told
+// to subscribe anew, for positions mean something else now.
+func TestKeptChanges(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.subscribed("ann", "kept")
+	table, err := channel.NewTable([]*channel.Declaration{{Name: "kept", Allow: open(channel.Anyone)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.node.SetTable(table)
+	h.server.Recheck()
+	if got := c.await(2); code(t, got[0]) != protocol.CodeConflict || got[1].Type != "unsubscribed" {
+		t.Error(show(got))
+	}
+}
+
+// TestActions are what logs and metrics call what was refused.
+func TestActions(t *testing.T) {
+	for want, m := range map[string]*protocol.Message{
+		"subscribe": {Type: "subscribe", Channel: "kept"}, "message": {}, "call": {Type: "price"}, "publish": {Type: "e", Channel: "kept"},
+	} {
+		if got := actionOf(m); got != want {
+			t.Errorf("%+v is called %s, want %s", m, got, want)
+		}
+	}
+	// Parameters are JSON, and never the payload of a binary frame.
+	if _, err := newPresenceRequest(&protocol.Message{Channel: "kept", Binary: true, Data: []byte(`{"action":"get"}`)}); codeOf(err) != protocol.CodeBadRequest {
+		t.Error(err)
+	}
+}
+
+// TestWaitingIsCounted by all that a message takes with it.
+func TestWaitingIsCounted(t *testing.T) {
+	h := newHouse(t, houseOptions{})
+	c := h.welcomed("ann")
+	c.do(func() {
+		c.x.suspend()
+		if !c.link.paused {
+			t.Error("a session that waits reads on")
+		}
+		m := &protocol.Message{Type: "e", Channel: "12", Key: "345", Token: "6789", Data: []byte("01234")}
+		c.x.deferMessage(m, nil)
+		if n := c.x.suspended.bytes; n != deferredBytes+14 {
+			t.Errorf("%d bytes wait", n)
+		}
+		m = &protocol.Message{Type: "subscribe", Channels: []protocol.Subscription{{Channel: "12", Data: []byte("345")}, {Channel: "6"}}}
+		c.x.deferMessage(m, nil)
+		if n := c.x.suspended.bytes; n != 2*deferredBytes+14+2*listedBytes+6 {
+			t.Errorf("%d bytes wait", n)
+		}
+	})
 }
 
 func transports(s *Server) (list string) {
@@ -463,7 +616,7 @@ func TestDefaults(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	h.server.SetPolicy(Policy{Limits: Limits{MaxMessage: 100}})
 	l := h.server.Limits()
-	if l.AuthTimeout != 5*time.Second || l.MaxMessageUnauthenticated != 100 || l.MessagesPerSecond != 50 {
+	if l.AuthTimeout != 5*time.Second || l.MaxMessageUnauthenticated != 100 || l.MessagesPerSecond != 50 || l.RuleSteps != 400_000 || l.SchemaSteps != channel.DefaultSchemaSteps {
 		t.Errorf("%+v", l)
 	}
 	if p := h.server.policy.Load(); p.Ping != 25*time.Second || p.PresenceGrace != 15*time.Second || h.server.Anonymous() {
@@ -531,6 +684,12 @@ func TestLastOfAList(t *testing.T) {
 	}
 	if text := strings.Join(got, ", "); text != "kept subscribed, kept e3, kept e4, short subscribed, short e4" {
 		t.Error(text)
+	}
+	// A position of its own and a number for all do not go together.
+	d := h.welcomed("dan")
+	d.send(`{"type":"subscribe","id":1,"data":{"last":2},"channels":["kept",{"channel":"short","since":{"epoch":"e","offset":1}}]}`)
+	if got := d.await(4); code(t, got[3]) != protocol.CodeBadRequest || got[3].Channel != "short" {
+		t.Error(show(got))
 	}
 	for last, want := range map[int]string{maxLast: "subscribed", maxLast + 1: "error", 0: "error"} {
 		c := h.welcomed("bob")

@@ -120,11 +120,13 @@ func (h *house) pick() *reactor.Loop {
 
 func (h *house) on(loop *reactor.Loop, fn func()) {
 	h.t.Helper()
-	done := make(chan struct{})
-	if !loop.Post(reactor.TaskFunc(func(*reactor.Loop) { defer close(done); fn() })) {
+	done, returned := make(chan struct{}), false
+	if !loop.Post(reactor.TaskFunc(func(*reactor.Loop) { defer close(done); fn(); returned = true })) {
 		h.t.Fatal("the loop has stopped")
 	}
-	<-done
+	if <-done; !returned {
+		h.t.Error("it panicked; the loop has logged where") // and gone on, as it should
+	}
 }
 
 // settle waits until the loop has nothing left to do: jobs run between turns,

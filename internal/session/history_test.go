@@ -127,6 +127,7 @@ func TestHistoryRefusals(t *testing.T) {
 		{ann, `"channel":"kept","data":{"before":-1}`, protocol.CodeBadRequest},
 		{ann, `"channel":"kept","data":{"before":9007199254740993}`, protocol.CodeBadRequest},
 		{ann, `"channel":"kept","data":{"after":9007199254740992}`, protocol.CodeBadRequest},
+		{ann, `"channel":"kept","data":{"after":9007199254740991}`, ""},
 		{ann, `"channel":"kept","data":{"after":"x"}`, protocol.CodeBadRequest},
 	} {
 		w.c.send(`{"type":"history","id":"r",` + w.text + `}`)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -340,7 +341,16 @@ func TestAdmit(t *testing.T) {
 	if err := admit(h.server, t.Context()); err != nil {
 		t.Errorf("the place of a handshake that is over: %v", err)
 	}
+	// Those that need no turn are counted too, while they are asked about.
+	for range 2 {
+		if err := h.server.Accepting(); err != nil {
+			t.Errorf("3 of 4: %v", err)
+		}
+	}
 	front.streams = 3
+	if h.server.Accepting() == nil {
+		t.Error("a fourth for three places")
+	}
 	if err := protocol.AsError(admit(h.server, t.Context())); err == nil || err.Limit != "limits.node.sockets" {
 		t.Errorf("admitted with no room left: %v", err)
 	}
@@ -366,4 +376,20 @@ func admit(s *Server, ctx context.Context) error {
 		arrived()
 	}
 	return err
+}
+
+// TestTurn is over when every loop has answered, and not before.
+func TestTurn(t *testing.T) {
+	h := newHouse(t, houseOptions{loops: 2})
+	if err := h.server.Turn(t.Context()); err != nil {
+		t.Error(err)
+	}
+	held := make(chan struct{})
+	h.engine.Loops()[1].Post(reactor.TaskFunc(func(*reactor.Loop) { <-held }))
+	defer close(held)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.server.Turn(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("it did not wait for the second loop: %v", err)
+	}
 }

@@ -222,10 +222,14 @@ func TestRate(t *testing.T) {
 		t.Errorf("message 6: %s", got[5].Data)
 	}
 	h.do(func() {
-		for range 20 {
+		for range 9 { // twice the burst, with the one before
 			c.x.Message(&protocol.Message{Type: "ping"})
 		}
 	})
+	if c.await(9); c.x.ending {
+		t.Error("cut off while its refusals were still answered")
+	}
+	h.do(func() { c.x.Message(&protocol.Message{Type: "ping"}) })
 	if got := c.closed(); got != protocol.CloseRateLimited {
 		t.Errorf("closed with %d", got)
 	}

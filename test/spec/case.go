@@ -19,6 +19,7 @@ import (
 type Case struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"`
+	Needs string `yaml:"needs"` // what some languages have no use for: handlers, grace, reopen
 	Steps []Step `yaml:"steps"`
 
 	File string `yaml:"-"`

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,7 +27,13 @@ type player struct {
 	told   []map[string]any
 	named  map[string]any // values of $names
 	script strings.Builder
+
+	now   float64 // of the adapter's clock, in milliseconds
+	lacks []any   // what this client has no use for
 }
+
+// ErrLacks: the client has no use for what the case is about.
+var ErrLacks = errors.New("the client has none of these")
 
 // Play plays a case with the adapter that command starts. The error says which step
 // failed, what came in place of what was expected, and all that was said before.
@@ -57,6 +64,9 @@ func Play(c *Case, command []string) error {
 	if failed == nil && ended != nil {
 		failed = fmt.Errorf("the adapter ended with %w", ended)
 	}
+	if errors.Is(failed, ErrLacks) {
+		return failed
+	}
 	if failed != nil {
 		return fmt.Errorf("%s/%s: %w\n\nwhat was said:\n%s%s", c.File, c.Name, failed, p.script.String(), complaints.String())
 	}
@@ -78,6 +88,9 @@ func (p *player) listen(out io.Reader) {
 
 func (p *player) play(c *Case) error {
 	for i, s := range c.Steps {
+		if c.Needs != "" && slices.Contains(p.lacks, any(c.Needs)) {
+			return ErrLacks
+		}
 		if err := p.step(&s); err != nil {
 			return fmt.Errorf("step %d, %s %s: %w", i+1, s.Kind, text(s.Value), err)
 		}
@@ -145,6 +158,9 @@ func (p *player) say(command map[string]any) error {
 	if _, err := p.in.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("the adapter does not read: %w", err)
 	}
+	if ms, ok := command["ms"].(float64); ok {
+		p.now += ms
+	}
 	watchdog := time.After(patience)
 	for {
 		select {
@@ -156,6 +172,11 @@ func (p *player) say(command map[string]any) error {
 				return nil
 			}
 			fmt.Fprintf(&p.script, "  ← %s\n", text(e))
+			if e["event"] == "started" {
+				p.now, _ = e["now"].(float64)
+				p.lacks, _ = e["lacks"].([]any)
+				continue
+			}
 			if kind, _ := e["event"].(string); slices.Contains(onTheWire, kind) {
 				p.wire = append(p.wire, e)
 			} else {
@@ -183,6 +204,15 @@ func (p *player) expectWire(s *Step) error {
 	switch s.Kind {
 	case "send":
 		got = e["message"]
+		// A channel that is only named may be a string.
+		if m, ok := got.(map[string]any); ok {
+			list, _ := m["channels"].([]any)
+			for i, c := range list {
+				if name, ok := c.(string); ok {
+					list[i] = map[string]any{"channel": name}
+				}
+			}
+		}
 	case "drop":
 		got = e["code"]
 		if s.Value == nil {
@@ -200,7 +230,7 @@ func (p *player) expectTold(s *Step) error {
 		return errors.New("told takes a mapping with event")
 	}
 	for i, e := range p.told {
-		if !alike(want, e, "event", "channel", "as", "state", "reason", "transport") {
+		if want["as"] != e["as"] || !alike(want, e, "event", "channel", "state", "reason", "transport") {
 			continue
 		}
 		// States that came before it are passed over: there are many, and few matter to a case.
@@ -273,10 +303,15 @@ func (p *player) match(want, got any, where string) error {
 	return nil
 }
 
-// fill puts values in the place of their names.
+// fill puts values in the place of their names, and times in the place of now+MS.
 func (p *player) fill(v any) any {
 	switch v := v.(type) {
 	case string:
+		if ms, ok := strings.CutPrefix(v, "now+"); ok {
+			if n, err := strconv.ParseFloat(ms, 64); err == nil {
+				return p.now + n
+			}
+		}
 		if known, ok := p.named[v]; ok && strings.HasPrefix(v, "$") {
 			return known
 		}

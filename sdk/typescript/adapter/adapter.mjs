@@ -40,6 +40,7 @@ const commands = {
       settings.environment = {clock, transport: (name) => lines.transport(name), watch}
     }
     client = new Ringdown(url, settings)
+    tell({event: 'started', now: clock.now(), lacks: []})
     client.on('state', ({state, reason, retryIn, error, transport}) => tell({event: 'state', state, reason, retryIn, transport, error: error && errorOf(error)}))
     client.on('error', (cause) => tell({event: 'thrown', message: String(cause?.message ?? cause)}))
   },

@@ -309,11 +309,22 @@ func (c *Client) hand(w *wire, m *protocol.Message) {
 	case subscribeIt:
 		c.resubscribe(w)
 	case itFailed:
-		if w.err.Retryable {
-			d := max(w.err.RetryAfter, c.conn.delay(w.failures-1))
-			r := c.rooms[w.name]
-			r.retry.start(d, func() { c.tryAgain(w) })
+		c.retryLater(w)
+	}
+}
+
+// retryLater tries those that failed together again, together, as far as that may help.
+func (c *Client) retryLater(list ...*wire) {
+	for _, w := range list {
+		if w.phase != hasEnded || !w.err.Retryable {
+			continue
 		}
+		d := max(w.err.RetryAfter, c.conn.delay(w.failures-1))
+		c.rooms[w.name].retry.start(d, func() {
+			for _, w := range list {
+				c.tryAgain(w)
+			}
+		})
 	}
 }
 
@@ -449,8 +460,9 @@ func (c *Client) received(m *protocol.Message) {
 		if list := c.batches[id]; list != nil && err != nil && m.Channel == "" {
 			delete(c.batches, id)
 			for _, w := range list {
-				c.hand(w, m)
+				w.receive(m)
 			}
+			c.retryLater(list...)
 			return
 		}
 	}

@@ -9,15 +9,14 @@ import (
 // room is one channel in use: what there is of it on the wire, and who follows it. The
 // connection's lock guards it.
 type room struct {
-	c        *Client
-	name     string
-	since    int // rooms are in the order in which they were first followed
-	wire     *wire
-	subs     []*Subscription
-	members  *attendance
-	retry    timer
-	holds    int
-	wantsAll bool // somebody wants the state
+	c       *Client
+	name    string
+	since   int // rooms are in the order in which they were first followed
+	wire    *wire
+	subs    []*Subscription
+	members *attendance
+	retry   timer
+	holds   int
 }
 
 // hold has the channel followed; whoever calls it calls release.

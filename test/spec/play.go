@@ -32,7 +32,7 @@ type player struct {
 	lacks []any   // what this client has no use for
 }
 
-// ErrLacks: the client has no use for what the case is about.
+// ErrLacks says that the client has no use for what the case is about.
 var ErrLacks = errors.New("the client has none of these")
 
 // Play plays a case with the adapter that command starts. The error says which step

@@ -11,7 +11,7 @@ PACKAGES := ./...
 VERSION ?= $(shell sed -nE 's/^var Version = "(.*)"/\1/p' ringdown.go)
 
 .DEFAULT_GOAL := help
-.PHONY: help build install release module demo test check-fast vet lint vuln unit fuzz fuzz-long conformance conformance-quick browser test-long churn bench bench-quick bench-store mutate cross deps tools clean
+.PHONY: help build install release module demo test check-fast vet lint vuln unit fuzz fuzz-long conformance conformance-quick browser test-long churn bench bench-quick bench-sdk bench-store mutate sdk sdk-embed cross deps tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -33,7 +33,7 @@ module: ## give the module a path that go get finds: make module MODULE=example.
 demo: build ## serve the pet shop, the chat and the trucks on http://127.0.0.1:8000
 	bin/ringdown demo
 
-test: tools vet lint unit fuzz conformance-quick bench-quick vuln ## everything, installing what it needs: this is what CI runs
+test: tools vet lint unit sdk fuzz conformance-quick bench-quick vuln ## everything, installing what it needs: this is what CI runs
 	@echo "all of make test passed"
 
 check-fast: vet ## vet and the tests that take seconds, without the race detector
@@ -68,6 +68,16 @@ fuzz: ## every fuzz target for FUZZTIME (3s)
 
 fuzz-long: ## every fuzz target for a million executions
 	scripts/fuzz.sh 1000000x
+
+sdk: ## the client in TypeScript: its types, its package, and against the real server
+	cd sdk/typescript && npm ci --no-audit --no-fund && npm test
+
+sdk-embed: ## build the client that the server serves at /v1/client.js
+	cd sdk/typescript && npm ci --no-audit --no-fund && node build.mjs --embed
+
+bench-sdk: ## what the client costs a page, beside others: size, a message, a thousand subscriptions
+	cd sdk/typescript && npm ci --no-audit --no-fund && node build.mjs
+	cd bench/sdk && npm ci --no-audit --no-fund && node bench.mjs
 
 conformance-quick: ## Autobahn's cases 1-7, 9, 10 and a sample of 12 and 13, on both engines
 	go run ./test/conformance -cases quick -engines epoll,std

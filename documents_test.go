@@ -1,6 +1,8 @@
 package ringdown_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io"
 	"net/http"
 	"os"
@@ -121,6 +123,51 @@ func TestEmbeddingPage(t *testing.T) {
 		code, _, _ := strings.Cut(b, "```")
 		if !strings.Contains(examples, code) {
 			t.Errorf("no example has\n%s", code)
+		}
+	}
+}
+
+// TestClientModule is what a page without a build imports, from any origin.
+func TestClientModule(t *testing.T) {
+	s := start(t, ringdown.Options{})
+	get := func(path string, header ...string) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr().String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	newest := get("/v1/client.js", "Origin", "https://anywhere.example", "Accept-Encoding", "identity")
+	text, err := io.ReadAll(newest.Body)
+	if err != nil || newest.StatusCode != 200 || !bytes.Contains(text, []byte("Ringdown")) || newest.Header.Get("Cache-Control") != "no-cache" ||
+		newest.Header.Get("Access-Control-Allow-Origin") != "*" || newest.Header.Get("SourceMap") != "/v1/client/0.1.0.js.map" {
+		t.Errorf("%d %v, %d bytes", newest.StatusCode, newest.Header, len(text))
+	}
+	if again := get("/v1/client.js", "If-None-Match", newest.Header.Get("ETag"), "Accept-Encoding", "identity"); again.StatusCode != http.StatusNotModified {
+		t.Errorf("the same again: %d", again.StatusCode)
+	}
+	for path, typ := range map[string]string{"/v1/client/0.1.0.js": "text/javascript; charset=utf-8", "/v1/client/0.1.0.js.map": "application/json"} {
+		resp := get(path, "Accept-Encoding", "gzip")
+		body := io.Reader(resp.Body)
+		if resp.Header.Get("Content-Encoding") == "gzip" {
+			if body, err = gzip.NewReader(resp.Body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := io.ReadAll(body)
+		if err != nil || !strings.Contains(resp.Header.Get("Cache-Control"), "immutable") || resp.Header.Get("Content-Type") != typ {
+			t.Errorf("%s: %v %v", path, resp.Header, err)
+		}
+		if typ != "application/json" && !bytes.Equal(got, text) {
+			t.Errorf("%s is another module than the newest", path)
 		}
 	}
 }

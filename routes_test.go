@@ -79,7 +79,7 @@ func (r *rest) call(method, path, credential, body string, header ...string) (in
 		r.t.Fatal(err)
 	}
 	r.seen[method+" "+pattern] = true
-	if len(text) == 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+	if typ := resp.Header.Get("Content-Type"); len(text) == 0 || strings.HasPrefix(typ, "text/plain") || strings.HasPrefix(typ, "text/javascript") {
 		return resp.StatusCode, nil
 	}
 	r.check(method, pattern, resp, text)
@@ -219,6 +219,14 @@ func TestREST(t *testing.T) {
 			if code, _ := r.call("GET", path, "", "", "{code}", "conflict", "Accept", accept); code != 200 {
 				t.Errorf("GET %s: %d", path, code)
 			}
+		}
+	}
+	for _, c := range []struct {
+		path, file string
+		status     int
+	}{{"/v1/client.js", "", 200}, {"/v1/client/{file}", "0.1.0.js", 200}, {"/v1/client/{file}", "0.1.0.js.map", 200}, {"/v1/client/{file}", "0.0.9.js", 404}} {
+		if code, got := r.call("GET", c.path, "", "", "{file}", c.file); code != c.status {
+			t.Errorf("%s %s: %d %v", c.path, c.file, code, got)
 		}
 	}
 	if code, got := r.call("GET", "/v1/errors/{code}", "", "", "{code}", "nothing"); code != 404 || !strings.Contains(got["detail"].(string), "backend_failed") {

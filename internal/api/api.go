@@ -57,6 +57,7 @@ type access uint8
 const (
 	byHandler access = iota // the handler decides
 	everybody               // needs no credential
+	everyPage               // nor an origin that is listed
 	withKey                 // needs a server key
 	documents               // needs a server key, unless Options.Public says otherwise
 )
@@ -80,6 +81,8 @@ var routes = []route{
 	{"GET", "/v1/asyncapi.json", documents, (*Handler).asyncAPI},
 	{"GET", "/v1/errors", everybody, (*Handler).errorPages},
 	{"GET", "/v1/errors/{code}", everybody, (*Handler).errorPage},
+	{"GET", "/v1/client.js", everyPage, (*Handler).newestClient},
+	{"GET", "/v1/client/{file}", everyPage, (*Handler).versionedClient},
 	{"GET", "/", everybody, (*Handler).root},
 	{"GET", "/livez", everybody, (*Handler).live},
 	{"GET", "/readyz", everybody, (*Handler).ready},
@@ -122,7 +125,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 func (h *Handler) serve(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, new(requestInfo)))
-		if !h.crossOrigin(w, r) {
+		if rt.access == everyPage {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+		} else if !h.crossOrigin(w, r) {
 			return
 		}
 		var err error

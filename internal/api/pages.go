@@ -189,6 +189,7 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) error {
 		{Path: "/v1/ws", About: "WebSocket: new WebSocket(\"wss://…/v1/ws\")"},
 		{Path: "/v1/openapi.json", About: "the REST API, as an OpenAPI document" + who},
 		{Path: "/v1/asyncapi.json", About: "the declared channels, as an AsyncAPI document" + who},
+		{Path: "/v1/client.js", About: "the client, as a module for pages: import {Ringdown} from …"},
 		{Path: "/v1/errors", About: "what the error codes mean"},
 		{Path: "/livez", About: "whether the server runs"},
 		{Path: "/readyz", About: "whether it can serve"},

@@ -35,6 +35,7 @@ type App interface {
 // door is what stands behind the handshake.
 type door struct {
 	admit func(context.Context) (arrived func(), err error) // before the upgrade; may wait
+	room  func() error                                      // whether one would be admitted just now, without a turn
 	app   func(r *http.Request) (func() App, error)         // in the request's goroutine; the inner one on the loop
 	// refusals is told of handshakes that were refused; nil: nobody is.
 	refusals *refusal.Recorder
@@ -78,8 +79,16 @@ func (h *Handler) Reload(o Options) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := h.opts.Load()
 	hs, bad := readHandshake(r, o.Compression)
-	if bad == nil && !o.Origins.Allow(r) {
+	// A page cannot read why a handshake failed. A plain GET tells it: what is no
+	// handshake is answered as one would have been, if that is a refusal.
+	asking := bad != nil && bad.status == http.StatusUpgradeRequired
+	if (bad == nil || asking) && !o.Origins.Allow(r) {
 		bad = &rejection{http.StatusForbidden, auth.OriginRefused(r)}
+	} else if asking && h.door.room != nil {
+		if err := h.door.room(); err != nil {
+			e := protocol.AsError(err)
+			bad = &rejection{e.Code.HTTPStatus(), e}
+		}
 	}
 	if bad == nil {
 		arrived, err := h.door.admit(r.Context())
@@ -114,6 +123,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, bad *rejection)
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 	head := w.Header()
 	head.Set("Connection", "close")
+	// Any page may read it: it says nothing of anybody but who asks.
+	head.Set("Access-Control-Allow-Origin", "*")
+	head.Set("Access-Control-Expose-Headers", "Retry-After")
 	switch bad.status {
 	case http.StatusUpgradeRequired:
 		head.Set("Upgrade", "websocket")

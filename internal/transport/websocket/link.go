@@ -16,7 +16,7 @@ import (
 // New returns the handler whose connections are sessions of s.
 func New(e *reactor.Engine, s *session.Server, o Options) *Handler {
 	d := &doorway{server: s, decoded: make([]protocol.Message, len(e.Loops()))}
-	return newHandler(e, door{admit: s.Admit, app: d.enter, refusals: s.Refusals()}, o)
+	return newHandler(e, door{admit: s.Admit, room: s.Accepting, app: d.enter, refusals: s.Refusals()}, o)
 }
 
 // doorway is what the links of a handler share.

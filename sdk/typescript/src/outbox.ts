@@ -1,0 +1,163 @@
+import {backoff, randomId, type Clock} from './clock.js'
+import {RingdownError} from './errors.js'
+import type {Settings} from './options.js'
+import type {Message} from './protocol.js'
+
+export interface Ack {
+  /** Missing where the message is not kept. */
+  epoch?: string
+  offset?: number
+}
+
+/** A publication that waits for its acknowledgement. */
+export interface Entry {
+  readonly message: Message
+  readonly size: number
+  firstSent?: number
+  failures: number
+  due: number // not to be sent before
+  id?: number // under which it is on the line
+  settle(result: Ack | RingdownError): void
+}
+
+/** Where a publication is kept until it is acknowledged. */
+export class Outbox {
+  private readonly channels = new Map<string, Entry[]>()
+  private readonly sent = new Map<number, Entry>()
+  private count = 0
+  private bytes = 0
+  private up = false
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly clock: Clock,
+    private readonly send: (m: Message) => number, // answers with the id that it was given
+    private readonly probe: () => void,
+    private readonly window: () => number, // for which the server remembers dedupe keys
+  ) {}
+
+  add(message: Message, {timeout = this.settings.publishTimeout, signal}: {timeout?: number; signal?: AbortSignal} = {}): Promise<Ack> {
+    const {data} = message
+    const size = data instanceof Uint8Array ? data.length : (JSON.stringify(data)?.length ?? 0)
+    if (signal?.aborted) return Promise.reject(aborted())
+    if (this.count >= this.settings.outboxMessages || this.bytes + size > this.settings.outboxBytes) {
+      const text = `${this.count} publications with ${this.bytes} bytes wait for an acknowledgement, and there is room for no more`
+      return Promise.reject(new RingdownError('limit_exceeded', text, {limit: 'outbox', retryable: true}, message.channel))
+    }
+    return new Promise((resolve, reject) => {
+      const entry: Entry = {
+        message: {...message, dedupe: message.dedupe ?? randomId()}, size, failures: 0, due: 0,
+        settle: (result) => {
+          stop()
+          signal?.removeEventListener('abort', cancel)
+          this.remove(entry)
+          if (result instanceof RingdownError) reject(result)
+          else resolve(result)
+        },
+      }
+      const cancel = () => entry.settle(entry.firstSent === undefined ? aborted() : unknown(message.channel))
+      const late = () => {
+        if (entry.firstSent === undefined) entry.settle(new RingdownError('timeout', 'it was not sent in time, and will not be', {retryable: true}, message.channel))
+      }
+      const stop = this.clock.after(timeout, late)
+      signal?.addEventListener('abort', cancel)
+      this.count++
+      this.bytes += size
+      const list = this.channels.get(message.channel!)
+      if (list) list.push(entry)
+      else this.channels.set(message.channel!, [entry])
+      this.flush(message.channel!)
+    })
+  }
+
+  /** A line is there. */
+  start(): void {
+    this.up = true
+    for (const channel of [...this.channels.keys()]) this.flush(channel)
+  }
+
+  /** The line is gone: what was under way is sent again on the next. */
+  stop(): void {
+    this.up = false
+    for (const entry of this.sent.values()) entry.id = undefined
+    this.sent.clear()
+  }
+
+  /** Ends all that waits. */
+  clear(error: (sent: boolean) => RingdownError): void {
+    this.stop()
+    for (const list of [...this.channels.values()]) for (const entry of [...list]) entry.settle(error(entry.firstSent !== undefined))
+  }
+
+  /** Takes an answer; false if it is not one to a publication. */
+  answer(id: number, m: Message, error: RingdownError | undefined): boolean {
+    const entry = this.sent.get(id)
+    if (!entry) return false
+    this.sent.delete(id)
+    entry.id = undefined
+    if (!error) entry.settle({epoch: m.epoch, offset: m.offset})
+    else if (!error.retryable) entry.settle(error)
+    else this.later(entry, Math.max(error.retryAfter, this.pause(entry)))
+    return true
+  }
+
+  private pause(entry: Entry): number {
+    return backoff(this.clock, entry.failures++, this.settings.backoffBase, this.settings.backoffCap)
+  }
+
+  private later(entry: Entry, delay: number): void {
+    entry.due = this.clock.now() + delay
+    this.clock.after(delay, () => this.flush(entry.message.channel!))
+  }
+
+  /** Sends of a channel what may be sent, in its order. */
+  private flush(channel: string): void {
+    const list = this.channels.get(channel)
+    if (!this.up || !list) return
+    const now = this.clock.now()
+    for (const entry of list.slice(0, this.settings.pipeline)) {
+      if (entry.id !== undefined) continue
+      if (entry.firstSent !== undefined && now - entry.firstSent > this.window() - 5_000) {
+        entry.settle(unknown(channel))
+        return this.flush(channel)
+      }
+      if (entry.due > now) return
+      entry.firstSent ??= now
+      const id = this.send(entry.message)
+      entry.id = id
+      this.sent.set(id, entry)
+      this.clock.after(this.settings.ackTimeout, () => this.overdue(entry, id))
+    }
+  }
+
+  /** No answer: is anybody there? If so, it is sent again. */
+  private overdue(entry: Entry, id: number): void {
+    if (entry.id !== id) return
+    this.probe()
+    this.clock.after(this.settings.probeTimeout, () => {
+      if (entry.id !== id) return
+      this.sent.delete(id)
+      entry.id = undefined
+      this.flush(entry.message.channel!)
+    })
+  }
+
+  private remove(entry: Entry): void {
+    const channel = entry.message.channel!
+    const list = this.channels.get(channel)
+    const i = list?.indexOf(entry) ?? -1
+    if (i < 0) return
+    if (entry.id !== undefined) this.sent.delete(entry.id)
+    list!.splice(i, 1)
+    this.count--
+    this.bytes -= entry.size
+    if (list!.length === 0) this.channels.delete(channel)
+    else this.flush(channel)
+  }
+}
+
+export const aborted = () => new RingdownError('aborted', 'it was taken back before it was sent')
+
+export function unknown(channel?: string): RingdownError {
+  return new RingdownError('unknown', 'it was sent, and no answer came: whether it was done is not known', {}, channel)
+}

@@ -1,0 +1,74 @@
+// The package as others get it: packed, installed into fresh projects, and its README line by line.
+import assert from 'node:assert/strict'
+import {execFileSync} from 'node:child_process'
+import {mkdtempSync, readdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+import {test} from 'node:test'
+import {gzipSync} from 'node:zlib'
+import {serveDev} from './server.mjs'
+
+const here = new URL('..', import.meta.url).pathname
+const folder = mkdtempSync(join(tmpdir(), 'ringdown-package-'))
+execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], {cwd: here})
+const tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')))
+
+/** A fresh project with the package, and what else is needed. */
+function project(name, type, ...more) {
+  const dir = mkdtempSync(join(folder, name))
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({name, type, private: true}))
+  execFileSync('npm', ['install', '--silent', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...more], {cwd: dir})
+  return dir
+}
+
+test('the core is no larger than 12,288 bytes minified and gzipped', () => {
+  const size = gzipSync(readFileSync(join(here, 'dist/ringdown.min.js')), {level: 9}).length
+  assert.ok(size <= 12_288, `${size} bytes`)
+})
+
+test('what the server serves is what the sources build: node build.mjs --embed', () => {
+  for (const [built, served] of [['ringdown.min.js', 'client.js'], ['ringdown.min.js.map', 'client.js.map']]) {
+    assert.equal(readFileSync(join(here, 'dist', built), 'utf8'), readFileSync(join(here, '../../internal/api/client', served), 'utf8'))
+  }
+})
+
+test('it needs nothing else, and touches nothing when it is imported', () => {
+  assert.equal(JSON.parse(readFileSync(join(here, 'package.json'))).dependencies, undefined)
+  const dir = project('bare', 'module')
+  assert.deepEqual(readdirSync(join(dir, 'node_modules')).filter((n) => !n.startsWith('.')), ['@ringdown'])
+  // As a renderer on a server has it: without a window, and without any of these.
+  writeFileSync(join(dir, 'bare.mjs'), `
+for (const name of ['fetch', 'WebSocket', 'crypto', 'navigator', 'document', 'window', 'addEventListener']) {
+  Object.defineProperty(globalThis, name, {configurable: true, get() { throw new Error('it touched ' + name) }})
+}
+const {Ringdown} = await import('@ringdown/client')
+console.log(typeof Ringdown)`)
+  assert.equal(execFileSync(process.execPath, ['bare.mjs'], {cwd: dir, encoding: 'utf8'}), 'function\n')
+})
+
+test('modules, CommonJS and their types', () => {
+  const typescript = `typescript@${JSON.parse(readFileSync(join(here, 'package.json'))).devDependencies.typescript}`
+  for (const [type, head] of [['module', `import {Ringdown} from '@ringdown/client'`], ['commonjs', `const {Ringdown} = require('@ringdown/client')`]]) {
+    const dir = project(type, type, typescript)
+    writeFileSync(join(dir, 'try.js'), `${head}\nconsole.log(new Ringdown('http://127.0.0.1:1').state)`)
+    assert.equal(execFileSync(process.execPath, ['try.js'], {cwd: dir, encoding: 'utf8'}), 'idle\n')
+    writeFileSync(join(dir, 'try.ts'), `import {Ringdown} from '@ringdown/client'\nexport const state: 'idle' | string = new Ringdown('http://127.0.0.1:1').state\n`)
+    execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2023,dom', 'try.ts'], {cwd: dir})
+  }
+})
+
+test('the README, line by line', async () => {
+  const server = await serveDev()
+  try {
+    const dir = project('readme', 'module', `ws@${JSON.parse(readFileSync(join(here, 'package.json'))).devDependencies.ws}`)
+    const blocks = [...readFileSync(join(here, 'README.md'), 'utf8').matchAll(/```js\n([^]*?)```/g)].map((m) => m[1])
+    assert.ok(blocks.length >= 7)
+    const program = blocks.join('\n').replaceAll('http://127.0.0.1:8000', server.url)
+    writeFileSync(join(dir, 'readme.mjs'), program + `\nconsole.log('all of it')\n`)
+    // It ends by itself: a client that is closed keeps no program alive.
+    const out = execFileSync(process.execPath, ['readme.mjs'], {cwd: dir, encoding: 'utf8', timeout: 30_000})
+    for (const want of ['hello', 'bob live', "no_backend false /v1/errors/no_backend", 'all of it']) assert.ok(out.includes(want), `no ${want} in\n${out}`)
+  } finally {
+    await server.stop()
+  }
+})

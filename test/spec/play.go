@@ -39,6 +39,7 @@ var ErrLacks = errors.New("the client has none of these")
 // failed, what came in place of what was expected, and all that was said before.
 func Play(c *Case, command []string) error {
 	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir = "../.." // where commands and their paths are meant
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 // adapters are the clients of this project, by the command that starts each.
 var adapters = map[string]func(t *testing.T) []string{
 	"go":         goClient,
+	"python":     python,
 	"typescript": typescript,
 }
 
@@ -59,6 +60,19 @@ func goClient(t *testing.T) []string {
 	return []string{"env", "RINGDOWN_ADAPT=1", path, "-test.run=^TestAdapter$"}
 }
 
+// python makes the environment of sdk/python.
+func python(t *testing.T) []string {
+	t.Helper()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("python3 is not installed")
+	}
+	out, err := exec.Command("../../sdk/python/check.sh", "--environment").Output()
+	if err != nil {
+		t.Fatalf("making the environment of sdk/python: %v", err)
+	}
+	return []string{strings.TrimSpace(string(out)), "sdk/python/adapter/adapter.py"}
+}
+
 // typescript builds sdk/typescript, with what it needs.
 func typescript(t *testing.T) []string {
 	t.Helper()
@@ -70,7 +84,7 @@ func typescript(t *testing.T) []string {
 		run(t, dir, "npm", "ci", "--no-audit", "--no-fund")
 	}
 	run(t, dir, "node", "build.mjs")
-	return []string{"node", dir + "/adapter/adapter.mjs"}
+	return []string{"node", "sdk/typescript/adapter/adapter.mjs"}
 }
 
 func run(t *testing.T, dir string, command ...string) {

@@ -132,6 +132,7 @@ func TestOthers(t *testing.T) {
 		actor.until(count("subscribed", 1))
 		c := newClient(t, w, kind, follow{channels: []string{"short", "board", "plain", "room:1"}})
 		h := byChannel(c.until(count("state", 1)))
+		waits := "" // the poll that does
 		for _, s := range []step{
 			{`{"type":"e","channel":"short","dedupe":"one","data":1}`, 1},
 			{`{"type":"e","channel":"short","dedupe":"one","data":1}`, 0},
@@ -143,6 +144,9 @@ func TestOthers(t *testing.T) {
 			{`{"type":"presence","channel":"room:1","data":{"action":"update"}}`, 1},
 			{`{"type":"presence","channel":"room:1","data":{"action":"leave"}}`, 1},
 		} {
+			if kind == "poll" && s.more > 0 {
+				waits = w.another("poll", waits)
+			}
 			w.followed("room:1", 2) // by poll: its next request waits already
 			actor.say(`{"id":1,` + s.say[1:])
 			actor.until(func(m message) bool { return m["id"] != nil })

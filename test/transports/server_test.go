@@ -125,6 +125,27 @@ func (w *world) followed(channel string, n float64) {
 	}
 }
 
+// another waits until one connection of a transport is open, which is not the one that
+// was there before, and returns its id: a poll that was answered is closed a moment later.
+func (w *world) another(transport, before string) (id string) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		var found []string
+		list, _ := w.do("GET", "/v1/connections", key, "", 200)["connections"].([]any)
+		for _, c := range list {
+			if c := c.(map[string]any); c["transport"] == transport {
+				found = append(found, c["connection"].(string))
+			}
+		}
+		if len(found) == 1 && found[0] != before {
+			return found[0]
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s: %v, and not another than %s", transport, found, before)
+		}
+	}
+}
+
 func (w *world) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()

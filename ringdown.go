@@ -242,6 +242,7 @@ func (s *Server) policy(conf *config.Config) session.Policy {
 
 		PresenceGrace: conf.PresenceGrace,
 		Origins:       s.origins(conf),
+		Calls:         conf.Calls,
 	}
 }
 

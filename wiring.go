@@ -135,7 +135,7 @@ func (s *Server) apiOptions(conf *config.Config) api.Options {
 		Dev:      s.openToAll(conf),
 		Name:     "ringdown " + Version,
 		AsyncAPI: func() ([]byte, error) {
-			return asyncapi.Document(conf.Table(), asyncapi.Info{Title: "Ringdown", Version: Version})
+			return asyncapi.Document(conf.Table(), conf.Calls, asyncapi.Info{Title: "Ringdown", Version: Version})
 		},
 		Ready:  s.ready,
 		Logger: s.log,

@@ -21,8 +21,9 @@ type Info struct {
 
 type object = map[string]any
 
-// Document returns the document of a table. The same table gives the same bytes.
-func Document(t *channel.Table, info Info) ([]byte, error) {
+// Document returns the document of a table and the declared calls. The same give the
+// same bytes.
+func Document(t *channel.Table, calls map[string]*channel.Call, info Info) ([]byte, error) {
 	channels, operations, messages, schemas := object{}, object{}, object{}, object{}
 	for _, d := range t.Declarations() {
 		id := identifier(d.Name)
@@ -63,6 +64,7 @@ func Document(t *channel.Table, info Info) ([]byte, error) {
 			add("presence", "receive", d.Allow.Presence)
 		}
 	}
+	addCalls(calls, channels, operations, messages, schemas)
 	doc := object{
 		"asyncapi":           "3.0.0",
 		"info":               head(info),
@@ -83,6 +85,43 @@ func Document(t *channel.Table, info Info) ([]byte, error) {
 	// Keys of maps are written in order, which makes the bytes the same each time.
 	return json.MarshalIndent(doc, "", " ")
 }
+
+// addCalls describes the calls: requests without a channel, with a reply of the same id.
+func addCalls(calls map[string]*channel.Call, channels, operations, messages, schemas object) {
+	if len(calls) == 0 {
+		return
+	}
+	const id = "_calls" // which identifier makes of no name
+	refs := object{}
+	for name, c := range calls {
+		schemaOf := func(key string, src json.RawMessage) object {
+			if src == nil {
+				return object{}
+			}
+			schemas[key] = src
+			return object{"$ref": "#/components/schemas/" + key}
+		}
+		ask, answer := "call."+name, "call."+name+".result"
+		messages[ask] = object{"name": name, "contentType": "application/json", "summary": c.About, "payload": object{
+			"type": "object", "required": []string{"type", "id"},
+			"properties": object{"type": object{"const": name}, "id": idSchema, "data": schemaOf(ask, c.DataJSON)},
+		}}
+		messages[answer] = object{"name": "ack", "contentType": "application/json", "payload": object{
+			"type": "object", "required": []string{"type", "id"},
+			"properties": object{"type": object{"const": "ack"}, "id": idSchema, "data": schemaOf(answer, c.ResultJSON)},
+		}}
+		refs[name], refs[name+".result"] = object{"$ref": "#/components/messages/" + ask}, object{"$ref": "#/components/messages/" + answer}
+		operations[ask] = object{
+			"action": "send", "channel": object{"$ref": "#/channels/" + id}, "summary": c.About,
+			"messages": []any{object{"$ref": "#/channels/" + id + "/messages/" + name}},
+			"reply": object{"channel": object{"$ref": "#/channels/" + id},
+				"messages": []any{object{"$ref": "#/channels/" + id + "/messages/" + name + ".result"}}},
+		}
+	}
+	channels[id] = object{"address": nil, "description": "Calls to the application: messages without a channel, answered by ack with the same id.", "messages": refs}
+}
+
+var idSchema = object{"type": []string{"string", "number"}}
 
 // who says whom a rule lets: by its word, or only that it is a rule. What it asks
 // is the operator's, and this document may be read by everybody.

@@ -30,11 +30,11 @@ func table(t *testing.T) *channel.Table {
 }
 
 func TestDocument(t *testing.T) {
-	text, err := Document(table(t), Info{Title: "Shop", Version: "1", Host: "shop.example", Path: "/v1/ws"})
+	text, err := Document(table(t), nil, Info{Title: "Shop", Version: "1", Host: "shop.example", Path: "/v1/ws"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _ := Document(table(t), Info{Title: "Shop", Version: "1", Host: "shop.example", Path: "/v1/ws"})
+	again, _ := Document(table(t), nil, Info{Title: "Shop", Version: "1", Host: "shop.example", Path: "/v1/ws"})
 	if !bytes.Equal(text, again) {
 		t.Error("the same table gives another document")
 	}

@@ -95,6 +95,14 @@ func (e *Event) Judging(most int) Budget {
 	return NewBudget(min(most, cmp.Or(e.SchemaSteps, DefaultSchemaSteps)))
 }
 
+// Call is a question to the application that is declared.
+type Call struct {
+	Name, About            string
+	Data, Result           Validator       // nil: any JSON value
+	DataJSON, ResultJSON   json.RawMessage // the schemas as written, for documents
+	DataSteps, ResultSteps int             // what judging one may take. Default DefaultSchemaSteps
+}
+
 // History says how much of the log a channel keeps. Zero fields do not limit.
 type History struct {
 	Messages int

@@ -35,6 +35,7 @@ type Config struct {
 	Auth      auth.Options
 	Anonymous bool // clients without a token are let in
 	Channels  []*channel.Declaration
+	Calls     map[string]*channel.Call // that clients may make; nil: those that the application answers
 	Limits    Limits
 	Front     front.Policy // zero fields are the defaults; what counts addresses is among Limits
 	// PresenceGrace is as session.Policy has it.
@@ -201,6 +202,7 @@ func (l *loader) file(f fields) {
 	c.Redis = f.broker()
 	f.auth()
 	f.channels()
+	c.Calls = f.calls()
 	c.Store = f.store()
 }
 

@@ -38,6 +38,9 @@ func mustLoad(t *testing.T, file string, o LoadOptions) *Config {
 // TestFull: every key of the grammar stands in full.yaml and arrives.
 func TestFull(t *testing.T) {
 	c := mustLoad(t, "testdata/good/full.yaml", LoadOptions{})
+	if p := c.Calls["price"]; p == nil || p.About != "What something costs" || p.Data.Validate([]byte(`{}`), nil) == nil || p.Result.Validate([]byte(`{"price":1}`), nil) != nil {
+		t.Errorf("calls are %+v", c.Calls)
+	}
 	if !slices.Equal(c.Listen, []string{"127.0.0.1:9000"}) || !slices.Equal(c.Paths, []string{"/socket", "/v1/ws/chat"}) || len(c.Origins) != 3 ||
 		!c.Anonymous || c.Dev || c.Engine.Engine != "std" || c.Documents != DocumentsPublic || c.Metrics != "127.0.0.1:9090" {
 		t.Errorf("%+v", c)

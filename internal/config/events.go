@@ -29,40 +29,70 @@ func (f fields) events() map[string]*channel.Event {
 		return nil
 	}
 	out := make(map[string]*channel.Event, len(n.pairs))
+	f.eachNamed(n, eventKeys, "an event", func(name string, e fields) { out[name] = e.event(name) })
+	return out
+}
+
+// calls reads what clients may ask the application; nil if the file does not say.
+func (f fields) calls() map[string]*channel.Call {
+	_, n := f.get("calls")
+	switch {
+	case n == nil:
+		return nil
+	case n.kind != mapping:
+		f.fail(n.place, "write them as in calls: {price: {}}, or remove calls to let clients make any", "calls is a mapping of names, not %s", n.kind)
+		return nil
+	}
+	out := make(map[string]*channel.Call, len(n.pairs))
+	f.eachNamed(n, callKeys, "a call", func(name string, c fields) {
+		call := &channel.Call{Name: name, About: c.text("about")}
+		call.Data, call.DataJSON, call.DataSteps = c.schema("schema")
+		call.Result, call.ResultJSON, call.ResultSteps = c.schema("result")
+		out[name] = call
+	})
+	return out
+}
+
+// eachNamed calls read for every entry of a mapping whose keys are names of events.
+func (f fields) eachNamed(n *node, keys *object, what string, read func(name string, of fields)) {
 	for _, p := range n.pairs {
 		name := p.key.text
 		if err := protocol.ValidType(name); err != nil {
-			f.fail(p.key.place, "take a name as in order-created", "%q cannot be the name of an event: %s", clip(name), strings.TrimPrefix(plain(err), "type "))
+			f.fail(p.key.place, "take a name as in order-created", "%q cannot be the name of %s: %s", clip(name), what, strings.TrimPrefix(plain(err), "type "))
 			continue
 		}
 		if err := protocol.ValidEvent(name); err != nil {
 			f.fail(p.key.place, "take another name", "%s", plain(err))
 			continue
 		}
-		if e, ok := f.loader.fields(p.value, eventKeys); ok {
-			out[name] = e.event(name)
+		if of, ok := f.loader.fields(p.value, keys); ok {
+			read(name, of)
 		}
 	}
-	return out
 }
 
 func (f fields) event(name string) *channel.Event {
 	e := &channel.Event{Name: name, About: f.text("about"), Ephemeral: f.boolean("ephemeral")}
-	_, n := f.get("schema")
+	e.Schema, e.SchemaJSON, e.SchemaSteps = f.schema("schema")
+	return e
+}
+
+// schema reads and compiles the schema of a key; nil if there is none, or a bad one.
+func (f fields) schema(name string) (v channel.Validator, src []byte, steps int) {
+	_, n := f.get(name)
 	if n == nil {
-		return e
+		return nil, nil, 0
 	}
 	src, at, ok := f.schemaSource(n)
 	if !ok {
-		return e
+		return nil, nil, 0
 	}
-	v, err := schema.Compile(at, src, f.loadSchema)
+	compiled, err := schema.Compile(at, src, f.loadSchema)
 	if err != nil {
 		f.badSchema(n, at, err)
-		return e
+		return nil, nil, 0
 	}
-	e.Schema, e.SchemaJSON, e.SchemaSteps = v, src, f.conf.Limits.Session.SchemaSteps
-	return e
+	return compiled, src, f.conf.Limits.Session.SchemaSteps
 }
 
 // schemaSource returns a schema as JSON, and the path that its references are

@@ -67,6 +67,7 @@ var fileKeys = &object{"the configuration", []key{
 	{name: "broker", shape: aMapping, of: brokerKeys, about: "what several nodes share; without it there is one node"},
 	{name: "store", shape: aMapping, of: storeKeys, about: "where messages are kept; without it, in ringdown-data beside the file if any channel keeps some"},
 	{name: "channels", shape: aListOfMappings, of: channelKeys, about: "the channels, the first that matches a name holds"},
+	{name: "calls", shape: aMappingByName, of: callKeys, about: "the calls that clients may make to the application; without it, those that it answers"},
 	{name: "limits", shape: aMapping, of: limitKeys, about: "what a connection, a user, an address, a key, a channel and this node may cost"},
 	{name: "http", shape: aMapping, of: httpKeys, about: "requests"},
 	{name: "heartbeat", shape: aMapping, of: heartbeatKeys, about: "how dead connections are found"},
@@ -181,6 +182,12 @@ var eventKeys = &object{"an event", []key{
 	{name: "ephemeral", shape: aBool, preset: "false", about: "never kept, and the first to be left out for a slow reader"},
 }}
 
+var callKeys = &object{"a call", []key{
+	{name: "about", shape: aText, about: "one sentence for people and documents"},
+	{name: "schema", shape: aSchema, about: "JSON Schema of the data: the schema itself, or a path"},
+	{name: "result", shape: aSchema, about: "JSON Schema of the answer: the schema itself, or a path"},
+}}
+
 var allowKeys = &object{"allow", []key{
 	{name: "subscribe", shape: aRule, preset: "none", about: "who may receive messages"},
 	{name: "publish", shape: aRule, preset: "none", about: "who may send messages"},
@@ -204,7 +211,7 @@ var absent = map[string]string{
 // home finds the object that has a key of that name, for those who put it at
 // the wrong level.
 func home(name string) *object {
-	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, nodeLimitKeys, connectionLimitKeys, httpKeys, heartbeatKeys, presenceKeys, sseKeys, channelKeys, allowKeys, eventKeys} {
+	for _, o := range []*object{fileKeys, authKeys, brokerKeys, redisKeys, storeKeys, jwtKeys, limitKeys, nodeLimitKeys, connectionLimitKeys, httpKeys, heartbeatKeys, presenceKeys, sseKeys, channelKeys, allowKeys, eventKeys, callKeys} {
 		if o.key(name) != nil {
 			return o
 		}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync/atomic"
 
@@ -56,10 +55,13 @@ func (p *publish) Await(work func(ctx context.Context) error, next func(err erro
 
 // Spend implements node.Publisher. Judging in a few steps is part of what any message
 // costs; more counts as so many more messages.
-func (p *publish) Spend(steps int) {
+func (p *publish) Spend(steps int) { p.session.spendSteps(steps) }
+
+// spendSteps takes the work of judging off the rate.
+func (x *Session) spendSteps(steps int) {
 	if n := steps / node.SmallSteps; n > 0 {
-		perSecond, _ := p.session.messageRate()
-		p.session.rate.spend(p.hub.loop.Now(), perSecond, n)
+		perSecond, _ := x.messageRate()
+		x.rate.spend(x.hub.loop.Now(), perSecond, n)
 	}
 }
 
@@ -103,51 +105,3 @@ func (p *publish) answer() {
 
 // mostPublishes is how many idle publications a hub keeps.
 const mostPublishes = 64
-
-// call takes an event without a channel: a request to the application.
-func (x *Session) call(m *protocol.Message) {
-	s := x.hub.server
-	fn := s.registry.handler(m.Type)
-	if fn == nil {
-		x.deny("call", m.ID, "", protocol.Errorf(protocol.CodeNoBackend, "nothing answers the call %q; if it was meant as an event, name its channel", m.Type))
-		return
-	}
-	if m.Binary {
-		x.deny("call", m.ID, "", protocol.Errorf(protocol.CodeInvalidData, "a call takes JSON and not bytes"))
-		return
-	}
-	if limit := s.Limits().PendingRequests; x.has().pending >= limit {
-		x.deny("call", m.ID, "", &protocol.Error{Code: protocol.CodeLimitExceeded, Retryable: true, Limit: "limits.connection.pending_calls",
-			Message: "too many calls of this connection wait for their answer (limits.connection.pending_calls)"})
-		return
-	}
-	x.have().pending++
-	m = m.Clone()
-	c := &Call{Client: *x.client(), Event: m.Type, Data: m.Data}
-	var result []byte
-	s.background(x.hub.loop, func(ctx context.Context) (err error) {
-		result, err = fn(ctx, c)
-		return err
-	}, func(err error) {
-		x.extra.pending--
-		if !x.closed {
-			x.orClose(err, func(err error) { x.answerCall(m, result, err) })
-		}
-	})
-}
-
-func (x *Session) answerCall(m *protocol.Message, result []byte, err error) {
-	if err != nil {
-		var e *protocol.Error
-		if !errors.As(err, &e) {
-			x.hub.server.log.Warn("a call failed", "event", m.Type, "error", err)
-			e = protocol.Errorf(protocol.CodeBackendFailed, "the application failed to answer %q", m.Type)
-		}
-		x.deny("call", m.ID, "", e)
-		return
-	}
-	if m.ID == nil {
-		return
-	}
-	x.link.Send(&event.Ack{ID: m.ID, Result: result})
-}

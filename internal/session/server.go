@@ -57,6 +57,8 @@ type Policy struct {
 	PresenceGrace time.Duration
 	// Origins are those whose pages may be somebody by their cookies.
 	Origins auth.Origins
+	// Calls are those that clients may make, by name; nil: whatever the application answers.
+	Calls map[string]*channel.Call
 }
 
 // Server is what all sessions of a node share. Its methods are safe for

@@ -84,7 +84,7 @@ WebSocket beside a REST API.`,
 	root.PersistentFlags().StringVar(&g.logFormat, "log-format", "text", "text or json")
 	_ = root.RegisterFlagCompletionFunc("log-level", words("debug", "info", "warn", "error"))
 	_ = root.RegisterFlagCompletionFunc("log-format", words("text", "json"))
-	root.AddCommand(serveCommand(g), demoCommand(g), checkCommand(g), pubCommand(g), subCommand(g), tokenCommand(g), benchCommand(g), storeCommand(g), versionCommand(g))
+	root.AddCommand(serveCommand(g), demoCommand(g), checkCommand(g), typesCommand(g), pubCommand(g), subCommand(g), tokenCommand(g), benchCommand(g), storeCommand(g), versionCommand(g))
 	g.noteBegin(root)
 	return root, g
 }

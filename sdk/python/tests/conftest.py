@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,9 +102,13 @@ class Proxy:
         self.host, self.port = host, int(port)
         self.blocked = False  # no WebSocket comes through
         self.writers: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         self.writers.add(writer)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -146,3 +151,6 @@ async def proxy(to: str) -> AsyncIterator[Proxy]:
     finally:
         listening.close()
         p.cut()
+        for task in list(p.tasks):
+            task.cancel()
+        await asyncio.gather(*p.tasks, return_exceptions=True)

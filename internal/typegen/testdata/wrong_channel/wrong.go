@@ -1,0 +1,15 @@
+// Package wrong does not compile: there is no such channel.
+package wrong
+
+import (
+	"context"
+
+	"ringdown/client"
+	"ringdown/internal/typegen/testdata/shop"
+)
+
+var _ context.Context
+
+func wrong(ctx context.Context, c *client.Client) {
+	shop.Chats(c, "42")
+}

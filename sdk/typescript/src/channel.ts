@@ -5,7 +5,7 @@ import type {Ack} from './outbox.js'
 import {Presence} from './presence.js'
 import type {Message} from './protocol.js'
 import {SharedState} from './state.js'
-import {Subscription, type Follow, type Follower, type Lifecycle} from './subscription.js'
+import {Subscription, type Follow, type Lifecycle} from './subscription.js'
 import type {ChannelType, EventName, MemberOf, StateOf} from './types.js'
 import {Typing} from './typing.js'
 
@@ -154,7 +154,7 @@ export class Channel<C extends ChannelType = any> {
   /** The latest value of each key, of a state channel. */
   get state(): SharedState<StateOf<C>> {
     if (!this.state_) {
-      this.state_ = new SharedState(this.hold, this.host.thrown)
+      this.state_ = new SharedState(() => this.hold(), this.host.thrown)
       if (this.kept) this.state_.replace(this.kept)
       this.kept = undefined
       if (this.subscription.phase === 'off') this.subscription.keyed = true
@@ -166,7 +166,7 @@ export class Channel<C extends ChannelType = any> {
   get presence(): Presence<MemberOf<C>> {
     if (!this.presence_) {
       const ask = (data: object) => this.host.request({type: 'presence', channel: this.name, data})
-      this.presence_ = new Presence(ask, this.hold, this.host.thrown)
+      this.presence_ = new Presence(ask, () => this.hold(), this.host.thrown)
       if (this.subscription.phase === 'on') void this.presence_.up()
     }
     return this.presence_
@@ -175,11 +175,11 @@ export class Channel<C extends ChannelType = any> {
   /** Who types, on a channel that declares it. */
   get typing(): Typing {
     const say = (active: boolean) => void this.host.publish({type: 'typing', channel: this.name, data: {active}}, {ack: false}).catch(() => {})
-    return (this.typing_ ??= new Typing(this.host.clock, say, this.hold, this.host.thrown))
+    return (this.typing_ ??= new Typing(this.host.clock, say, () => this.hold(), this.host.thrown))
   }
 
   /** Has the channel followed until the returned function is called. */
-  private readonly hold = (): (() => void) => {
+  private hold(): () => void {
     this.stopGrace?.()
     this.stopGrace = undefined
     this.holds++
@@ -205,7 +205,7 @@ export class Channel<C extends ChannelType = any> {
   }
 
   private renewed(): Subscription {
-    const s = new Subscription(this.name, this.follow, this.follower)
+    const s = new Subscription(this.name, this.follow, this)
     s.keyed = this.state_ !== undefined
     return s
   }
@@ -219,7 +219,10 @@ export class Channel<C extends ChannelType = any> {
   /** @internal The line is gone. */
   lost(): void { this.presence_?.down() }
 
-  private message(m: Message): void {
+  // What its subscription tells it, as a Follower.
+
+  /** @internal */
+  message(m: Message): void {
     if (this.state_?.ready) this.state_.apply(m)
     else if (this.kept) this.kept = m.key === undefined ? this.kept : [...this.kept.filter((k) => k.key !== m.key), m]
     if (m.type === 'typing') this.typing_?.told(m)
@@ -227,21 +230,19 @@ export class Channel<C extends ChannelType = any> {
     this.handlers.emit('*', m as Event)
   }
 
-  private told<K extends keyof Lifecycle>(event: K, detail: Lifecycle[K]): void {
+  /** @internal */
+  told<K extends keyof Lifecycle>(event: K, detail: Lifecycle[K]): void {
     if (event === 'subscribed') void this.presence_?.up()
     if (event === 'failed') this.presence_?.down((detail as Lifecycle['failed']).error)
     this.lifecycle.emit(event, detail)
   }
 
-  private snapshot(items: Message[]): void {
+  /** @internal */
+  snapshot(items: Message[]): void {
     if (this.state_) this.state_.replace(items)
     else this.kept = items
   }
 
-  private readonly follower: Follower = {
-    message: (m) => this.message(m),
-    told: (event, detail) => this.told(event, detail),
-    snapshot: (items) => this.snapshot(items),
-    members: (m) => this.presence_?.told(m),
-  }
+  /** @internal */
+  members(m: Message): void { this.presence_?.told(m) }
 }

@@ -13,8 +13,11 @@ execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclar
 // The same types once more for CommonJS, where a folder says which kind its files are.
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclarationOnly', '--outDir', 'dist/cjs'], {stdio: 'inherit'})
 writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n')
-await build({...common, format: 'esm', outfile: 'dist/index.js', sourcemap: true})
-await build({...common, format: 'cjs', outfile: 'dist/cjs/index.js', sourcemap: true})
+for (const name of ['index', 'sync']) {
+  const entryPoints = [`src/${name}.ts`]
+  await build({...common, entryPoints, format: 'esm', outfile: `dist/${name}.js`, sourcemap: true})
+  await build({...common, entryPoints, format: 'cjs', outfile: `dist/cjs/${name}.js`, sourcemap: true})
+}
 // The server serves this one and says itself where the map is. `node build.mjs --embed` puts both where it takes them from.
 await build({...common, format: 'esm', outfile: 'dist/ringdown.min.js', minify: true, sourcemap: 'external'})
 if (process.argv.includes('--embed')) {

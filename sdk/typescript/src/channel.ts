@@ -3,7 +3,7 @@ import {RingdownError} from './errors.js'
 import {Handlers} from './events.js'
 import type {Ack} from './outbox.js'
 import {Presence} from './presence.js'
-import type {Message} from './protocol.js'
+import type {Message, Position} from './protocol.js'
 import {SharedState} from './state.js'
 import {Subscription, type Follow, type Lifecycle} from './subscription.js'
 import type {ChannelType, EventName, MemberOf, StateOf} from './types.js'
@@ -15,6 +15,7 @@ export interface Host {
   grace: number
   follow(s: Subscription): void
   unfollow(s: Subscription): void
+  again(s: Subscription): void
   request(m: Message, o?: {timeout?: number; signal?: AbortSignal}): Promise<Message>
   publish(m: Message, o: PublishOptions): Promise<Ack>
   thrown(cause: unknown): void
@@ -202,6 +203,11 @@ export class Channel<C extends ChannelType = any> {
     if (this.state_) this.state_.ready = false
     this.presence_?.down()
     this.typing_?.clear()
+  }
+
+  /** @internal Has what came after a position told again, if it lies before where the subscription began or is; false if it does not. */
+  rewind(position: Position): boolean {
+    return this.subscription.rewind(position) && (this.host.again(this.subscription), true)
   }
 
   private renewed(): Subscription {

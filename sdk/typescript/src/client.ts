@@ -61,7 +61,7 @@ export class Ringdown<A extends Api = AnyApi> {
       () => this.connection.welcome?.dedupe_window ?? 120_000)
     this.host = {
       clock, grace: this.settings.grace,
-      follow: (s) => this.follow(s), unfollow: (s) => this.unfollow(s),
+      follow: (s) => this.follow(s), unfollow: (s) => this.unfollow(s), again: (s) => this.again(s),
       request: (m, o) => this.request(m, {...o, again: true}), publish: (m, o) => this.publish(m, o),
       thrown: (cause) => this.thrown(cause),
     }
@@ -167,12 +167,17 @@ export class Ringdown<A extends Api = AnyApi> {
     switch (s.receive(m)) {
       case 'hole':
       case 'again':
-        this.connection.send({type: 'unsubscribe', channel: s.name})
-        s.phase = 'off'
-        return this.ask(s)
+        return this.again(s)
       case 'failed':
         if (s.error!.retryable) this.retryLater(s)
     }
+  }
+
+  /** Subscribes anew, from where the subscription says. */
+  private again(s: Subscription): void {
+    this.connection.send({type: 'unsubscribe', channel: s.name})
+    s.phase = 'off'
+    this.ask(s)
   }
 
   /** Tries again those that failed together, together. */

@@ -55,6 +55,7 @@ export class Subscription {
   private due?: Position // becomes the position when the state is whole
   private head?: number // the offset with which what was missed is there
   private caughtUp = 0
+  private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
 
   constructor(readonly name: string, private readonly follow: Follow, private readonly follower: Follower) {}
@@ -65,6 +66,13 @@ export class Subscription {
     if (this.position) item.since = {...this.position}
     if (rate || last && !this.position) item.data = {...(last && !this.position ? {last} : {}), ...(rate ? {rate} : {})}
     return item
+  }
+
+  /** Goes back to a position, if delivery began after it; the caller subscribes anew then. */
+  rewind({epoch, offset}: Position): boolean {
+    if (this.phase !== 'on' || this.began === undefined || epoch === this.position?.epoch && offset >= this.began) return false
+    this.position = {epoch, offset}
+    return true
   }
 
   /** The line is gone. */
@@ -109,6 +117,7 @@ export class Subscription {
     const position = m.epoch === undefined || m.offset === undefined ? undefined : {epoch: m.epoch, offset: m.offset}
     this.due = position
     this.position = this.keyed ? undefined : position
+    this.began = position?.offset
     this.parts = this.head = undefined
   }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ringdown"
@@ -31,9 +32,9 @@ calls:
 func TestDeclaredCalls(t *testing.T) {
 	var log bytes.Buffer
 	s := start(t, ringdown.Options{Config: []byte(callsConf), Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	asked := 0
+	var asked atomic.Int64
 	s.HandleCall("price", func(_ context.Context, c *ringdown.Call) (any, error) {
-		asked++
+		asked.Add(1)
 		var q struct{ SKU string }
 		if err := json.Unmarshal(c.Data, &q); err != nil {
 			return nil, err
@@ -55,7 +56,7 @@ func TestDeclaredCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			asked = 0
+			asked.Store(0)
 			var answer struct{ Price float64 }
 			if err := c.Call(t.Context(), "price", map[string]string{"sku": "x"}, &answer); err != nil || answer.Price != 4.5 {
 				t.Errorf("%v %v", answer, err)
@@ -75,8 +76,8 @@ func TestDeclaredCalls(t *testing.T) {
 					t.Errorf("%s %v: %v, want %s", w.event, w.data, err, w.code)
 				}
 			}
-			if asked != 2 {
-				t.Errorf("the application was asked %d times", asked)
+			if asked.Load() != 2 {
+				t.Errorf("the application was asked %d times", asked.Load())
 			}
 		})
 	}

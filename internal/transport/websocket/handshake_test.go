@@ -333,7 +333,6 @@ func TestOriginRefused(t *testing.T) {
 
 // A page cannot read why its handshake failed, so a plain GET is answered as it was.
 func TestPlainGetSaysWhy(t *testing.T) {
-	g := newGate(t, Options{})
 	for _, c := range []struct {
 		name   string
 		room   error
@@ -344,6 +343,7 @@ func TestPlainGetSaysWhy(t *testing.T) {
 		{"origin", nil, []string{"+Origin: https://evil.example"}, http.StatusForbidden},
 		{"full", &protocol.Error{Code: protocol.CodeUnavailable, Message: "full", Retryable: true, RetryAfter: time.Second}, nil, http.StatusServiceUnavailable},
 	} {
+		g := newGate(t, Options{})
 		g.handler.door.room = func() error { return c.room }
 		resp, body, _ := g.try(t, request("GET /v1/ws HTTP/1.1", append(c.fields, "-Upgrade", "-Connection")...))
 		if resp.StatusCode != c.status || resp.Header.Get("Access-Control-Allow-Origin") != "*" {

@@ -69,8 +69,9 @@ fuzz: ## every fuzz target for FUZZTIME (3s)
 fuzz-long: ## every fuzz target for a million executions
 	scripts/fuzz.sh 1000000x
 
-sdk: ## the clients in TypeScript and Python: their types, their packages, and against the real server
+sdk: ## the clients in TypeScript and Python and the hooks for React: types, packages, and against the real server
 	cd sdk/typescript && npm ci --no-audit --no-fund && npm test
+	cd sdk/react && npm ci --no-audit --no-fund && npm test
 	sdk/python/check.sh
 
 sdk-embed: ## build the client that the server serves at /v1/client.js

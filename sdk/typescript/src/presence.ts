@@ -61,12 +61,13 @@ export class Presence<T = any> {
 
   async leave(): Promise<void> {
     if (!this.entered) return
-    this.entered = undefined
+    // Whoever enters again meanwhile takes a hold of its own.
+    const release = this.leaveHold
+    this.entered = this.leaveHold = undefined
     try {
       if (this.on_) await this.ask({action: 'leave'})
     } finally {
-      this.leaveHold?.()
-      this.leaveHold = undefined
+      release?.()
     }
   }
 

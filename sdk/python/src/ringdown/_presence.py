@@ -87,14 +87,14 @@ class Presence:
     async def leave(self) -> None:
         if self._entered is None:
             return
-        self._entered = None
+        # Whoever enters again meanwhile takes a hold of its own.
+        release, self._release, self._entered = self._release, None, None
         try:
             if self._is_on:
                 await self._ask({"action": "leave"})
         finally:
-            if self._release is not None:
-                self._release()
-                self._release = None
+            if release is not None:
+                release()
 
     def _up(self) -> None:
         self._is_on = True

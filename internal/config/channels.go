@@ -82,6 +82,7 @@ func (f fields) declare(c fields) {
 		d.Buffer = channel.Buffer{Messages: int(b.number("messages")), Bytes: int(b.size("bytes"))}
 	}
 	d.Events = c.events()
+	c.typing(d)
 	c.allow(d)
 	// A table of its own tells whether the name is one, before the others are known.
 	if _, err := channel.NewTable([]*channel.Declaration{d}); err != nil {

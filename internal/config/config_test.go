@@ -102,7 +102,10 @@ func TestFull(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	full := d.Events["full"]
-	if len(d.Events) != 3 || d.Events["plain"] == nil || d.Events["nothing"] == nil || full.About != "With everything" || !full.Ephemeral || full.Name != "full" {
+	if typing := d.Events["typing"]; typing == nil || !typing.Ephemeral || typing.Schema.Validate([]byte(`{"active":true}`), nil) != nil || typing.Schema.Validate([]byte(`{"active":1}`), nil) == nil {
+		t.Errorf("typing is %+v", typing)
+	}
+	if len(d.Events) != 4 || d.Events["plain"] == nil || d.Events["nothing"] == nil || full.About != "With everything" || !full.Ephemeral || full.Name != "full" {
 		t.Errorf("%+v", d.Events)
 	}
 	if want := `{"type":"object","properties":{"n":{"maximum":16,"multipleOf":1000.5},"yes":{"enum":["yes",true,null,1.50]}}}`; string(full.SchemaJSON) != want {

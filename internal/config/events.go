@@ -33,6 +33,32 @@ func (f fields) events() map[string]*channel.Event {
 	return out
 }
 
+// typingSchema is what clients say who type, and who do not any more.
+const typingSchema = `{"type":"object","required":["active"],"properties":{"active":{"type":"boolean"}},"additionalProperties":false}`
+
+// typing declares the event by which clients say that they type.
+func (f fields) typing(d *channel.Declaration) {
+	_, n := f.get("typing")
+	if n == nil || !f.boolean("typing") {
+		return
+	}
+	switch {
+	case d.Events == nil:
+		f.fail(n.place, "declare the other events: without events every event is accepted, and kept where the channel keeps messages", "typing is an event, and this channel declares none")
+		return
+	case d.Events["typing"] != nil:
+		f.fail(n.place, "remove one of them", "the event typing is declared twice: by events and by typing")
+		return
+	}
+	v, err := schema.Compile(f.absolute("typing"), []byte(typingSchema), f.loadSchema)
+	if err != nil {
+		f.fail(n.place, "", "%v", err) // it does compile
+		return
+	}
+	d.Events["typing"] = &channel.Event{Name: "typing", About: "Somebody types, or does not any more; said again every 3 s, and over 5 s after the last", Ephemeral: true,
+		Schema: v, SchemaJSON: []byte(typingSchema), SchemaSteps: f.conf.Limits.Session.SchemaSteps}
+}
+
 // calls reads what clients may ask the application; nil if the file does not say.
 func (f fields) calls() map[string]*channel.Call {
 	_, n := f.get("calls")

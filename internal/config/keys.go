@@ -161,6 +161,7 @@ var channelKeys = &object{"a channel", []key{
 	{name: "presence", shape: aBool, preset: "false", about: "clients can enter, and see who is there"},
 	{name: "show_from", shape: aBool, preset: "false", about: "messages of clients carry the user in from"},
 	{name: "events", shape: aMappingByName, of: eventKeys, about: "the events there are; without it every event is accepted"},
+	{name: "typing", shape: aBool, preset: "false", about: "clients say that they type, by the ephemeral event typing with data {active: true}"},
 	{name: "allow", shape: aMapping, of: allowKeys, about: "who may do what"},
 	{name: "buffer", shape: aMapping, of: bufferKeys, about: "what is held in memory for slow readers"},
 	{name: "resume", shape: aDuration, min: int64(time.Second), max: 10 * year, preset: "2m", about: "how far back who may subscribe, and not read history, is given what a lost connection missed"},

@@ -42,7 +42,7 @@ export class Ringdown<A extends Api = AnyApi> {
   private readonly followed = new Map<string, Subscription>()
   private readonly asking = new Set<Subscription>() // in the next subscribe
   private readonly batches = new Map<number, Subscription[]>()
-  private readonly retries = new Map<number, Subscription[]>() // by when
+  private readonly retries = new Map<number, {list: Subscription[]; stop(): void}>() // by when
   private readonly pending = new Map<number, Pending>()
   private lastId = 0 // 0 is the connection's own
   private readonly host: Host
@@ -185,13 +185,13 @@ export class Ringdown<A extends Api = AnyApi> {
     const pause = backoff(this.env.clock, s.failures - 1, this.settings.backoffBase, this.settings.backoffCap)
     const at = this.env.clock.now() + Math.max(s.error!.retryAfter, pause)
     const others = this.retries.get(at)
-    if (others) return void others.push(s)
+    if (others) return void others.list.push(s)
     const list = [s]
-    this.retries.set(at, list)
-    this.env.clock.after(at - this.env.clock.now(), () => {
+    const stop = this.env.clock.after(at - this.env.clock.now(), () => {
       this.retries.delete(at)
       for (const one of list) this.retry(one)
     })
+    this.retries.set(at, {list, stop})
   }
 
   private retry(s: Subscription): void {
@@ -250,6 +250,11 @@ export class Ringdown<A extends Api = AnyApi> {
     const why = () => error ?? closed()
     for (const p of [...this.pending.values()]) p.settle(p.sent && !p.again ? unknown() : why())
     this.outbox.clear((sent) => (sent ? unknown() : why()))
+    for (const {list, stop} of this.retries.values()) {
+      stop()
+      for (const s of list) if (s.phase === 'failed') s.phase = 'off' // on the next line, then
+    }
+    this.retries.clear()
   }
 
   private message(m: Message): void {

@@ -1,4 +1,4 @@
-import {backoff, randomId, type Clock} from './clock.js'
+import {backoff, randomId, Timer, type Clock} from './clock.js'
 import {RingdownError} from './errors.js'
 import type {Settings} from './options.js'
 import type {Message} from './protocol.js'
@@ -17,6 +17,7 @@ export interface Entry {
   failures: number
   due: number // not to be sent before
   id?: number // under which it is on the line
+  readonly again: Timer // it is to be looked at
   settle(result: Ack | RingdownError): void
 }
 
@@ -46,9 +47,10 @@ export class Outbox {
     }
     return new Promise((resolve, reject) => {
       const entry: Entry = {
-        message: {...message, dedupe: message.dedupe ?? randomId()}, size, failures: 0, due: 0,
+        message: {...message, dedupe: message.dedupe ?? randomId()}, size, failures: 0, due: 0, again: new Timer(this.clock),
         settle: (result) => {
           stop()
+          entry.again.stop()
           signal?.removeEventListener('abort', cancel)
           this.remove(entry)
           if (result instanceof RingdownError) reject(result)
@@ -107,7 +109,7 @@ export class Outbox {
 
   private later(entry: Entry, delay: number): void {
     entry.due = this.clock.now() + delay
-    this.clock.after(delay, () => this.flush(entry.message.channel!))
+    entry.again.set(delay, () => this.flush(entry.message.channel!))
   }
 
   /** Sends of a channel what may be sent, in its order. */
@@ -126,7 +128,7 @@ export class Outbox {
       const id = this.send(entry.message)
       entry.id = id
       this.sent.set(id, entry)
-      this.clock.after(this.settings.ackTimeout, () => this.overdue(entry, id))
+      entry.again.set(this.settings.ackTimeout, () => this.overdue(entry, id))
     }
   }
 
@@ -134,7 +136,7 @@ export class Outbox {
   private overdue(entry: Entry, id: number): void {
     if (entry.id !== id) return
     this.probe()
-    this.clock.after(this.settings.probeTimeout, () => {
+    entry.again.set(this.settings.probeTimeout, () => {
       if (entry.id !== id) return
       this.sent.delete(id)
       entry.id = undefined

@@ -1,9 +1,11 @@
 // The client against the real server.
 import assert from 'node:assert/strict'
+import {execFile} from 'node:child_process'
 import {mkdtempSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {after, before, test} from 'node:test'
+import {promisify} from 'node:util'
 import WebSocket from 'ws'
 import {Ringdown, RingdownError} from '../dist/index.js'
 import {declared, proxy, serve, tokenOf, until} from './server.mjs'
@@ -227,6 +229,20 @@ test('an iterator gives what comes, and ends with its signal', async () => {
   for (const n of [1, 2, 3]) await c.channel('chat:iterated').publish('message', n)
   await reading
   assert.deepEqual(got, [1, 2, 3])
+})
+
+test('a client that is closed keeps no program alive', async () => {
+  const program = `
+    import WebSocket from 'ws'
+    import {Ringdown} from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)}
+    const c = new Ringdown(process.argv[1], {WebSocket})
+    c.channel('chat:end').on('message', () => {})
+    c.channel('nowhere').on('message', () => {})
+    await c.channel('chat:end').publish('message', 1)
+    c.close()`
+  const begun = Date.now()
+  await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program, server.url], {cwd: new URL('..', import.meta.url), timeout: 20_000})
+  assert.ok(Date.now() - begun < 8_000, `it took ${Date.now() - begun} ms to end, which a timer of 10 s may have kept it from`)
 })
 
 test('a thousand lines leave nothing behind', async () => {

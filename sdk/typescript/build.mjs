@@ -13,7 +13,7 @@ execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclar
 // The same types once more for CommonJS, where a folder says which kind its files are.
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclarationOnly', '--outDir', 'dist/cjs'], {stdio: 'inherit'})
 writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n')
-for (const name of ['index', 'sync']) {
+for (const name of ['index', 'sync', 'testing']) {
   const entryPoints = [`src/${name}.ts`]
   await build({...common, entryPoints, format: 'esm', outfile: `dist/${name}.js`, sourcemap: true})
   await build({...common, entryPoints, format: 'cjs', outfile: `dist/cjs/${name}.js`, sourcemap: true})

@@ -36,8 +36,8 @@ func request(ctx context.Context, h *http.Client, o *opening, method, path strin
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	if o.token != "" {
-		r.Header.Set("Authorization", "Bearer "+o.token)
+	if token := o.bearer(); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -86,6 +86,11 @@ type uplink struct {
 
 func newUplink(h *http.Client, o *opening) *uplink {
 	return &uplink{h, o, newQueue(), make(chan greeting, 1)}
+}
+
+func (u *uplink) send(m *protocol.Message) {
+	u.opening.renew(m)
+	u.out.put(m)
 }
 
 // run posts what is sent, from the welcome on, until ctx is over. end is called if the

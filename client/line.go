@@ -14,8 +14,26 @@ import (
 type opening struct {
 	url      string // http: or https:, without a slash at its end
 	query    url.Values
-	token    string
 	channels []protocol.Subscription // what a stream or a poll begins with
+
+	mu    sync.Mutex
+	token string
+}
+
+// bearer returns the token for the next request.
+func (o *opening) bearer() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.token
+}
+
+// renew takes the token of a message that renews it, for the requests from now on.
+func (o *opening) renew(m *protocol.Message) {
+	if m.Type == protocol.TypeAuth {
+		o.mu.Lock()
+		o.token = m.Token
+		o.mu.Unlock()
+	}
 }
 
 // ending is how a line ended. With neither code nor status, it broke.

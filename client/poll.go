@@ -45,7 +45,7 @@ func (l *pollLine) send(m *protocol.Message) {
 		l.channels = l.without(m.Channel)
 	}
 	l.mu.Unlock()
-	l.up.out.put(m)
+	l.up.send(m)
 }
 
 func (l *pollLine) without(channel string) (rest []item) {

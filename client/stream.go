@@ -22,7 +22,7 @@ type streamLine struct {
 	life *life
 }
 
-func (l *streamLine) send(m *protocol.Message) { l.up.out.put(m) }
+func (l *streamLine) send(m *protocol.Message) { l.up.send(m) }
 func (l *streamLine) close()                   { l.life.cancel() }
 
 func (t *stream) open(ctx context.Context, work *sync.WaitGroup, o *opening, ev events) line {

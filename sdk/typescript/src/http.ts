@@ -48,6 +48,7 @@ export class Uplink {
   }
 
   send(m: Message): void {
+    if (m.type === 'auth') this.o.token = m.token // for the requests from now on
     this.queue.push(m)
     void this.flush()
   }

@@ -57,6 +57,8 @@ class Uplink:
         self._ready.set()
 
     def send(self, m: Wire) -> None:
+        if m["type"] == "auth":
+            self._opening.token = m["token"]  # for the requests from now on
         self._queue.append(m)
         self._ready.set()
 

@@ -178,6 +178,57 @@ def test_nothing_is_lost(server: str, way: str) -> None:
     run(work)
 
 
+@each
+def test_every_character_comes(server: str, way: str) -> None:
+    """Also those at which some libraries end a line."""
+
+    async def work() -> None:
+        async with client(server, way) as c:
+            got = await followed(c.channel(f"live:odd-{way}"))
+            odd = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\u00e9\U0001f600"
+            for text in ("before", odd, "after"):
+                await c.channel(f"live:odd-{way}").publish("e", text)
+            assert [m.data for m in await got.first(3)] == ["before", odd, "after"]
+
+    run(work)
+
+
+@each
+def test_what_is_no_json_is_refused_and_in_nobodys_way(server: str, way: str) -> None:
+    async def work() -> None:
+        async with client(server, way) as c:
+            for bad in (object(), float("nan"), "\ud800", {1, 2}):
+                for attempt in (c.call("price", bad), c.channel("live:bad").publish("e", bad), c.channel("live:bad").presence.enter(bad)):
+                    with pytest.raises(RingdownError, match="invalid_data"):
+                        await attempt
+            await c.channel("live:bad").publish("e", "good")
+
+    run(work)
+
+
+def test_what_waits_ends_with_the_client(server: str) -> None:
+    async def work() -> None:
+        c = client(server, "websocket")
+        reading = asyncio.create_task(_all(c.channel("chat:ends")))
+        await followed(c.channel("chat:ends"))
+        state = c.channel("trucks:ends").state
+        for _ in range(100):
+            await state.ready()
+        assert c.channel("trucks:ends")._holds == 1
+        state.close()
+        assert c.channel("trucks:ends")._holds == 0
+        with pytest.raises(RingdownError, match="forbidden"):
+            await c.channel("mine").state.ready()
+        await c.close()
+        assert await asyncio.wait_for(reading, 5) == []
+
+    run(work)
+
+
+async def _all(channel: Any) -> list[Message]:
+    return [m async for m in channel.messages()]
+
+
 def test_goes_around(server: str) -> None:
     """A WebSocket that is blocked is gone around, and taken when it comes through."""
 
@@ -267,3 +318,18 @@ def test_without_asyncio(server: str) -> None:
             c.call("price")
         assert (c.user, c.state) == ("ann", "live")
     assert threading.active_count() == before
+    with pytest.raises(RingdownError, match="closed"):
+        c.call("price")
+    with pytest.raises(TypeError):
+        SyncClient(server, no_such_option=True)
+    assert threading.active_count() == before
+
+
+def test_a_thread_that_iterates_ends_with_the_client(server: str) -> None:
+    c = SyncClient(server)
+    c.connect()
+    thread = threading.Thread(target=lambda: list(c.channel("chat:thread").messages()))
+    thread.start()
+    c.close()
+    thread.join(5)
+    assert not thread.is_alive()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ._handlers import Handlers
-from ._line import Wire
+from ._line import Wire, check_data
 from ._outbox import Ack
 from ._presence import Presence
 from ._state import SharedState
 from ._subscription import Gap, Subscription
-from .errors import RingdownError
+from .errors import RingdownError, closed
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Channel:
         self._lifecycle = Handlers(host.raised, host.tasks)
         self._state: SharedState | None = None
         self._presence: Presence | None = None
+        self._readers: set[Callable[[RingdownError | None], None]] = set()  # iterators, to be ended with the client
 
     # Listening.
 
@@ -96,12 +97,12 @@ class Channel:
         return self._lifecycle.on("failed", fn)
 
     async def messages(self, *, last: int | None = None, rate: float | None = None, buffer: int = 1_000) -> AsyncIterator[Message]:
-        """All events, one after the other, for as long as the loop goes on. Of what it does not take in
+        """All events, one after the other, for as long as the loop goes on, or until the client is closed. Of what it does not take in
         time the last ``buffer`` are kept; that others were left out is told as a gap with the reason slow."""
         queue: deque[Message] = deque()
         ready = asyncio.Event()
         missed = 0
-        failed: list[RingdownError] = []
+        ended: list[RingdownError | None] = []
 
         def put(m: Message) -> None:
             nonlocal missed
@@ -111,12 +112,13 @@ class Channel:
             queue.append(m)
             ready.set()
 
-        def refused(error: RingdownError) -> None:
-            if not error.retryable:
-                failed.append(error)
+        def end(error: RingdownError | None) -> None:
+            if error is None or not error.retryable:
+                ended.append(error)
                 ready.set()
 
-        offs = [self.on_failed(refused), self.on("*", put, last=last, rate=rate)]
+        self._readers.add(end)
+        offs = [lambda: self._readers.discard(end), self.on_failed(end), self.on("*", put, last=last, rate=rate)]
         try:
             while True:
                 if missed:
@@ -124,8 +126,10 @@ class Channel:
                     missed = 0
                 if queue:
                     yield queue.popleft()
-                elif failed:
-                    raise failed[0]
+                elif ended and ended[0] is not None:
+                    raise ended[0]
+                elif ended:
+                    return
                 else:
                     ready.clear()
                     await ready.wait()
@@ -154,6 +158,7 @@ class Channel:
         self._host.send_now(self._message(event, data, key=key))
 
     def _message(self, event: str, data: Any, **more: str | None) -> Wire:
+        check_data(data, self.name)
         m: Wire = {"type": event, "channel": self.name} | {k: v for k, v in more.items() if v is not None}
         if data is not None or more.get("key") is not None:
             m["data"] = data
@@ -231,6 +236,16 @@ class Channel:
         if self._presence is not None:
             self._presence._down()
 
+    def _closed(self, error: RingdownError | None) -> None:
+        """The client is closed: by the application, or for this."""
+        for end in list(self._readers):
+            end(error)
+        why = error or closed()
+        if self._presence is not None:
+            self._presence._down(why)
+        if self._state is not None:
+            self._state._fail(why)
+
     def _lost(self) -> None:
         if self._presence is not None:
             self._presence._down()
@@ -263,6 +278,8 @@ class _Follower:
     def failed(self, error: RingdownError) -> None:
         if self._c._presence is not None:
             self._c._presence._down(error)
+        if self._c._state is not None and not error.retryable:
+            self._c._state._fail(error)
         self._c._lifecycle.emit("failed", error)
 
     def snapshot(self, items: list[Wire]) -> None:

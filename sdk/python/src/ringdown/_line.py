@@ -90,6 +90,16 @@ def void(_: object) -> None:
     """Makes nothing of an answer."""
 
 
+def check_data(data: Any, channel: str | None = None) -> None:
+    """Refuses what cannot be sent, before it is in anybody's way."""
+    if isinstance(data, bytes):
+        return
+    try:
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as cause:  # half a surrogate pair is a ValueError too
+        raise RingdownError("invalid_data", f"this is no JSON: {cause}", channel) from cause
+
+
 def encode(m: Wire) -> str | bytes:
     """Writes a message: as text, or as a binary frame if its data is bytes."""
     data = m.get("data")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._handlers import Handlers
-from ._line import Wire
+from ._line import Wire, check_data
 from .errors import RingdownError
 
 
@@ -70,6 +70,7 @@ class Presence:
     async def enter(self, data: Any = None, *, will: Wire | None = None) -> None:
         """Makes this client a member. ``will`` ({"type", "data"}) is what the server publishes when
         it is gone without having said so."""
+        check_data([data, will])
         if self._release is None:
             self._release = self._hold()
         self._entered = {"action": "enter"} | ({} if data is None else {"data": data}) | ({} if will is None else {"will": will})

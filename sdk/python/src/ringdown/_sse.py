@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import httpx
 
@@ -49,7 +50,7 @@ class _SSELine:
                 return read_problem(answer.status_code, answer.headers, await answer.aread())
             self._life.events.opened()
             data: list[str] = []
-            async for line in answer.aiter_lines():
+            async for line in _lines(answer):
                 if self._life.over:
                     break
                 if line == "" and data:
@@ -64,3 +65,12 @@ class _SSELine:
                 elif line.startswith(":"):
                     self._life.events.heard()
         return End()
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
+    """The lines of a stream, which end at a line feed and at nothing else: U+2028 and its like stand in messages."""
+    rest = b""
+    async for piece in answer.aiter_bytes():
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r").decode("utf-8", "replace")

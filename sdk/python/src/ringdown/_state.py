@@ -8,6 +8,7 @@ from typing import Any
 
 from ._handlers import Handlers
 from ._line import Wire
+from .errors import RingdownError
 
 
 class SharedState(Mapping[str, Any]):
@@ -18,6 +19,8 @@ class SharedState(Mapping[str, Any]):
         self._values: dict[str, Any] = {}
         self._hold = hold
         self._handlers = handlers
+        self._kept: Callable[[], None] | None = None  # since ready()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def on(self, fn: Callable[[SharedState], Any]) -> Callable[[], None]:
         """Follows the state; fn is called after each change, until the returned function is."""
@@ -25,12 +28,23 @@ class SharedState(Mapping[str, Any]):
         return off
 
     async def ready(self) -> SharedState:
-        """Follows the state from now on, and answers when all of it is there."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.on(lambda _: None if done.done() else done.set_result(None))
+        """Follows the state from now on, until close(), and answers when all of it is there. Raises why it may not be followed."""
+        if self._kept is None:
+            self._kept = self._hold()
         if not self.is_ready:
-            await done
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(done)
+            try:
+                await done
+            finally:
+                self._waiting.remove(done)
         return self
+
+    def close(self) -> None:
+        """Ends what ready() began; others who listen go on."""
+        if self._kept is not None:
+            self._kept()
+            self._kept = None
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -44,7 +58,16 @@ class SharedState(Mapping[str, Any]):
     def _replace(self, items: list[Wire]) -> None:
         self._values = {m["key"]: m["data"] for m in items if m.get("data") is not None}
         self.is_ready = True
+        for done in self._waiting:
+            if not done.done():
+                done.set_result(None)
         self._handlers.emit("change", self)
+
+    def _fail(self, error: RingdownError) -> None:
+        self.close()
+        for done in self._waiting:
+            if not done.done():
+                done.set_exception(error)
 
     def _apply(self, m: Wire) -> None:
         if "key" not in m or not self.is_ready:

@@ -12,7 +12,7 @@ from typing import Any
 from ._channel import Channel
 from ._connection import Connection, StateChange
 from ._handlers import Handlers
-from ._line import Wire
+from ._line import Wire, check_data
 from ._outbox import Ack, Outbox
 from ._settings import Settings, TokenFunction
 from ._subscription import Subscription
@@ -62,6 +62,7 @@ class Client:
         self._asking: list[Subscription] = []  # in the next subscribe
         self._batches: dict[int, list[Subscription]] = {}
         self._pending: dict[int, _Pending] = {}
+        self._retries: set[Callable[[], None]] = set()  # how to stop those that are to come
         self._last_id = 0  # 0 is the connection's own
 
     async def __aenter__(self) -> Client:
@@ -132,6 +133,7 @@ class Client:
 
     async def call(self, event: str, data: Any = None, *, timeout: float | None = None) -> Any:
         """Asks the application behind the server. It is sent once: if the line is lost then, ``unknown`` is raised."""
+        check_data(data)
         m: Wire = {"type": event} | ({} if data is None else {"data": data})
         answer = await self.request(m, self.settings.call_timeout if timeout is None else timeout, again=False)
         return answer.get("data")
@@ -251,10 +253,12 @@ class Client:
             delay = max(max(s.error.retry_after if s.error else 0.0, self._connection.delay(s.failures - 1)) for s in again)
 
             def retry() -> None:
+                self._retries.discard(stop)
                 for s in again:
                     self._retry(s)
 
-            self.settings.clock.after(delay, retry)
+            stop = self.settings.clock.after(delay, retry)
+            self._retries.add(stop)
 
     def _retry(self, s: Subscription) -> None:
         if s.phase == "failed" and self._followed.get(s.name) is s:
@@ -307,8 +311,10 @@ class Client:
                 p.settle(unknown() if p.sent and not p.again else why)
             self._outbox.clear(why)
             for c in self._channels.values():
-                if c._presence is not None:
-                    c._presence._down(why)
+                c._closed(change.error)
+            for stop in list(self._retries):
+                stop()
+            self._retries.clear()
         self._handlers.emit("state", change)
 
     def received(self, m: Wire) -> None:

@@ -23,7 +23,7 @@ from ._channel import Channel as _Channel
 from ._channel import Message, Page
 from ._outbox import Ack
 from ._presence import Member
-from .errors import RingdownError
+from .errors import RingdownError, closed
 
 __all__ = ["Channel", "Client", "RingdownError"]
 
@@ -42,8 +42,12 @@ class Client:
         async def make() -> _client.Client:
             return _client.Client(url, **options)
 
-        self._client = self._run(make())
         self._closed = False
+        try:
+            self._client = self._run(make())
+        except BaseException:  # an option that does not exist, say: nothing is to be left behind
+            self._end()
+            raise
 
     def __enter__(self) -> Client:
         return self
@@ -52,6 +56,9 @@ class Client:
         self.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._closed:
+            work.close()
+            raise closed()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -80,8 +87,11 @@ class Client:
         """Ends the line, the loop and its thread."""
         if self._closed:
             return
-        self._closed = True
         self._run(self._client.close())
+        self._end()
+
+    def _end(self) -> None:
+        self._closed = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

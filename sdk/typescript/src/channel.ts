@@ -60,6 +60,7 @@ export class Channel<C extends ChannelType = any> {
   private state_?: SharedState<StateOf<C>>
   private presence_?: Presence<MemberOf<C>>
   private typing_?: Typing
+  private readers?: Set<(error?: RingdownError) => void> // iterators, to be ended with the client
   private kept?: Message[] // a snapshot that came before anybody asked for the state
 
   constructor(readonly name: string, private follow: Follow, private readonly host: Host) {
@@ -82,23 +83,26 @@ export class Channel<C extends ChannelType = any> {
   }
 
   /**
-   * All events, one after the other, for as long as the loop goes on. Of what it does not take in time the last
+   * All events, one after the other, for as long as the loop goes on, or until the client is closed. Of what it does not take in time the last
    * `buffer` are kept; that others were left out is told as a gap with the reason `slow`.
    */
   async *messages({signal, buffer = 1_000}: {signal?: AbortSignal; buffer?: number} = {}): AsyncGenerator<Event, void, undefined> {
     const queue: Event[] = []
     let wake = () => {}
     let missed = 0
-    let failed: RingdownError | undefined
+    let ended: {error?: RingdownError} | undefined
     const enough = new AbortController()
     const stop = () => enough.abort()
     signal?.addEventListener('abort', stop)
     if (signal?.aborted) stop()
     enough.signal.addEventListener('abort', () => wake())
-    this.when('failed', ({error}) => {
-      if (!error.retryable) failed = error
+    const end = (error?: RingdownError) => {
+      if (error?.retryable) return
+      ended = {error}
       wake()
-    }, {signal: enough.signal})
+    }
+    ;(this.readers ??= new Set()).add(end)
+    this.when('failed', ({error}) => end(error), {signal: enough.signal})
     this.on('*', (_, m) => {
       if (queue.length >= buffer) {
         queue.shift()
@@ -115,11 +119,13 @@ export class Channel<C extends ChannelType = any> {
         }
         const m = queue.shift()
         if (m) yield m
-        else if (failed) throw failed
+        else if (ended?.error) throw ended.error
+        else if (ended) return
         else await new Promise<void>((done) => { wake = done })
       }
     } finally {
       stop()
+      this.readers.delete(end)
       signal?.removeEventListener('abort', stop)
     }
   }
@@ -220,6 +226,11 @@ export class Channel<C extends ChannelType = any> {
   set followed(how: Follow) {
     this.follow = how
     if (this.holds === 0 && !this.stopGrace) this.subscription = this.renewed()
+  }
+
+  /** @internal The client is closed: by the application, or for this. */
+  closed(error?: RingdownError): void {
+    for (const end of [...(this.readers ?? [])]) end(error)
   }
 
   /** @internal The line is gone. */

@@ -250,6 +250,7 @@ export class Ringdown<A extends Api = AnyApi> {
     const why = () => error ?? closed()
     for (const p of [...this.pending.values()]) p.settle(p.sent && !p.again ? unknown() : why())
     this.outbox.clear((sent) => (sent ? unknown() : why()))
+    for (const c of this.channels.values()) c.closed(error)
     for (const {list, stop} of this.retries.values()) {
       stop()
       for (const s of list) if (s.phase === 'failed') s.phase = 'off' // on the next line, then
@@ -284,7 +285,8 @@ export class Ringdown<A extends Api = AnyApi> {
   }
 
   private request(message: Message, {timeout = this.settings.requestTimeout, signal, again}: CallOptions & {again: boolean}): Promise<Message> {
-    if (signal?.aborted) return Promise.reject(aborted())
+    const refused = signal?.aborted ? aborted() : notJSON(message)
+    if (refused) return Promise.reject(refused)
     this.connection.need()
     if (this.connection.state === 'closed') return Promise.reject(closed())
     return new Promise((resolve, reject) => {
@@ -310,6 +312,8 @@ export class Ringdown<A extends Api = AnyApi> {
   }
 
   private publish(m: Message, o: PublishOptions): Promise<Ack> {
+    const refused = notJSON(m)
+    if (refused) return Promise.reject(refused)
     this.connection.need()
     if (this.connection.state === 'closed') return Promise.reject(closed())
     if (o.ack !== false) return this.outbox.add(m, o)
@@ -326,4 +330,14 @@ export class Ringdown<A extends Api = AnyApi> {
 
 function closed(): RingdownError {
   return new RingdownError('closed', 'the client is closed; connect() opens it again')
+}
+
+/** Refuses what cannot be sent, before it is in anybody's way. */
+function notJSON({data, channel}: Message): RingdownError | undefined {
+  try {
+    if (!(data instanceof Uint8Array)) JSON.stringify(data)
+    return undefined
+  } catch (cause) {
+    return new RingdownError('invalid_data', `this is no JSON: ${(cause as Error).message}`, {}, channel)
+  }
 }

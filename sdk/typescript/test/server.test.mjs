@@ -231,6 +231,37 @@ test('an iterator gives what comes, and ends with its signal', async () => {
   assert.deepEqual(got, [1, 2, 3])
 })
 
+test('what is no JSON is refused, and in nobody\'s way', async () => {
+  const c = client(server.url)
+  for (const bad of [1n, (() => { const ring = {}; ring.ring = ring; return ring })()]) {
+    for (const attempt of [c.call('price', bad), c.channel('live:bad').publish('e', bad), c.channel('live:bad').publish('e', bad, {ack: false}), c.channel('chat:bad').presence.enter(bad)]) {
+      assert.equal((await attempt.catch((e) => e)).code, 'invalid_data')
+    }
+  }
+  await c.channel('live:bad').publish('e', 'good')
+})
+
+test('an iterator ends with the client', async () => {
+  const c = client(server.url)
+  const reading = (async () => { for await (const _ of c.channel('chat:ends').messages()); })()
+  await until((fn) => c.channel('chat:ends').when('subscribed', fn))
+  c.close()
+  await reading
+})
+
+for (const transport of ['websocket', 'sse', 'poll']) {
+  test(`${transport}: every character comes, also those at which some libraries end a line`, async () => {
+    const c = client(server.url, {transports: [transport]})
+    const odd = 'a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\u00e9\u{1f600}'
+    const got = []
+    const last = until((fn) => c.channel(`live:odd-${transport}`).on('e', fn), (text) => got.push(text) === 3)
+    await until((fn) => c.channel(`live:odd-${transport}`).when('subscribed', fn))
+    for (const text of ['before', odd, 'after']) await c.channel(`live:odd-${transport}`).publish('e', text)
+    await last
+    assert.deepEqual(got, ['before', odd, 'after'])
+  })
+}
+
 test('a client that is closed keeps no program alive', async () => {
   const program = `
     import WebSocket from 'ws'

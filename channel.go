@@ -16,6 +16,7 @@ type Channel struct {
 	State    *ChannelState   // nil: it has no keys
 	Presence bool
 	ShowFrom bool
+	Typing   bool // clients say that they type, by the ephemeral event typing
 	Resume   time.Duration
 	Buffer   ChannelBuffer
 	Events   map[string]ChannelEvent // nil: any
@@ -78,6 +79,7 @@ func (c *Channel) item() ([]byte, error) {
 	set(o, "about", c.About)
 	set(o, "presence", c.Presence)
 	set(o, "show_from", c.ShowFrom)
+	set(o, "typing", c.Typing)
 	o.lasts("resume", c.Resume)
 	if h := c.History; h != nil {
 		history := object{}

@@ -16,7 +16,7 @@ import (
 
 // whole has a value in every field.
 var whole = Channel{
-	Name: "chat:{room}", About: "Talk", Presence: true, ShowFrom: true, Resume: 5 * time.Minute,
+	Name: "chat:{room}", About: "Talk", Presence: true, ShowFrom: true, Typing: true, Resume: 5 * time.Minute,
 	History: &ChannelHistory{Messages: 500, Bytes: 1 << 20, For: 720 * time.Hour},
 	State:   &ChannelState{For: 90 * time.Minute},
 	Buffer:  ChannelBuffer{Messages: 64, Bytes: 8192},
@@ -32,6 +32,7 @@ channels:
     about: Talk
     presence: true
     show_from: true
+    typing: true
     resume: 5m
     history: {messages: 500, bytes: 1MiB, for: 30d}
     state: {for: 90m}
@@ -86,7 +87,7 @@ func TestChannelFromGo(t *testing.T) {
 	}
 	// What cannot be compared was, and the rest is compared.
 	for _, d := range []*channel.Declaration{file, program} {
-		d.Line, d.Allow, d.Events["message"].Schema = 0, channel.Allow{}, nil
+		d.Line, d.Allow, d.Events["message"].Schema, d.Events["typing"].Schema = 0, channel.Allow{}, nil, nil
 	}
 	if !reflect.DeepEqual(file, program) {
 		t.Errorf("%+v, want %+v", program, file)

@@ -20,6 +20,7 @@ type Member struct {
 // Will is a publication that the server makes when a member is gone without having said so.
 type Will struct {
 	Type string `json:"type"`
+	Key  string `json:"key,omitempty"` // on a state channel
 	Data any    `json:"data,omitempty"`
 }
 

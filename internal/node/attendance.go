@@ -221,28 +221,32 @@ func (a *attendance) enter(name string, m presence.Member, done func(error)) {
 			r.Note(action, m)
 		case !here:
 			// It may be in the roster or not, so it is removed to be sure.
+			m.Will = nil
+			r.Put(m)
 			r.Linger(m.ID, time.Now())
 		}
 	}, func(err error) {
 		done(err)
 		if replaces {
-			a.remove(r, old, ignore)
+			a.replace(r, old)
 		}
 	})
 }
 
 // exit is Node.Exit.
-func (a *attendance) exit(name, id string, grace time.Duration, done func(error)) {
+func (a *attendance) exit(name, id string, how Departure, done func(error)) {
 	r := a.find(name, false)
 	if r == nil {
 		done(nil)
 		return
 	}
 	m, here := r.Here(id)
-	// A user who is here by another connection as well needs no grace. Mostly it is
-	// the same client, which connected again before the loss was noticed.
-	if here && grace > 0 && r.With(m.User) == 1 && a.lingering.Load() < maxLingering {
-		r.Linger(id, time.Now().Add(grace))
+	// A user who is here by another connection as well needs no grace, and is not gone.
+	// Mostly it is the same client, which connected again before the loss was noticed.
+	if how.Said || r.With(m.User) > 1 {
+		m.Will = nil
+	} else if here && how.Grace > 0 && m.User != "" && a.lingering.Load() < maxLingering {
+		r.Linger(id, time.Now().Add(how.Grace))
 		here = false
 	}
 	if !here {
@@ -256,17 +260,31 @@ func (a *attendance) exit(name, id string, grace time.Duration, done func(error)
 	a.remove(r, m, done)
 }
 
-// remove takes m, which is no longer in the room, out of the roster. The caller has
-// counted the change in r.busy.
+// replace takes out a member whose user has come back as another one, and so left
+// nobody a will. The caller has counted the change in r.busy.
+func (a *attendance) replace(r *room, m presence.Member) {
+	m.Will = nil
+	a.remove(r, m, ignore)
+}
+
+// remove takes m, which is no longer in the room, out of the roster, and publishes the
+// will that it still has. The caller has counted the change in r.busy.
 func (a *attendance) remove(r *room, m presence.Member, done func(error)) {
+	gone := false
 	a.change(r, m.ID, func(ctx context.Context) (bool, error) { return a.node.roster.Remove(ctx, r.name, m.ID) }, func(left bool, err error) {
 		if err != nil {
 			r.Put(m)
 			r.Linger(m.ID, time.Now().Add(rosterRetry))
 		} else if left {
+			gone = true
 			r.Note(presence.Leave, m)
 		}
-	}, done)
+	}, func(err error) {
+		done(err)
+		if gone {
+			a.node.publishWill(r.name, m)
+		}
+	})
 }
 
 // rosterError returns the error that a client is told.

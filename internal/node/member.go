@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+
+	"ringdown/internal/broker"
 )
 
 // memberBytes is the length of a member's id, of which the last few say to the
@@ -39,16 +41,20 @@ func (n *Node) MemberID(connection string) string {
 	return base64.RawURLEncoding.EncodeToString(id)
 }
 
+// Member returns what a member of this node last said of itself, if it is here.
+func (n *Node) Member(name, id string) (m broker.Member, here bool) {
+	r := n.attendance.find(name, false)
+	if r == nil {
+		return m, false
+	}
+	defer n.attendance.release(r)
+	return r.Here(id)
+}
+
 // Rename tells that a member of this node is of another user now. done is called
 // as Enter's is; there is no error when there is no such member.
 func (n *Node) Rename(name, id, user string, done func(err error)) {
-	r := n.attendance.find(name, false)
-	if r == nil {
-		done(nil)
-		return
-	}
-	m, here := r.Here(id)
-	n.attendance.release(r)
+	m, here := n.Member(name, id)
 	if !here {
 		done(nil)
 		return

@@ -95,6 +95,6 @@ func (a *attendance) react(name string, e *channel.Entry) {
 		a.enter(name, own, ignore)
 	}
 	if replaced {
-		a.remove(r, old, ignore)
+		a.replace(r, old)
 	}
 }

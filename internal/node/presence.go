@@ -60,14 +60,22 @@ func (n *Node) Enter(name string, m broker.Member, done func(err error)) {
 	n.attendance.enter(name, m, done)
 }
 
-// Exit removes a member. A grace is for a connection that was lost: a member who is
-// signed in, and not here by another connection, then lingers in the roster for that
-// long. If its user enters the channel again meanwhile, the new member replaces it;
-// otherwise watchers are told that it left. done is called exactly once, as that of
-// Enter is: after a nil error the member is removed or lingers, after any other the
-// removal is tried again.
-func (n *Node) Exit(name, id string, grace time.Duration, done func(err error)) {
-	n.attendance.exit(name, id, grace, done)
+// Departure is how a member leaves.
+type Departure struct {
+	// Said is whether the member said so itself; then nobody publishes its will.
+	Said bool
+	// Grace is for a connection that was lost: how long a member who is signed in, and
+	// not here by another connection, lingers in the roster.
+	Grace time.Duration
+}
+
+// Exit removes a member, or lets it linger. If the user of one that lingers enters the
+// channel again, the new member replaces it; otherwise watchers are told that it left,
+// and its will is published. done is called exactly once, as that of Enter is: after a
+// nil error the member is removed or lingers, after any other the removal is tried
+// again.
+func (n *Node) Exit(name, id string, how Departure, done func(err error)) {
+	n.attendance.exit(name, id, how, done)
 }
 
 // ReadMembers is Members for callers that must not block: done is called once,
@@ -80,9 +88,14 @@ func (n *Node) ReadMembers(ctx context.Context, name string, r broker.MemberRang
 	n.control.work.Go(func() { done(n.Members(ctx, name, r)) })
 }
 
-// Members returns a page of who is in a channel, on all nodes. It may block.
+// Members returns a page of who is in a channel, on all nodes, without their wills.
+// It may block.
 func (n *Node) Members(ctx context.Context, name string, r broker.MemberRange) (broker.MemberPage, error) {
-	return n.roster.Members(ctx, name, r)
+	page, err := n.roster.Members(ctx, name, r)
+	for i := range page.Members {
+		page.Members[i].Will = nil
+	}
+	return page, err
 }
 
 // Present returns how many members this node has put into rosters, over all channels
@@ -123,7 +136,7 @@ func (t untold) Appended(_ broker.Receipt, err error) {
 // lost is told of members whose node is gone, and tells watchers that they left. If
 // some of them are on this node after all, it puts them back.
 func (a *attendance) lost(name string, members []broker.Member) {
-	var here []presence.Member
+	var here, gone []presence.Member
 	r := a.find(strings.Clone(name), true)
 	for _, m := range members {
 		if own, ok := r.Here(m.ID); ok {
@@ -132,11 +145,13 @@ func (a *attendance) lost(name string, members []broker.Member) {
 		}
 		r.Drop(m.ID)
 		r.Note(presence.Leave, m)
+		gone = append(gone, m)
 	}
 	a.release(r)
 	for _, m := range here {
 		a.enter(r.name, m, ignore)
 	}
+	a.node.publishWills(r.name, gone)
 }
 
 func ignore(error) {}

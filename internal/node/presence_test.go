@@ -281,7 +281,7 @@ func enter(t *testing.T, n *Node, m broker.Member) error {
 func exit(t *testing.T, n *Node, id string, grace time.Duration) error {
 	t.Helper()
 	done := make(chan error, 1)
-	n.Exit("room", id, grace, func(err error) { done <- err })
+	n.Exit("room", id, Departure{Grace: grace}, func(err error) { done <- err })
 	return <-done
 }
 
@@ -689,7 +689,7 @@ func TestChangesOfAMemberAreInOrder(t *testing.T) {
 		for i := range 100 {
 			note := func(error) { mu.Lock(); order = append(order, i); mu.Unlock() }
 			if i%3 == 2 {
-				n.Exit("room", "a", 0, note)
+				n.Exit("room", "a", Departure{}, note)
 			} else {
 				n.Enter("room", member("a", "ann"), note)
 			}
@@ -820,7 +820,7 @@ func BenchmarkEnter(b *testing.B) {
 			for b.Loop() {
 				id := fmt.Sprintf("node%08dx", i%size)
 				n.Enter("room", member(id, "x"), ignore)
-				n.Exit("room", id, 0, ignore)
+				n.Exit("room", id, Departure{}, ignore)
 				i++
 			}
 			b.ReportMetric(float64(n.metrics.PresenceTold.Load()-told)/float64(b.N), "told/op")

@@ -21,6 +21,9 @@ type Metrics struct {
 	// PresenceTold counts changes of members that were handed to the broker, and
 	// PresenceUntold those of them that it did not accept.
 	PresenceTold, PresenceUntold atomic.Uint64
+	// Wills counts those that were to be published, and WillsRefused those of them that
+	// were not.
+	Wills, WillsRefused atomic.Uint64
 }
 
 // Metrics returns the node's counters.
@@ -56,79 +59,107 @@ type Publisher interface {
 // suffice, the data is checked in Await.
 const SmallSteps = 8_000
 
+// passing is a message on its way through the checks.
+type passing struct {
+	caller *Caller
+	target Target
+	event  *channel.Event // nil: the channel takes any
+	m      *protocol.Message
+	dedupe string
+	p      Publisher
+	judged func(m *protocol.Message) // nil: it is to be published
+}
+
 // Publish is the only way to publish a message, whoever does it and by which door.
 // It finds the channel, asks its rule, checks the message against the declaration,
 // asks the hook, checks the data against the schema, and gives the message to the
 // broker. It reads m's type, channel, key, data, dedupe and trace, and does not keep
 // m. p hears the outcome exactly once, perhaps before Publish returns.
 func (n *Node) Publish(c *Caller, m *protocol.Message, p Publisher) {
-	t, event, dedupe, err := n.admit(c, m)
-	if err != nil {
-		n.refuse(p, err)
+	n.pass(passing{caller: c, m: m, p: p})
+}
+
+// Judge is Publish up to the broker, for a message that is to be published later. If
+// Publish would refuse m, p hears so. Otherwise judged is called with the message as it
+// would be published, which it does not keep, in place of p.Appended.
+func (n *Node) Judge(c *Caller, m *protocol.Message, p Publisher, judged func(m *protocol.Message)) {
+	n.pass(passing{caller: c, m: m, p: p, judged: judged})
+}
+
+func (n *Node) pass(g passing) {
+	if err := n.admit(&g); err != nil {
+		n.refuse(g.p, err)
 		return
 	}
 	hook := n.hook.Load()
-	if c.Server {
+	if g.caller.Server {
 		hook = nil
 	}
 	if hook == nil {
-		steps, err := judge(t.Declaration, event, m, SmallSteps)
+		steps, err := judge(g.target.Declaration, g.event, g.m, SmallSteps)
 		if !errors.Is(err, channel.ErrBudget) {
-			n.finish(c, t, event, m, dedupe, p, steps, err)
+			n.finish(&g, steps, err)
 			return
 		}
 	}
-	n.publishLater(c.clone(), t, event, m.Clone(), dedupe, hook, p) // the frame and the caller are used again meanwhile
+	g.caller, g.m = g.caller.clone(), g.m.Clone() // the frame and the caller are used again meanwhile
+	n.passLater(g, hook)
 }
 
-// publishLater is the rest of Publish where that may block. It is a function of its
-// own so that Publish does not allocate the variables that are captured here.
-func (n *Node) publishLater(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, hook *Hook, p Publisher) {
+// passLater is the rest of pass where that may block. It is a function of its own so
+// that pass does not allocate the variables that are captured here.
+func (n *Node) passLater(g passing, hook *Hook) {
 	steps := 0
-	p.Await(func(ctx context.Context) (err error) {
+	g.p.Await(func(ctx context.Context) (err error) {
 		if hook != nil {
-			if err := (*hook)(ctx, c, m); err != nil {
+			if err := (*hook)(ctx, g.caller, g.m); err != nil {
 				return err
 			}
 		}
-		steps, err = judge(t.Declaration, event, m, math.MaxInt)
+		steps, err = judge(g.target.Declaration, g.event, g.m, math.MaxInt)
 		return err
-	}, func(err error) { n.finish(c, t, event, m, dedupe, p, steps, err) })
+	}, func(err error) { n.finish(&g, steps, err) })
 }
 
 // admit makes those checks that cost little and ask nobody else.
-func (n *Node) admit(c *Caller, m *protocol.Message) (t Target, event *channel.Event, dedupe string, err error) {
-	if err = protocol.ValidEvent(m.Type); err != nil {
-		return t, nil, "", err
+func (n *Node) admit(g *passing) (err error) {
+	if err = protocol.ValidEvent(g.m.Type); err != nil {
+		return err
 	}
-	if t, err = n.Resolve(m.Channel); err != nil {
-		return t, nil, "", err
+	if g.target, err = n.Resolve(g.m.Channel); err != nil {
+		return err
 	}
-	if err = c.Permit(t, m.Channel, channel.OpPublish, m.Type); err != nil {
-		return t, nil, "", err
+	if err = g.caller.Permit(g.target, g.m.Channel, channel.OpPublish, g.m.Type); err != nil {
+		return err
 	}
-	if event, err = fits(t.Declaration, m); err != nil {
-		return t, nil, "", err
+	if g.event, err = fits(g.target.Declaration, g.m); err != nil {
+		return err
 	}
-	dedupe, err = c.dedupe(m.Dedupe)
-	return t, event, dedupe, err
+	g.dedupe, err = g.caller.dedupe(g.m.Dedupe)
+	return err
 }
 
-// finish gives the message to the broker, or refuses it with err.
-func (n *Node) finish(c *Caller, t Target, event *channel.Event, m *protocol.Message, dedupe string, p Publisher, steps int, err error) {
-	p.Spend(steps)
-	if err != nil {
-		n.refuse(p, err)
+// finish gives the message to the broker or to whom it was judged for, or refuses it
+// with err.
+func (n *Node) finish(g *passing, steps int, err error) {
+	g.p.Spend(steps)
+	switch {
+	case err != nil:
+		n.refuse(g.p, err)
+		return
+	case g.judged != nil:
+		g.judged(g.m)
 		return
 	}
+	m := g.m
 	pub := n.publications.Get().(*broker.Publication)
-	*pub = broker.Publication{Dedupe: dedupe, Ephemeral: event != nil && event.Ephemeral,
+	*pub = broker.Publication{Dedupe: g.dedupe, Ephemeral: g.event != nil && g.event.Ephemeral,
 		Message: protocol.Message{Type: m.Type, Channel: m.Channel, Key: m.Key, Trace: m.Trace, Data: m.Data, Binary: m.Binary}}
-	if t.Declaration.ShowFrom {
-		pub.Message.From = c.User
+	if g.target.Declaration.ShowFrom {
+		pub.Message.From = g.caller.User
 	}
 	n.metrics.Published.Add(1)
-	n.open(m.Channel, t).Append(pub, p)
+	n.open(m.Channel, g.target).Append(pub, g.p)
 	*pub = broker.Publication{}
 	n.publications.Put(pub)
 }

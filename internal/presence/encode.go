@@ -2,8 +2,9 @@ package presence
 
 import "ringdown/protocol"
 
-// AppendJSON appends m as a JSON object, Data to the byte as the member gave it:
-// an encoder would write it anew, with other spaces and escapes.
+// AppendJSON appends m as a JSON object, Data and the data of the will to the byte
+// as the member gave them: an encoder would write them anew, with other spaces and
+// escapes.
 func (m *Member) AppendJSON(dst []byte) []byte {
 	dst = protocol.AppendString(append(dst, `{"id":`...), m.ID)
 	if m.Connection != "" {
@@ -15,13 +16,27 @@ func (m *Member) AppendJSON(dst []byte) []byte {
 	if len(m.Data) > 0 {
 		dst = append(append(dst, `,"data":`...), m.Data...)
 	}
+	if m.Will != nil {
+		dst = m.Will.appendJSON(append(dst, `,"will":`...))
+	}
 	return append(dst, '}')
 }
 
-// AppendMember appends a member as clients are told of it: its connection is none
-// of their business.
+func (w *Will) appendJSON(dst []byte) []byte {
+	dst = protocol.AppendString(append(dst, `{"type":`...), w.Type)
+	if w.Key != "" {
+		dst = protocol.AppendString(append(dst, `,"key":`...), w.Key)
+	}
+	if len(w.Data) > 0 {
+		dst = append(append(dst, `,"data":`...), w.Data...)
+	}
+	return append(dst, '}')
+}
+
+// AppendMember appends a member as clients are told of it: its connection and its
+// will are none of their business.
 func AppendMember(dst []byte, m Member) []byte {
-	m.Connection = ""
+	m.Connection, m.Will = "", nil
 	return m.AppendJSON(dst)
 }
 

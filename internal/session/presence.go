@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"strings"
-	"time"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
@@ -25,6 +24,7 @@ const (
 type presenceRequest struct {
 	action  string
 	data    []byte  // nil: none
+	will    []byte  // nil: not said; null: none
 	limit   *uint64 // nil: not said
 	after   string
 	id      []byte
@@ -37,7 +37,7 @@ func newPresenceRequest(m *protocol.Message) (*presenceRequest, error) {
 		return r, protocol.Errorf(protocol.CodeBadRequest, "presence needs the field channel")
 	}
 	if m.Binary || len(m.Data) == 0 {
-		return r, protocol.Errorf(protocol.CodeBadRequest, "data of presence must be an object with action: enter, update, leave or get; enter and update take data, get takes limit (a whole number) and after (the id of a member)")
+		return r, protocol.Errorf(protocol.CodeBadRequest, "data of presence must be an object with action: enter, update, leave or get; enter and update take data and will, get takes limit (a whole number) and after (the id of a member)")
 	}
 	return r, protocol.Members("data of presence", m.Data, func(name string, value []byte) (err error) {
 		switch name {
@@ -48,6 +48,8 @@ func newPresenceRequest(m *protocol.Message) (*presenceRequest, error) {
 			if string(value) != "null" {
 				r.data = bytes.Clone(value)
 			}
+		case "will":
+			r.will = bytes.Clone(value)
 		case "limit":
 			r.limit, err = protocol.Whole(name, value)
 		case "after":
@@ -89,16 +91,16 @@ func (x *Session) forget(name string) bool {
 }
 
 // depart takes the connection out of the members of a channel, if it is in.
-func (x *Session) depart(name string, grace time.Duration) {
+func (x *Session) depart(name string, how node.Departure) {
 	if x.forget(name) {
-		x.hub.server.node.Exit(name, x.member(), grace, func(error) {})
+		x.hub.server.node.Exit(name, x.member(), how, func(error) {})
 	}
 }
 
 // departAll takes the connection out of everything that it is a member of.
-func (x *Session) departAll(grace time.Duration) {
+func (x *Session) departAll(how node.Departure) {
 	for all := x.has().entered; len(all) > 0; all = x.extra.entered {
-		x.depart(all[len(all)-1], grace)
+		x.depart(all[len(all)-1], how)
 	}
 }
 
@@ -119,7 +121,7 @@ func (x *Session) recheckPresence(i int, t node.Target) {
 	name := x.out.Channel(i)
 	err := x.mayPresence(name, t)
 	if err != nil && slices.Contains(x.has().entered, name) {
-		x.depart(name, 0)
+		x.depart(name, node.Departure{Said: true}) // who may not be there leaves no will either
 		x.deny("subscribe", nil, name, err)
 	}
 	if !x.closed {
@@ -137,39 +139,59 @@ func (x *Session) mayPresence(name string, t node.Target) error {
 
 // enter makes the connection a member, or changes what it says of itself. A
 // member is a subscriber: so its node hears what is told of it, and it is out
-// when it unsubscribes.
+// when it unsubscribes. Its will is judged first, as a publication.
 func (x *Session) enter(r *presenceRequest) error {
+	fresh, err := x.mayEnter(r)
+	if err != nil {
+		return err
+	}
+	m := broker.Member{ID: x.member(), Connection: x.ID(), User: x.user(), Data: r.data}
+	switch {
+	case r.will == nil && r.action == "update":
+		was, _ := x.hub.server.node.Member(r.channel, m.ID)
+		m.Will = was.Will
+	case r.will != nil && string(r.will) != "null":
+		return x.willing(r, m)
+	}
+	x.enterAs(r, m, fresh)
+	return nil
+}
+
+// mayEnter says whether the connection may enter as r says, and whether it is not in yet.
+func (x *Session) mayEnter(r *presenceRequest) (fresh bool, err error) {
 	t, err := x.hub.server.node.Resolve(r.channel)
 	if err == nil {
 		err = x.mayPresence(r.channel, t)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	l := x.hub.server.Limits()
-	fresh := !slices.Contains(x.has().entered, r.channel)
+	fresh = !slices.Contains(x.has().entered, r.channel)
 	switch {
 	case x.out.Find(r.channel) < 0:
-		return protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
-	case len(r.data) > l.PresenceData:
-		return protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself (limits.connection.presence_data), not %d", l.PresenceData, len(r.data)).WithLimit("limits.connection.presence_data")
+		return fresh, protocol.Errorf(protocol.CodeNotSubscribed, "subscribe to %q before entering it", r.channel)
+	case len(r.data)+len(r.will) > l.PresenceData:
+		return fresh, protocol.Errorf(protocol.CodeTooLarge, "a member may say %d bytes of itself, its will among them (limits.connection.presence_data), not %d", l.PresenceData, len(r.data)+len(r.will)).WithLimit("limits.connection.presence_data")
 	case !fresh:
 	case r.action == "update":
-		return protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
+		return fresh, protocol.Errorf(protocol.CodeConflict, "this connection is not in %q; enter it first", r.channel)
 	case len(x.has().entered) >= l.Presences:
-		return protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences).WithLimit("limits.connection.presences")
+		return fresh, protocol.Errorf(protocol.CodeLimitExceeded, "this connection has entered its limit of %d channels (limits.connection.presences)", l.Presences).WithLimit("limits.connection.presences")
 	}
+	return fresh, nil
+}
+
+func (x *Session) enterAs(r *presenceRequest, m broker.Member, fresh bool) {
 	if fresh {
 		x.have().entered = append(x.has().entered, r.channel)
 	}
-	m := broker.Member{ID: x.member(), Connection: x.ID(), User: x.user(), Data: r.data}
 	x.ask(func(done func(error)) { x.hub.server.node.Enter(r.channel, m, done) }, func(err error) {
 		if err != nil && fresh {
 			x.forget(r.channel)
 		}
 		x.ackPresence(r, err)
 	})
-	return nil
 }
 
 // exit makes the connection no member any more.
@@ -181,7 +203,7 @@ func (x *Session) exit(r *presenceRequest) error {
 		x.ackPresence(r, nil) // it is as was asked
 		return nil
 	}
-	x.ask(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), 0, done) }, func(err error) {
+	x.ask(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), node.Departure{Said: true}, done) }, func(err error) {
 		x.ackPresence(r, err)
 	})
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"ringdown/internal/auth"
 	"ringdown/internal/broker"
+	"ringdown/internal/node"
 	"ringdown/internal/presence"
 )
 
@@ -104,7 +105,7 @@ func benchmarkEnter(b *testing.B, members, n int) {
 	for b.Loop() {
 		m := broker.Member{ID: fmt.Sprint("new", i), User: "ann"}
 		h.node.Enter("chat:1", m, func(error) {})
-		h.node.Exit("chat:1", m.ID, 0, func(error) {})
+		h.node.Exit("chat:1", m.ID, node.Departure{}, func(error) {})
 		i++
 	}
 	h.settle()

@@ -635,7 +635,7 @@ func TestPresenceWhenTheRosterFails(t *testing.T) {
 // nothing of the frame is kept.
 func FuzzPresenceRequest(f *testing.F) {
 	for _, seed := range []string{
-		`{"action":"enter","data":{"mood":"fine"}}`, `{"action":"update","data":null}`, `{"action":"leave"}`,
+		`{"action":"enter","data":{"mood":"fine"}}`, `{"action":"update","data":null}`, `{"action":"leave"}`, `{"action":"enter","will":{"type":"gone","key":"k","data":[1]}}`, `{"action":"enter","will":null}`,
 		`{"action":"get","limit":10,"after":"k3J9"}`, `{"action":"get","limit":-1e3}`, `{"action":7}`, `[]`, `null`, `"get"`, `{"data":[[[[]]]]}`, `{"ACTION":"get"}`,
 	} {
 		f.Add([]byte(seed))
@@ -647,15 +647,20 @@ func FuzzPresenceRequest(f *testing.F) {
 			return
 		}
 		r, err := newPresenceRequest(&m)
-		before := fmt.Sprintf("%q %q %q %q %q", r.action, r.data, r.after, r.id, r.channel)
+		before := fmt.Sprintf("%q %q %q %q %q %q", r.action, r.data, r.will, r.after, r.id, r.channel)
 		for i := range frame {
 			frame[i] = '#'
 		}
-		if after := fmt.Sprintf("%q %q %q %q %q", r.action, r.data, r.after, r.id, r.channel); after != before {
+		if after := fmt.Sprintf("%q %q %q %q %q %q", r.action, r.data, r.will, r.after, r.id, r.channel); after != before {
 			t.Errorf("kept the frame: %s became %s", before, after)
 		}
 		if err == nil && r.data != nil && protocol.ValidJSON(r.data) != nil {
 			t.Errorf("data that is no JSON: %q", r.data)
+		}
+		if err == nil && r.will != nil {
+			if w, err := newWill(r.channel, r.will); err == nil && w.Data != nil && protocol.ValidJSON(w.Data) != nil {
+				t.Errorf("a will that is no JSON: %q", w.Data)
+			}
 		}
 	})
 }

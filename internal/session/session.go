@@ -11,6 +11,7 @@ import (
 	"ringdown/internal/channel"
 	"ringdown/internal/delivery"
 	"ringdown/internal/event"
+	"ringdown/internal/node"
 	"ringdown/internal/reactor"
 	"ringdown/internal/refusal"
 	"ringdown/protocol"
@@ -130,7 +131,7 @@ func (x *Session) Closed(err error) {
 	}
 	x.closed = true
 	x.hub.loop.Disarm(&x.timer)
-	x.departAll(x.hub.server.policy.Load().PresenceGrace)
+	x.departAll(node.Departure{Grace: x.hub.server.policy.Load().PresenceGrace})
 	x.hearEnd(x.names())
 	x.out.Close()
 	x.hub.remove(x)
@@ -323,7 +324,7 @@ func (x *Session) Drained() {
 // kick ends the connection on somebody's word.
 func (x *Session) kick(code protocol.CloseCode) {
 	if !x.closed {
-		x.departAll(0) // not to be waited for
+		x.departAll(node.Departure{}) // not to be waited for
 		x.end(code)
 	}
 }

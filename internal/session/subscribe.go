@@ -232,7 +232,7 @@ func (x *Session) unsubscribe(m *protocol.Message) {
 
 // drop ends subscription i with all that hangs on it.
 func (x *Session) drop(i int) {
-	x.depart(x.out.Channel(i), 0)
+	x.depart(x.out.Channel(i), node.Departure{Said: true})
 	x.out.Unsubscribe(i)
 }
 

@@ -132,3 +132,41 @@ func TestPresenceComesBackElsewhere(t *testing.T) {
 		t.Errorf("in at the end: %v, %v", list, err)
 	}
 }
+
+// TestWillOfADeadNode: when a server goes, the other publishes the wills of those who
+// were there, but not of a user who has come to it meanwhile.
+func TestWillOfADeadNode(t *testing.T) {
+	r := redistest.Start(t)
+	options := "addresses: " + r.Address
+	a, b := serveAs(t, signedIn, options), serveAs(t, signedIn, options)
+	watcher := dialAs(t, b, "ben")
+	watcher.subscribe("live:room")
+	for _, user := range []string{"ann", "cleo"} {
+		p := dialAs(t, a, user)
+		p.subscribe("live:room")
+		p.send(`{"type":"presence","channel":"live:room","id":1,"data":{"action":"enter","will":{"type":"gone","data":%q}}}`, user)
+		p.until(protocol.TypeAck)
+	}
+	if err := a.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cleo := dialAs(t, b, "cleo")
+	cleo.subscribe("live:room")
+	cleo.send(`{"type":"presence","channel":"live:room","id":1,"data":{"action":"enter"}}`)
+	cleo.until(protocol.TypeAck)
+	if m := watcher.until("gone"); string(m.Data) != `"ann"` {
+		t.Errorf("the will is %s", m.Data)
+	}
+	if _, err := b.Publish(t.Context(), "live:room", "said", 1); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m := watcher.read()
+		if m.Type == "gone" {
+			t.Errorf("the will of %s, who is here", m.Data)
+		}
+		if m.Type == "said" {
+			return
+		}
+	}
+}

@@ -2,11 +2,13 @@ package brokertest
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
 	"ringdown/internal/broker"
 	"ringdown/internal/channel"
+	"ringdown/internal/presence"
 	"ringdown/protocol"
 )
 
@@ -89,6 +91,12 @@ func testRoster(t *testing.T, b *bench) {
 			t.Fatalf("%s was in before", id)
 		}
 	}
+	will := &presence.Will{Type: "gone", Key: "k", Data: []byte(said)}
+	put(t, b.broker, "c", broker.Member{ID: "a", User: "ann", Data: []byte(said), Will: will})
+	page, err := b.broker.Members(t.Context(), "c", broker.MemberRange{Limit: 1})
+	if err != nil || page.Members[0].Will == nil || !reflect.DeepEqual(page.Members[0].Will, will) {
+		t.Errorf("the will of a is %+v, %v", page.Members, err)
+	}
 	if put(t, b.broker, "c", broker.Member{ID: "b", User: "eve"}) {
 		t.Error("b entered twice")
 	}
@@ -98,7 +106,7 @@ func testRoster(t *testing.T, b *bench) {
 	if got := members(t, b.broker, "c"); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Fatalf("the members are %v", got)
 	}
-	page, err := b.broker.Members(t.Context(), "c", broker.MemberRange{After: "a", Limit: 1})
+	page, err = b.broker.Members(t.Context(), "c", broker.MemberRange{After: "a", Limit: 1})
 	if err != nil || len(page.Members) != 1 || page.Members[0].User != "eve" || page.Members[0].Data != nil || !page.More {
 		t.Fatalf("after a: %+v, %v", page, err)
 	}

@@ -13,6 +13,8 @@ export interface Member<T = any> {
 /** A publication that the server makes when a member is gone without having said so. */
 export interface Will {
   type: string
+  /** On a state channel. */
+  key?: string
   data?: unknown
 }
 

@@ -68,7 +68,7 @@ class Presence:
         return self._handlers.on("change", fn, ended)
 
     async def enter(self, data: Any = None, *, will: Wire | None = None) -> None:
-        """Makes this client a member. ``will`` ({"type", "data"}) is what the server publishes when
+        """Makes this client a member. ``will`` ({"type", "key", "data"}) is what the server publishes when
         it is gone without having said so."""
         check_data([data, will])
         if self._release is None:

@@ -203,7 +203,9 @@ func (x *Session) exit(r *presenceRequest) error {
 		x.ackPresence(r, nil) // it is as was asked
 		return nil
 	}
-	x.ask(func(done func(error)) { x.hub.server.node.Exit(r.channel, x.member(), node.Departure{Said: true}, done) }, func(err error) {
+	x.ask(func(done func(error)) {
+		x.hub.server.node.Exit(r.channel, x.member(), node.Departure{Said: true}, done)
+	}, func(err error) {
 		x.ackPresence(r, err)
 	})
 	return nil

@@ -168,4 +168,3 @@ func TestWillIsAsked(t *testing.T) {
 		t.Errorf("asked of %s, %s and %d more", a, b, len(asked))
 	}
 }
-

@@ -1,4 +1,4 @@
-// Builds dist/: modules for bundlers, CommonJS, types, and one minified file for pages without a build.
+// Builds dist/: modules for bundlers, CommonJS, types, one minified file for pages without a build, and the worker for tabs.
 import {execFileSync} from 'node:child_process'
 import {copyFileSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {gzipSync} from 'node:zlib'
@@ -13,11 +13,11 @@ execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclar
 // The same types once more for CommonJS, where a folder says which kind its files are.
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--emitDeclarationOnly', '--outDir', 'dist/cjs'], {stdio: 'inherit'})
 writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n')
-for (const name of ['index', 'sync', 'testing']) {
-  const entryPoints = [`src/${name}.ts`]
-  await build({...common, entryPoints, format: 'esm', outfile: `dist/${name}.js`, sourcemap: true})
-  await build({...common, entryPoints, format: 'cjs', outfile: `dist/cjs/${name}.js`, sourcemap: true})
-}
+// Module by module, so that the entries have everything in common that they share.
+const modules = {...common, bundle: false, entryPoints: ['src/*.ts'], sourcemap: true}
+await build({...modules, format: 'esm', outdir: 'dist'})
+await build({...modules, format: 'cjs', outdir: 'dist/cjs'})
+await build({...common, entryPoints: ['src/worker.ts'], format: 'esm', outfile: 'dist/worker.min.js', minify: true, sourcemap: true})
 // The server serves this one and says itself where the map is. `node build.mjs --embed` puts both where it takes them from.
 await build({...common, format: 'esm', outfile: 'dist/ringdown.min.js', minify: true, sourcemap: 'external'})
 if (process.argv.includes('--embed')) {

@@ -14,6 +14,9 @@ var adapters = map[string]func(t *testing.T) []string{
 	"go":         goClient,
 	"python":     python,
 	"typescript": typescript,
+	"typescript as a tab": func(t *testing.T) []string {
+		return append([]string{"env", "RINGDOWN_SHARED=1"}, typescript(t)...)
+	},
 }
 
 // TestCases plays every case with every client.

@@ -2,6 +2,8 @@
 // object a line. What they mean is in spec/client/README.md.
 import {createInterface} from 'node:readline'
 import {Ringdown, RingdownError} from '../dist/index.js'
+import {tabs} from '../dist/tabs.js'
+import {FakeBrowser} from './browser.mjs'
 import {VirtualClock, VirtualLines} from './virtual.mjs'
 
 const tell = (event) => process.stdout.write(JSON.stringify(event) + '\n')
@@ -38,6 +40,11 @@ const commands = {
         return () => {}
       }
       settings.environment = {clock, transport: (name) => lines.transport(name), watch}
+    }
+    // The same again as a tab that leads, and has nobody to share with.
+    if (process.env.RINGDOWN_SHARED) {
+      const {locks, channel} = new FakeBrowser()
+      settings.share = tabs({locks, channel})
     }
     client = new Ringdown(url, settings)
     tell({event: 'started', now: clock.now(), lacks: []})

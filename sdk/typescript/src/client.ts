@@ -1,6 +1,6 @@
 import {Channel, type Host, type PublishOptions} from './channel.js'
 import {backoff} from './clock.js'
-import {Connection, type Owner, type State, type StateEvent} from './connection.js'
+import {Connection, type Owner, type State, type StateEvent, type Wire, type Wiring} from './connection.js'
 import {RingdownError, readError} from './errors.js'
 import {Handlers} from './events.js'
 import {defaults, environment, type Environment, type Options, type Settings} from './options.js'
@@ -35,7 +35,7 @@ const batch = 100 // channels of one subscribe
 export class Ringdown<A extends Api = AnyApi> {
   private readonly settings: Settings
   private readonly env: Environment
-  private readonly connection: Connection
+  private readonly connection: Wire
   private readonly outbox: Outbox
   private readonly handlers: Handlers<ClientEvents>
   private readonly channels = new Map<string, Channel>()
@@ -56,7 +56,8 @@ export class Ringdown<A extends Api = AnyApi> {
     this.handlers = new Handlers((cause) => this.thrown(cause))
     const clock = this.env.clock
     const base = String(url).replace(/^ws/, 'http').replace(/\/v1\/ws\/?$|\/$/, '')
-    this.connection = new Connection(base, options.token, this.settings, this.env, this.owner())
+    const wiring: Wiring = options.share ?? ((...how) => new Connection(...how))
+    this.connection = wiring(base, options.token, this.settings, this.env, this.owner())
     this.outbox = new Outbox(this.settings, clock, (m) => this.sendRequest(m), () => this.connection.test('silent'),
       () => this.connection.welcome?.dedupe_window ?? 120_000)
     this.host = {
@@ -264,12 +265,12 @@ export class Ringdown<A extends Api = AnyApi> {
       const waiting = this.pending.get(m.id)
       if (waiting) return waiting.settle(error ?? m)
       if (this.outbox.answer(m.id, m, error)) return
-      const list = this.batches.get(m.id)
-      if (list && error && m.channel === undefined) {
-        this.batches.delete(m.id)
-        for (const s of list) this.receive(s, m)
-        return
-      }
+      const list = this.batches.get(m.id) ?? []
+      this.batches.delete(m.id)
+      if (m.channel === undefined) return list.forEach((s) => this.receive(s, m))
+      const rest = list.filter((s) => s.name !== m.channel)
+      if (rest.length) this.batches.set(m.id, rest)
+      if (!list.includes(this.followed.get(m.channel)!)) return // of an earlier time
     }
     const s = m.channel === undefined ? undefined : this.followed.get(m.channel)
     if (s) this.receive(s, m)

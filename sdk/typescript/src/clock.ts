@@ -34,6 +34,13 @@ export class Timer {
   }
 }
 
+/** Answers with what work does, or with otherwise if that takes longer than ms. */
+export function within<T>(clock: Clock, ms: number, work: Promise<T>, otherwise: T): Promise<T> {
+  let stop = () => {}
+  const late = new Promise<T>((done) => { stop = clock.after(ms, () => done(otherwise)) })
+  return Promise.race([work, late]).finally(stop)
+}
+
 /** The delay after the n-th failure in a row, from 0: full jitter. */
 export function backoff(clock: Clock, n: number, base: number, cap: number): number {
   return Math.floor(clock.random() * Math.min(cap, base * 2 ** Math.min(n, 30)))

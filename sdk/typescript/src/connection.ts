@@ -1,7 +1,7 @@
-import {backoff, randomId, Timer} from './clock.js'
+import {backoff, randomId, Timer, within} from './clock.js'
 import {RingdownError, readError} from './errors.js'
 import type {End, Line, TransportName} from './line.js'
-import type {Environment, Settings, TokenReason, TokenSource} from './options.js'
+import {askToken, type Environment, type Settings, type TokenReason, type TokenSource} from './options.js'
 import type {Item, Message} from './protocol.js'
 
 /*
@@ -38,6 +38,25 @@ export interface Owner {
   renewed(): void
 }
 
+/** What a client has of its connection: one of its own, or a part in one that tabs share. */
+export interface Wire {
+  readonly state: State
+  readonly live: boolean
+  readonly user?: string
+  /** The data of the last welcome. */
+  readonly welcome: any
+  connect(): void
+  /** Something needs a line. */
+  need(): void
+  close(reason: 'close' | 'sign_out'): void
+  send(m: Message): void
+  /** Looks whether anybody is there. */
+  test(reason: Reason): void
+}
+
+/** Makes a connection. */
+export type Wiring = (url: string, token: TokenSource | undefined, settings: Settings, env: Environment, owner: Owner) => Wire
+
 /** A line that is being opened, or is used. */
 interface Attempt {
   line?: Line
@@ -54,7 +73,7 @@ interface Attempt {
 const authId = 0 // of the requests that renew the token
 
 /** Keeps one line to the server, by whatever transport comes through. */
-export class Connection {
+export class Connection implements Wire {
   state: State = 'idle'
   user?: string
 
@@ -70,7 +89,6 @@ export class Connection {
   private lastToken?: string
   private renewFailed = 0 // times in a row
   private known?: Message // the last welcome
-  private readonly client = randomId()
 
   private lastHeard = 0
   private lastWatch = 0
@@ -93,6 +111,7 @@ export class Connection {
     private readonly settings: Settings,
     private readonly env: Environment,
     private readonly owner: Owner,
+    private readonly client = randomId(), // by which an anonymous client is known again
   ) {
     const timer = () => new Timer(env.clock)
     this.retry = timer()
@@ -179,23 +198,8 @@ export class Connection {
     this.current = this.open(this.rank, token)
   }
 
-  /** Answers with a token, with undefined for an anonymous client, or with why there is none. */
-  private async askToken(why: TokenReason): Promise<string | undefined | RingdownError> {
-    const source = this.token
-    if (typeof source !== 'function') return source
-    const none = (message: string) => new RingdownError('unauthorized', message, {retryable: true})
-    const asked = (async () => source(why))().then(
-      (token) => token || none('the token function answered with no token'),
-      (cause) => none(`the token function failed: ${cause?.message ?? cause}`),
-    )
-    return this.within(this.settings.tokenTimeout, asked, none('the token function has not answered in time'))
-  }
-
-  /** Answers with what work does, or with otherwise if that takes too long. */
-  private within<T>(ms: number, work: Promise<T>, otherwise: T): Promise<T> {
-    let stop = () => {}
-    const late = new Promise<T>((done) => { stop = this.env.clock.after(ms, () => done(otherwise)) })
-    return Promise.race([work, late]).finally(stop)
+  private askToken(why: TokenReason): Promise<string | undefined | RingdownError> {
+    return askToken(this.token, why, this.env.clock, this.settings.tokenTimeout)
   }
 
   private open(rank: number, token: string | undefined): Attempt {
@@ -390,7 +394,7 @@ export class Connection {
     const turn = this.turn
     const explain = this.env.transport(this.settings.transports[rank]!).explain
     if (explain && this.known === undefined) {
-      const end = await this.within(this.settings.openTimeout, explain({url: this.url, query: {}, channels: []}).catch(() => undefined), undefined)
+      const end = await within(this.env.clock, this.settings.openTimeout, explain({url: this.url, query: {}, channels: []}).catch(() => undefined), undefined)
       if (turn !== this.turn || this.state === 'closed' || this.suspended) return
       if (end?.status === 403) return this.close('refused', end.error)
       if (end) return this.wait('refused', {error: end.error, least: end.retryAfter})

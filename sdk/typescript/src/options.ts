@@ -1,4 +1,6 @@
-import {realClock, type Clock} from './clock.js'
+import {realClock, within, type Clock} from './clock.js'
+import type {Wiring} from './connection.js'
+import {RingdownError} from './errors.js'
 import type {Transport, TransportName} from './line.js'
 import {pollTransport} from './poll.js'
 import {sseTransport} from './sse.js'
@@ -7,6 +9,17 @@ import {webSocketTransport, type WebSocketClass} from './websocket.js'
 /** Why a token is asked for. */
 export type TokenReason = 'connect' | 'reconnect' | 'expiring' | 'expired' | 'refused'
 export type TokenSource = string | ((reason: TokenReason) => string | null | undefined | Promise<string | null | undefined>)
+
+/** Answers with a token, with undefined for an anonymous client, or with why there is none. */
+export async function askToken(source: TokenSource | undefined, why: TokenReason, clock: Clock, ms: number): Promise<string | undefined | RingdownError> {
+  if (typeof source !== 'function') return source
+  const none = (message: string) => new RingdownError('unauthorized', message, {retryable: true})
+  const asked = (async () => source(why))().then(
+    (token) => token || none('the token function answered with no token'),
+    (cause) => none(`the token function failed: ${cause?.message ?? cause}`),
+  )
+  return within(clock, ms, asked, none('the token function has not answered in time'))
+}
 
 /** How the client goes about it. All times are milliseconds. */
 export interface Settings {
@@ -59,6 +72,8 @@ export const defaults: Settings = {
 export interface Options extends Partial<Settings> {
   /** A token, or what answers with a fresh one: it is asked before every opening of a line and before a token expires. Without it the client is anonymous. */
   token?: TokenSource
+  /** One connection for all tabs of a browser: `tabs()` of `@ringdown/client/tabs`. */
+  share?: Wiring
   /** Where the platform has none: the class of the package ws, say. */
   WebSocket?: WebSocketClass
   /** What tests replace. */

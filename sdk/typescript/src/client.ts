@@ -36,7 +36,8 @@ export class Ringdown<A extends Api = AnyApi> {
   private readonly settings: Settings
   private readonly env: Environment
   private readonly connection: Wire
-  private readonly outbox: Outbox
+  /** @internal */
+  readonly outbox: Outbox
   private readonly handlers: Handlers<ClientEvents>
   private readonly channels = new Map<string, Channel>()
   private readonly followed = new Map<string, Subscription>()
@@ -231,7 +232,7 @@ export class Ringdown<A extends Api = AnyApi> {
       this.connection.send({...p.message, id})
     }
     // What is subscribed to in this turn comes before what is published.
-    queueMicrotask(() => this.connection.live && this.outbox.start())
+    void (this.outbox.keeper?.before() ?? Promise.resolve()).then(() => this.connection.live && this.outbox.start())
   }
 
   private down(): void {

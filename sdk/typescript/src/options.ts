@@ -2,6 +2,7 @@ import {realClock, within, type Clock} from './clock.js'
 import type {Wiring} from './connection.js'
 import {RingdownError} from './errors.js'
 import type {Transport, TransportName} from './line.js'
+import {json, type Codec} from './protocol.js'
 import {pollTransport} from './poll.js'
 import {sseTransport} from './sse.js'
 import {webSocketTransport, type WebSocketClass} from './websocket.js'
@@ -74,6 +75,8 @@ export interface Options extends Partial<Settings> {
   token?: TokenSource
   /** One connection for all tabs of a browser: `tabs()` of `@ringdown/client/tabs`. */
   share?: Wiring
+  /** How messages are written on a WebSocket: JSON, or `protobuf` of `@ringdown/client/protobuf`. */
+  codec?: Codec
   /** Where the platform has none: the class of the package ws, say. */
   WebSocket?: WebSocketClass
   /** What tests replace. */
@@ -89,7 +92,7 @@ export interface Environment {
 }
 
 export function environment(o: Options): Environment {
-  const socket = webSocketTransport(() => o.WebSocket ?? (globalThis as any).WebSocket)
+  const socket = webSocketTransport(o.codec ?? json, () => o.WebSocket ?? (globalThis as any).WebSocket)
   return {
     clock: realClock,
     transport: (name) => (name === 'websocket' ? socket : name === 'sse' ? sseTransport : pollTransport),

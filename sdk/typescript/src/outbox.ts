@@ -21,6 +21,15 @@ export interface Entry {
   settle(result: Ack | RingdownError): void
 }
 
+/** Keeps publications elsewhere as well. */
+export interface Keeper {
+  /** Takes an entry, or what has become of it: it was sent. */
+  put(e: Entry): void
+  remove(e: Entry): void
+  /** Puts what was kept before in front, before anything is sent on a new line. */
+  before(): Promise<unknown>
+}
+
 /** Where a publication is kept until it is acknowledged. */
 export class Outbox {
   private readonly channels = new Map<string, Entry[]>()
@@ -29,15 +38,19 @@ export class Outbox {
   private bytes = 0
   private up = false
 
+  /** Where publications are kept over reloads. */
+  keeper?: Keeper
+
   constructor(
     private readonly settings: Settings,
     private readonly clock: Clock,
     private readonly send: (m: Message) => number, // answers with the id that it was given
     private readonly probe: () => void,
-    private readonly window: () => number, // for which the server remembers dedupe keys
+    readonly window: () => number, // for which the server remembers dedupe keys
   ) {}
 
-  add(message: Message, {timeout = this.settings.publishTimeout, signal}: {timeout?: number; signal?: AbortSignal} = {}): Promise<Ack> {
+  /** kept is an entry of another time, which goes in front. */
+  add(message: Message, {timeout = this.settings.publishTimeout, signal}: {timeout?: number; signal?: AbortSignal} = {}, kept?: {firstSent?: number}): Promise<Ack> {
     const {data} = message
     const size = data instanceof Uint8Array ? data.length : (JSON.stringify(data)?.length ?? 0)
     if (signal?.aborted) return Promise.reject(aborted())
@@ -47,7 +60,7 @@ export class Outbox {
     }
     return new Promise((resolve, reject) => {
       const entry: Entry = {
-        message: {...message, dedupe: message.dedupe ?? randomId()}, size, failures: 0, due: 0, again: new Timer(this.clock),
+        message: {...message, dedupe: message.dedupe ?? randomId()}, size, failures: 0, due: 0, again: new Timer(this.clock), firstSent: kept?.firstSent,
         settle: (result) => {
           stop()
           entry.again.stop()
@@ -66,8 +79,10 @@ export class Outbox {
       this.count++
       this.bytes += size
       const list = this.channels.get(message.channel!)
-      if (list) list.push(entry)
-      else this.channels.set(message.channel!, [entry])
+      if (!list) this.channels.set(message.channel!, [entry])
+      else if (kept) list.unshift(entry)
+      else list.push(entry)
+      this.keeper?.put(entry)
       this.flush(message.channel!)
     })
   }
@@ -124,7 +139,10 @@ export class Outbox {
         return this.flush(channel)
       }
       if (entry.due > now) return
-      entry.firstSent ??= now
+      if (entry.firstSent === undefined) {
+        entry.firstSent = now
+        this.keeper?.put(entry)
+      }
       const id = this.send(entry.message)
       entry.id = id
       this.sent.set(id, entry)
@@ -151,6 +169,7 @@ export class Outbox {
     if (i < 0) return
     if (entry.id !== undefined) this.sent.delete(entry.id)
     list!.splice(i, 1)
+    this.keeper?.remove(entry)
     this.count--
     this.bytes -= entry.size
     if (list!.length === 0) this.channels.delete(channel)

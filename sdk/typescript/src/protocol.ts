@@ -33,8 +33,17 @@ export interface Item {
   data?: {last?: number; rate?: number}
 }
 
+/** How messages are written on a WebSocket. */
+export interface Codec {
+  /** The subprotocol that names it. */
+  protocol: string
+  encode(m: Message): string | Uint8Array
+  /** undefined: it cannot be read, and is passed over. */
+  decode(frame: string | ArrayBuffer): Message | undefined
+}
+
 /** Writes a message: as text, or as a binary frame if its data is bytes. */
-export function encode(m: Message): string | Uint8Array {
+function encode(m: Message): string | Uint8Array {
   if (!(m.data instanceof Uint8Array)) return JSON.stringify(m)
   const {data, ...head} = m
   const text = new TextEncoder().encode(JSON.stringify(head) + '\n')
@@ -64,6 +73,8 @@ export function decode(frame: string | ArrayBuffer): Message | undefined {
     return undefined
   }
 }
+
+export const json: Codec = {protocol: 'ringdown.v1.json', encode, decode}
 
 /** Puts what came as base64 into data. */
 export function unpack(m: any): Message | undefined {

@@ -1,5 +1,5 @@
 import type {End, Line, LineEvents, Opening, Transport} from './line.js'
-import {decode, encode, type Message} from './protocol.js'
+import type {Codec, Message} from './protocol.js'
 import {readProblem} from './http.js'
 
 /** What we need of a WebSocket class: the browser's, Node's, or that of the package ws. */
@@ -17,10 +17,10 @@ export type WebSocketClass = new (url: string, protocols?: string[]) => WebSocke
 
 const canBeProtocol = /^[\w!#$%&'*+.^`|~-]+$/
 
-export function webSocketTransport(find: () => WebSocketClass | undefined): Transport {
+export function webSocketTransport(codec: Codec, find: () => WebSocketClass | undefined): Transport {
   return {
     name: 'websocket',
-    open: (o, events) => open(find(), o, events),
+    open: (o, events) => open(find(), codec, o, events),
     async explain(o) {
       const answer = await fetch(address(o), {cache: 'no-store'})
       const end = await readProblem(answer)
@@ -34,8 +34,8 @@ function address(o: Opening): string {
   return `${o.url}/v1/ws?${new URLSearchParams({...o.query, heartbeat: 'message'})}`
 }
 
-function open(Socket: WebSocketClass | undefined, o: Opening, events: LineEvents): Line {
-  const protocols = ['ringdown.v1.json']
+function open(Socket: WebSocketClass | undefined, codec: Codec, o: Opening, events: LineEvents): Line {
+  const protocols = [codec.protocol]
   const asProtocol = o.token !== undefined && canBeProtocol.test(o.token)
   if (asProtocol) protocols.push('bearer.' + o.token)
   let socket: WebSocketLike | undefined
@@ -56,12 +56,12 @@ function open(Socket: WebSocketClass | undefined, o: Opening, events: LineEvents
   socket.binaryType = 'arraybuffer'
   socket.onopen = () => {
     if (over) return
-    if (o.token !== undefined && !asProtocol) socket.send(JSON.stringify({type: 'auth', token: o.token}))
+    if (o.token !== undefined && !asProtocol) socket.send(codec.encode({type: 'auth', token: o.token}))
     events.opened()
   }
   socket.onmessage = (event: {data: string | ArrayBuffer}) => {
     if (over) return
-    const m = decode(event.data)
+    const m = codec.decode(event.data)
     if (m) events.message(m)
     else events.heard()
   }
@@ -71,7 +71,7 @@ function open(Socket: WebSocketClass | undefined, o: Opening, events: LineEvents
   }
   return {
     send(m: Message) {
-      if (!over && socket.readyState === 1) socket.send(encode(m))
+      if (!over && socket.readyState === 1) socket.send(codec.encode(m))
     },
     close(code = 1000) {
       over = true

@@ -17,6 +17,7 @@ writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n')
 const modules = {...common, bundle: false, entryPoints: ['src/*.ts'], sourcemap: true}
 await build({...modules, format: 'esm', outdir: 'dist'})
 await build({...modules, format: 'cjs', outdir: 'dist/cjs'})
+await build({...common, entryPoints: ['src/all.ts'], format: 'esm', outfile: 'dist/ringdown.all.min.js', minify: true, sourcemap: true})
 await build({...common, entryPoints: ['src/worker.ts'], format: 'esm', outfile: 'dist/worker.min.js', minify: true, sourcemap: true})
 // The server serves this one and says itself where the map is. `node build.mjs --embed` puts both where it takes them from.
 await build({...common, format: 'esm', outfile: 'dist/ringdown.min.js', minify: true, sourcemap: 'external'})

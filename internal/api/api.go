@@ -82,7 +82,7 @@ var routes = []route{
 	{"GET", "/v1/errors", everybody, (*Handler).errorPages},
 	{"GET", "/v1/errors/{code}", everybody, (*Handler).errorPage},
 	{"GET", "/v1/client.js", everyPage, (*Handler).newestClient},
-	{"GET", "/v1/client/{file}", everyPage, (*Handler).versionedClient},
+	{"GET", "/v1/client/{file}", everyPage, (*Handler).clientFile},
 	{"GET", "/", everybody, (*Handler).root},
 	{"GET", "/livez", everybody, (*Handler).live},
 	{"GET", "/readyz", everybody, (*Handler).ready},

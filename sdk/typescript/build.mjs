@@ -17,12 +17,13 @@ writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n')
 const modules = {...common, bundle: false, entryPoints: ['src/*.ts'], sourcemap: true}
 await build({...modules, format: 'esm', outdir: 'dist'})
 await build({...modules, format: 'cjs', outdir: 'dist/cjs'})
-await build({...common, entryPoints: ['src/all.ts'], format: 'esm', outfile: 'dist/ringdown.all.min.js', minify: true, sourcemap: true})
-await build({...common, entryPoints: ['src/worker.ts'], format: 'esm', outfile: 'dist/worker.min.js', minify: true, sourcemap: true})
+await build({...common, entryPoints: ['src/all.ts'], format: 'esm', outfile: 'dist/ringdown.all.min.js', minify: true, sourcemap: 'external'})
+await build({...common, entryPoints: ['src/worker.ts'], format: 'esm', outfile: 'dist/worker.min.js', minify: true, sourcemap: 'external'})
 // The server serves this one and says itself where the map is. `node build.mjs --embed` puts both where it takes them from.
 await build({...common, format: 'esm', outfile: 'dist/ringdown.min.js', minify: true, sourcemap: 'external'})
 if (process.argv.includes('--embed')) {
-  copyFileSync('dist/ringdown.min.js', '../../internal/api/client/client.js')
-  copyFileSync('dist/ringdown.min.js.map', '../../internal/api/client/client.js.map')
+  for (const [built, served] of [['ringdown.min', 'client'], ['ringdown.all.min', 'all'], ['worker.min', 'worker']]) {
+    for (const ext of ['.js', '.js.map']) copyFileSync(`dist/${built}${ext}`, `../../internal/api/client/${served}${ext}`)
+  }
 }
 writeFileSync('dist/size.json', JSON.stringify({gzipped: gzipSync(readFileSync('dist/ringdown.min.js'), {level: 9}).length}) + '\n')

@@ -121,6 +121,10 @@ func newSite(t *testing.T) *site {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, clientPage)
 	})
+	mux.HandleFunc("GET /tab", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, tabPage)
+	})
 	mux.HandleFunc("GET /token", func(w http.ResponseWriter, _ *http.Request) {
 		s.tokens.Add(1)
 		now := time.Now()
@@ -133,7 +137,7 @@ func newSite(t *testing.T) *site {
 	})
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case s.down.Load():
+		case s.down.Load() && !strings.HasPrefix(r.URL.Path, "/v1/client/"):
 			w.WriteHeader(http.StatusBadGateway)
 		case s.blocked.Load() && r.Header.Get("Upgrade") != "":
 			w.WriteHeader(http.StatusForbidden)

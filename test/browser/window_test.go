@@ -49,7 +49,18 @@ type window struct {
 // the test the page must not have complained about anything.
 func newWindow(t *testing.T) *window {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	return openWindow(t, browser, chromedp.WithNewBrowserContext())
+}
+
+// beside opens another tab of the same person.
+func (w *window) beside() *window {
+	w.t.Helper()
+	return openWindow(w.t, w.ctx)
+}
+
+func openWindow(t *testing.T, from context.Context, options ...chromedp.ContextOption) *window {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(from, options...)
 	w := &window{t: t, ctx: ctx}
 	if err := chromedp.Listen(ctx, w.listen); err != nil {
 		cancel()

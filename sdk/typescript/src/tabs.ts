@@ -136,7 +136,16 @@ class SharedWire implements Wire {
   connect(): void {
     if (this.state !== 'idle' && this.state !== 'closed') return
     this.failures = 0
-    this.unwatch ??= this.env.watch((network) => this.back(network), () => this.hide())
+    if (!this.unwatch) {
+      const unwatch = this.env.watch((network) => this.back(network), () => this.hide())
+      const page = (globalThis as any).document
+      const freeze = () => this.freeze()
+      page?.addEventListener('freeze', freeze)
+      this.unwatch = () => {
+        unwatch()
+        page?.removeEventListener('freeze', freeze)
+      }
+    }
     void this.join('connect', 'connect')
   }
 
@@ -196,6 +205,7 @@ class SharedWire implements Wire {
     if (this.hub) this.say({type: 'bye'})
     this.hub = undefined
     this.queue?.abort()
+    this.queue = undefined
     this.release()
     this.over?.abort()
     this.channel?.close()
@@ -220,8 +230,17 @@ class SharedWire implements Wire {
   private back(network: boolean): void {
     if (this.state === 'closed' || this.state === 'idle') return
     if (!this.channel) return void this.join('wake', 'reconnect')
+    if (!this.queue) this.campaign(false)
     this.say({type: 'wake', network})
     this.look()
+  }
+
+  /** The page stands still from now on: it may answer still, but hears nothing of the line. */
+  private freeze(): void {
+    if (!this.channel) return
+    this.queue?.abort()
+    this.queue = undefined
+    this.release()
   }
 
   /** The page goes to where pages are kept that may come back. */

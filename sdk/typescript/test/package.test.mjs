@@ -29,9 +29,11 @@ test('the core is no larger than 12,288 bytes minified and gzipped, and with tab
 })
 
 test('what the server serves is what the sources build: node build.mjs --embed', () => {
-  for (const [built, served] of [['ringdown.min.js', 'client.js'], ['ringdown.min.js.map', 'client.js.map']]) {
-    const same = readFileSync(join(here, 'dist', built), 'utf8') === readFileSync(join(here, '../../internal/api/client', served), 'utf8')
-    assert.ok(same, `internal/api/client/${served} is not what the sources build`)
+  for (const [built, served] of [['ringdown.min', 'client'], ['ringdown.all.min', 'all'], ['worker.min', 'worker']]) {
+    for (const ext of ['.js', '.js.map']) {
+      const same = readFileSync(join(here, 'dist', built + ext), 'utf8') === readFileSync(join(here, '../../internal/api/client', served + ext), 'utf8')
+      assert.ok(same, `internal/api/client/${served}${ext} is not what the sources build`)
+    }
   }
 })
 

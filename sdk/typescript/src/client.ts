@@ -319,7 +319,7 @@ export class Ringdown<A extends Api = AnyApi> {
     this.connection.need()
     if (this.connection.state === 'closed') return Promise.reject(closed())
     if (o.ack !== false) return this.outbox.add(m, o)
-    if (!this.connection.live) return Promise.reject(new RingdownError('unavailable', 'there is no line just now, and it was not to wait for one', {retryable: true}, m.channel))
+    if (!this.connection.live) return Promise.reject(new RingdownError('unavailable', 'there is no line just now', {retryable: true}, m.channel))
     this.connection.send(m)
     return Promise.resolve({})
   }

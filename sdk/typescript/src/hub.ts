@@ -148,7 +148,7 @@ export class Hub {
         })
         this.out.post([tab.id], {type: 'ask', n, reason})
       }
-      if (total === 0) reject(new Error('there is no tab to ask'))
+      if (total === 0) reject(new Error('no tab'))
       next()
     })
   }

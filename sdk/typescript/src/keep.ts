@@ -80,7 +80,7 @@ export function keepOutbox(client: Ringdown<any>, {user, name = 'ringdown', maxA
       const old = k.firstSent === undefined ? now - k.at > maxAge : now - k.firstSent > client.outbox.window() - 5_000
       if (old) {
         db.remove(k.dedupe)
-        tell(k.firstSent === undefined ? new RingdownError('timeout', 'it was kept for too long, and was not sent', {}, k.message.channel) : unknown(k.message.channel))
+        tell(k.firstSent === undefined ? new RingdownError('timeout', 'it was kept for too long', {}, k.message.channel) : unknown(k.message.channel))
         continue
       }
       own.set(k.dedupe, k)

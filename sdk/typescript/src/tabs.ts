@@ -34,7 +34,7 @@ const workerPatience = 5_000 // for a worker to be loaded
 interface Envelope<T> {
   from: string
   to?: string[] // undefined: all
-  hub?: string // whom it is for; undefined: whoever leads
+  hub?: string // whom a tab's is for; undefined, but there: whoever leads
   said: T
 }
 
@@ -68,6 +68,7 @@ export function lead(env: Environment, id: string, client: string, channel: TabC
   const over = new AbortController()
   const hub = new Hub(env, client, {
     post(to, said) {
+      if (over.signal.aborted) return
       const others = to === 'all' ? undefined : to.filter((t) => t !== local?.id)
       if (!others || others.length) channel.postMessage({from: id, to: others, said})
       if (local && (to === 'all' || others!.length < to.length)) local.told(id, said)
@@ -349,7 +350,7 @@ class SharedWire implements Wire {
   private take(e: Envelope<ToHub | ToTab | {type: 'signed out'}>): void {
     if (e.said.type === 'signed out') return this.end('sign_out')
     if (e.to && !e.to.includes(this.id)) return
-    if (isForHub(e.said)) this.leading?.take(e as Envelope<ToHub>)
+    if ('hub' in e) this.leading?.take(e as Envelope<ToHub>)
     else this.told(e.from, e.said as ToTab)
   }
 
@@ -422,10 +423,6 @@ class SharedWire implements Wire {
     this.reason = e.reason
     this.owner.changed({transport: this.transport, ...e, previous})
   }
-}
-
-function isForHub(said: {type: string}): boolean {
-  return ['hello', 'send', 'test', 'wake', 'ping', 'token', 'bye'].includes(said.type)
 }
 
 /** What can be sent to another tab. */

@@ -19,8 +19,8 @@ import (
 )
 
 // TestAdapter plays the cases of spec/client with this client: commands on stdin and
-// events on stdout, in virtual time. spec/client/README.md says what they mean. Without
-// RINGDOWN_ADAPT it plays a short conversation, which shows that it works.
+// events on stdout, in virtual time; with RINGDOWN_ADAPT=real in the time that there is,
+// over real lines. spec/client/README.md says what they mean. Without RINGDOWN_ADAPT it plays a short conversation, which shows that it works.
 func TestAdapter(t *testing.T) {
 	in, out := io.Reader(os.Stdin), io.Writer(os.Stdout)
 	var said strings.Builder
@@ -33,21 +33,26 @@ func TestAdapter(t *testing.T) {
 {"do":"advance","ms":20000}
 `), &said
 	}
-	synctest.Test(t, func(t *testing.T) {
-		a := &adapter{t: t, out: out, waits: map[string]context.CancelFunc{}, follows: map[string]func(){}}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 16<<20)
+	play := func(t *testing.T, settle func()) {
+		a := &adapter{t: t, out: out, settle: settle, waits: map[string]context.CancelFunc{}, follows: map[string]func(){}}
 		defer a.stop()
-		lines := bufio.NewScanner(in)
-		lines.Buffer(nil, 16<<20)
 		for lines.Scan() {
 			var c command
 			if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 				t.Fatal(err)
 			}
 			a.do(&c)
-			synctest.Wait()
+			a.settle()
 			a.tell(map[string]any{"settled": true})
 		}
-	})
+	}
+	if os.Getenv("RINGDOWN_ADAPT") == "real" {
+		play(t, func() {})
+	} else {
+		synctest.Test(t, func(t *testing.T) { play(t, synctest.Wait) })
+	}
 	if text := said.String(); short && (!strings.Contains(text, `"state":"live"`) || !strings.Contains(text, `"type":"ping"`)) {
 		t.Error(text)
 	}
@@ -89,6 +94,7 @@ type command struct {
 type adapter struct {
 	t      *testing.T
 	client *Client
+	settle func() // lets everything happen that needs no time
 	jumped time.Duration
 
 	mu        sync.Mutex
@@ -156,12 +162,18 @@ func (a *adapter) start(c *command) {
 	for _, name := range []string{"websocket", "sse", "poll"} {
 		all = append(all, &fakeTransport{a, name})
 	}
-	options = append(options, func(s *settings) {
-		s.transports = all
-		s.now = func() time.Time { return time.Now().Round(0).Add(a.jumped) }
-		s.random = func() float64 { return random }
-	})
+	if !c.Real {
+		options = append(options, func(s *settings) {
+			s.transports = all
+			s.now = func() time.Time { return time.Now().Round(0).Add(a.jumped) }
+			s.random = func() float64 { return random }
+		})
+	}
 	var token string
+	url, ok := c.Options["url"].(string)
+	if !ok {
+		url = "http://example.test"
+	}
 	for name, value := range c.Options {
 		ms := func() time.Duration { return time.Duration(value.(float64)) * time.Millisecond }
 		options = append(options, func(s *settings) {
@@ -185,7 +197,7 @@ func (a *adapter) start(c *command) {
 				s.pipeline = int(value.(float64))
 			default:
 				field := map[string]*time.Duration{"openTimeout": &s.openTimeout, "silence": &s.silence, "backoffCap": &s.backoffCap, "backoffBase": &s.backoffBase,
-					"betterAfter": &s.betterAfter, "betterCap": &s.betterCap, "probeTimeout": &s.probeTimeout, "healthy": &s.healthy, "publishTimeout": &s.publishTimeout}[name]
+					"betterAfter": &s.betterAfter, "betterCap": &s.betterCap, "probeTimeout": &s.probeTimeout, "healthy": &s.healthy, "publishTimeout": &s.publishTimeout, "watch": &s.watch}[name]
 				if field == nil {
 					a.t.Fatalf("there is no option %s", name)
 				}
@@ -201,7 +213,7 @@ func (a *adapter) start(c *command) {
 			s.token = a.ask
 		}
 	})
-	client, err := New("http://example.test", options...)
+	client, err := New(url, options...)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -293,8 +305,10 @@ func (a *adapter) do(c *command) {
 	case "cancel":
 		a.waits[c.As]()
 	case "token":
+		a.mu.Lock()
 		question := a.questions[0]
 		a.questions = a.questions[1:]
+		a.mu.Unlock()
 		if c.Fail != nil {
 			question <- answer{err: errors.New(*c.Fail)}
 		} else {
@@ -375,7 +389,7 @@ func (a *adapter) publish(ch *Channel, c *command) {
 		ack, err := ch.Publish(ctx, c.Type, data, options...)
 		return map[string]any{"epoch": ack.Epoch, "offset": ack.Offset}, err
 	})
-	synctest.Wait() // publications of one goroutine after the other are in their order
+	a.settle() // publications of one goroutine after the other are in their order
 }
 
 func shown(m *Message) map[string]any {
@@ -455,7 +469,7 @@ func (a *adapter) subscribe(ch *Channel, c *command) {
 				about("members", map[string]any{"members": list})
 			}
 		})
-		synctest.Wait()
+		a.settle()
 	}
 	s := ch.Subscribe(options...)
 	ended = append(ended, s.Close)

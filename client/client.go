@@ -457,12 +457,24 @@ func (c *Client) received(m *protocol.Message) {
 		if c.outbox.answer(id, m, err) {
 			return
 		}
-		if list := c.batches[id]; list != nil && err != nil && m.Channel == "" {
-			delete(c.batches, id)
+		list := c.batches[id]
+		delete(c.batches, id)
+		if m.Channel == "" {
 			for _, w := range list {
 				w.receive(m)
 			}
 			c.retryLater(list...)
+			return
+		}
+		i := slices.IndexFunc(list, func(w *wire) bool { return w.name == m.Channel })
+		if i < 0 {
+			return // it is the answer to something of an earlier time
+		}
+		of := list[i]
+		if list = slices.Delete(list, i, i+1); len(list) > 0 {
+			c.batches[id] = list
+		}
+		if c.followed(m.Channel) != of {
 			return
 		}
 	}

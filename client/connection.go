@@ -355,6 +355,9 @@ func (c *connection) received(a *attempt, m *protocol.Message) {
 		return
 	case m.Type == protocol.TypeError && m.ID == nil && m.Channel == "":
 		a.err, _ = readError(m.Data, "")
+		if a.err != nil && a.err.Code == protocol.CodeUnauthorized {
+			return // the end of the line comes behind it
+		}
 	}
 	if !a.welcomed {
 		return

@@ -115,8 +115,12 @@ func (u *uplink) run(ctx context.Context, ev events, end func(ending)) {
 				continue
 			}
 			e := readProblem(resp)
-			if e.err == nil || e.status == http.StatusNotFound {
+			switch {
+			case e.err == nil || e.status == http.StatusNotFound:
 				end(ending{})
+				return
+			case e.status == http.StatusUnauthorized:
+				end(e) // the token is over, and so is the line; what is said here is said on the next
 				return
 			}
 			e.err.RetryAfter = max(e.err.RetryAfter, e.retryAfter)

@@ -152,7 +152,9 @@ func (s *story) round(all []*churner) {
 	}
 	made := map[string]int{}
 	for _, p := range s.pubs {
-		made[p.channels[0]] = int(p.made.Load())
+		if p, ok := p.(*publisher); ok {
+			made[p.channels[0]] = int(p.made.Load())
+		}
 	}
 	for deadline := time.Now().Add(soon); ; time.Sleep(5 * time.Millisecond) {
 		var deaf []string

@@ -296,7 +296,7 @@ func TestKillNodeCrowd(t *testing.T) {
 		}
 	}
 	for _, p := range s.pubs {
-		p.stop.Store(true)
+		p.finish()
 	}
 	s.writes.Wait()
 	logs := s.settle(time.Now().Add(rest))

@@ -12,7 +12,7 @@ import (
 // lines is a TCP proxy whose connections can be cut, held up or left half-open.
 type lines struct {
 	listener net.Listener
-	target   string
+	target   func() string
 	wait     sync.WaitGroup
 
 	mu   sync.Mutex
@@ -29,7 +29,7 @@ type line struct {
 	deaf bool          // what comes is taken and thrown away
 }
 
-func newLines(t *testing.T, target string) *lines {
+func newLines(t *testing.T, target func() string) *lines {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func (p *lines) accept() {
 
 func (p *lines) join(near *net.TCPConn) {
 	d := net.Dialer{Timeout: 5 * time.Second}
-	far, err := d.DialContext(context.Background(), "tcp", p.target)
+	far, err := d.DialContext(context.Background(), "tcp", p.target())
 	if err != nil {
 		near.SetLinger(0)
 		near.Close()

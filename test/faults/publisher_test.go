@@ -39,6 +39,10 @@ type publication struct {
 // window is how many publications of one publisher may be without an answer.
 const window = 16
 
+func (p *publisher) finish()     { p.stop.Store(true) }
+func (p *publisher) acks() int64 { return p.acked.Load() }
+func (p *publisher) stuck() bool { return p.full.Load() }
+
 // run returns when ctx ends, or when stop is set and everything with a dedupe
 // key has its answer.
 func (p *publisher) run(ctx context.Context) {

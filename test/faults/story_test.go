@@ -24,13 +24,29 @@ type story struct {
 	servers  []*server
 	lines    []*lines // one for each server
 	channels []string
-	subs     []*subscriber
-	pubs     []*publisher
+	subs     []follower
+	pubs     []writer
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	reads  sync.WaitGroup // subscribers
 	writes sync.WaitGroup // publishers
+}
+
+// follower is a client that follows all channels.
+type follower interface {
+	who() string
+	// follows reports whether it follows all of them, as far as it knows.
+	follows() bool
+	// has reports whether it stands at p, or further, in a channel.
+	has(name string, p history.Position) bool
+}
+
+// writer is a client that publishes.
+type writer interface {
+	finish() // publish nothing new
+	acks() int64
+	stuck() bool // it has as many publications without an answer as it may have
 }
 
 // cast is who takes part.
@@ -57,7 +73,7 @@ func tell(t *testing.T, p history.Policy, c cast, servers ...*server) *story {
 	t.Cleanup(func() { s.cancel(); s.reads.Wait(); s.writes.Wait() })
 	for _, srv := range servers {
 		srv.start()
-		s.lines = append(s.lines, newLines(t, srv.addr))
+		s.lines = append(s.lines, newLines(t, func() string { return srv.addr }))
 	}
 	if t.Failed() {
 		t.FailNow()
@@ -98,7 +114,7 @@ func (s *story) returned() {
 		away := ""
 		for _, sub := range s.subs {
 			if !sub.follows() {
-				away = sub.name
+				away = sub.who()
 			}
 		}
 		if away == "" {
@@ -116,7 +132,7 @@ func (s *story) until(n int64) {
 	s.t.Helper()
 	acked := func() (sum int64) {
 		for _, p := range s.pubs {
-			sum += p.acked.Load()
+			sum += p.acks()
 		}
 		return sum
 	}
@@ -135,7 +151,7 @@ func (s *story) stuck() {
 	s.t.Helper()
 	for deadline := time.Now().Add(rest); ; time.Sleep(time.Millisecond) {
 		for _, p := range s.pubs {
-			if p.full.Load() {
+			if p.stuck() {
 				return
 			}
 		}
@@ -176,7 +192,7 @@ const rest = 60 * time.Second
 func (s *story) judge() {
 	s.t.Helper()
 	for _, p := range s.pubs {
-		p.stop.Store(true)
+		p.finish()
 	}
 	written := make(chan struct{})
 	go func() { s.writes.Wait(); close(written) }()

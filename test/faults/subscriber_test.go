@@ -26,6 +26,8 @@ type subscriber struct {
 	answer map[string]bool // followed on this connection
 }
 
+func (s *subscriber) who() string { return s.name }
+
 // run returns when ctx ends.
 func (s *subscriber) run(ctx context.Context) {
 	for ctx.Err() == nil {

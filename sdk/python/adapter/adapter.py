@@ -24,6 +24,7 @@ SECONDS = {
     "betterCap": "better_cap",
     "probeTimeout": "probe_timeout",
     "healthy": "healthy",
+    "watch": "watch",
 }
 NUMBERS = {"outboxMessages": "outbox_messages", "outboxBytes": "outbox_bytes", "pipeline": "pipeline"}
 
@@ -134,7 +135,7 @@ class Adapter:
     async def do(self, c: dict[str, Any]) -> None:
         what = c["do"]
         if what == "start":
-            self.start(c.get("options", {}))
+            self.start(c.get("options", {}), c.get("real", False))
         elif what == "connect":
             self.later({}, self.client.connect())
         elif what == "close":
@@ -165,9 +166,9 @@ class Adapter:
         else:
             self.on_line(what, c)
 
-    def start(self, options: dict[str, Any]) -> None:
+    def start(self, options: dict[str, Any], real: bool) -> None:
         self.clock = VirtualClock(options.pop("random", 0.5))
-        settings: dict[str, Any] = {"clock": self.clock, "open_with": self.transport}
+        settings: dict[str, Any] = {} if real else {"clock": self.clock, "open_with": self.transport}
         kind, fixed = options.pop("token", "none"), options.pop("fixed", None)
         options.pop("grace", None)
         url = options.pop("url", "http://example.test")
@@ -296,7 +297,7 @@ class Adapter:
 
 async def main() -> None:
     adapter = Adapter()
-    for text in sys.stdin:
+    while text := await asyncio.to_thread(sys.stdin.readline):
         await adapter.do(json.loads(text))
         await settle()
         print(json.dumps({"settled": True}), flush=True)

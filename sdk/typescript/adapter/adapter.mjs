@@ -1,6 +1,7 @@
 // Plays the cases of spec/client with this client: commands on stdin, events on stdout, a JSON
 // object a line. What they mean is in spec/client/README.md.
 import {createInterface} from 'node:readline'
+import WebSocket from 'ws'
 import {Ringdown, RingdownError} from '../dist/index.js'
 import {tabs} from '../dist/tabs.js'
 import {FakeBrowser} from './browser.mjs'
@@ -27,6 +28,7 @@ const commands = {
     const {url = 'http://example.test', token, fixed, random = 0.5, ...settings} = options
     clock = new VirtualClock(random)
     lines = new VirtualLines(tell)
+    if (real) clock.now = Date.now
     if (token === 'fixed') settings.token = fixed
     if (token === 'function') {
       settings.token = (reason) => new Promise((resolve, reject) => {
@@ -40,6 +42,8 @@ const commands = {
         return () => {}
       }
       settings.environment = {clock, transport: (name) => lines.transport(name), watch}
+    } else if (!globalThis.WebSocket) { // Node.js 20
+      settings.WebSocket = WebSocket
     }
     // The same again as a tab that leads, and has nobody to share with.
     if (process.env.RINGDOWN_SHARED) {

@@ -232,7 +232,10 @@ export class Connection implements Wire {
   private received(a: Attempt, m: Message): void {
     this.heard(a)
     if (m.type === 'welcome' && !a.welcomed) return this.welcomed(a, m)
-    if (m.type === 'error' && m.id === undefined && !m.channel) a.error = readError(m.data)
+    if (m.type === 'error' && m.id === undefined && !m.channel) {
+      a.error = readError(m.data)
+      if (a.error?.code === 'unauthorized') return // the end of the line comes behind it
+    }
     if (!a.welcomed) return
     switch (m.type) {
       case 'ping': return a.line!.send({type: 'pong'})

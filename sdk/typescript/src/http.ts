@@ -68,6 +68,7 @@ export class Uplink {
       if (answer.ok) return void (await answer.text())
       const problem = await readProblem(answer)
       if (answer.status === 404 || !problem.error) return this.end({}) // the connection is no more
+      if (answer.status === 401) return this.end(problem) // the token is over, and so is the line
       if (!this.signal.aborted) {
         const {error} = problem
         this.events.message({

@@ -259,6 +259,8 @@ class Connection:
             return
         if kind == "error" and "id" not in m and not m.get("channel"):
             a.error = read_error(m.get("data"))
+            if a.error is not None and a.error.code == "unauthorized":
+                return  # the end of the line comes behind it
         if not a.welcomed or a.line is None:
             return
         if kind == "ping":

@@ -82,6 +82,9 @@ class Uplink:
         if end.error is None or end.status == 404:
             self._life.end(End())  # the connection is no more
             return
+        if end.status == 401:
+            self._life.end(end)  # the token is over, and so is the line; what is said here is said on the next
+            return
         e = end.error
         data = {
             "code": e.code,

@@ -328,12 +328,17 @@ class Client:
                 return
             if self._outbox.answer(id, m, error):
                 return
-            if error is not None and "channel" not in m and id in self._batches:
-                batch = self._batches.pop(id)
+            batch = self._batches.pop(id, [])
+            if "channel" not in m:
                 for s in batch:
                     s.receive(m)
                 self._retry_later(batch)
                 return
+            rest = [s for s in batch if s.name != m["channel"]]
+            if rest:
+                self._batches[id] = rest
+            if self._followed.get(m["channel"]) not in batch:
+                return  # it is the answer to something of an earlier time
         s_or_none = self._followed.get(m.get("channel", ""))
         if s_or_none is not None:
             self._hand(s_or_none, m)

@@ -68,14 +68,12 @@ func (s *subscriber) run(ctx context.Context, base, token string, channels []str
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	refused := make(chan error, len(channels))
+	defer func() { _ = c.Close() }() // it has nothing to say
+	var follows sync.WaitGroup
 	for _, name := range channels {
-		go func() { refused <- s.follow(ctx, c.Channel(name), end) }()
+		follows.Go(func() { s.follow(ctx, c.Channel(name), end) })
 	}
-	for range channels {
-		<-refused // each ends with ctx, or where it is not let in
-	}
+	follows.Wait() // each ends with ctx, or where it is not let in
 	switch cause := context.Cause(ctx); {
 	case cause == nil:
 		return errors.New("no channel could be subscribed to")
@@ -114,7 +112,7 @@ func (s *subscriber) say(format string, args ...any) {
 }
 
 // follow prints what one channel carries, until ctx ends or it is refused for good.
-func (s *subscriber) follow(ctx context.Context, ch *client.Channel, end context.CancelCauseFunc) error {
+func (s *subscriber) follow(ctx context.Context, ch *client.Channel, end context.CancelCauseFunc) {
 	name := ch.Name()
 	options := []client.SubscribeOption{
 		client.OnSubscribed(func(bool, string) { s.say("subscribed to %s", name) }),
@@ -134,11 +132,10 @@ func (s *subscriber) follow(ctx context.Context, ch *client.Channel, end context
 	}
 	for m, err := range ch.Messages(ctx, options...) {
 		if err != nil {
-			return err
+			return // OnFailed has told why
 		}
 		s.print(m, end)
 	}
-	return nil
 }
 
 // print prints a message, in the form that it has on the wire.

@@ -47,6 +47,11 @@ export class RingdownError extends Error {
   }
 }
 
+/** An error as data, which readError reads. */
+export function packed(e: RingdownError): object {
+  return {...e, message: e.message, retry_after: e.retryAfter / 1000, did_you_mean: e.didYouMean}
+}
+
 /** Reads the data of an `error` message, or a problem document; undefined if it is neither. */
 export function readError(data: any, channel?: string): RingdownError | undefined {
   if (typeof data?.code !== 'string') return undefined

@@ -1,11 +1,16 @@
-import {readError, RingdownError} from './errors.js'
+import {packed, readError, type RingdownError} from './errors.js'
 import type {End, LineEvents, Opening} from './line.js'
 import {encodeText, type Message} from './protocol.js'
 
+/** An answer, and all of its body. */
+export interface Answer {
+  answer: Response
+  text: string
+}
+
 /** Reads what an answer that is no success says. */
-export async function readProblem(answer: Response): Promise<End> {
+export function readProblem({answer, text}: Answer): End {
   const wait = Number(answer.headers.get('retry-after'))
-  const text = await answer.text().catch(() => '')
   let error: RingdownError | undefined
   try {
     error = readError(JSON.parse(text))
@@ -36,8 +41,7 @@ export class Uplink {
   constructor(
     private readonly o: Opening,
     private readonly events: LineEvents,
-    private readonly end: (e: End) => void,
-    private readonly signal: AbortSignal,
+    private readonly life: Life,
   ) {}
 
   /** Takes from welcome whom it speaks for. */
@@ -56,40 +60,64 @@ export class Uplink {
   private async flush(): Promise<void> {
     if (this.busy || !this.connection) return
     this.busy = true
-    for (let m = this.queue.shift(); m && !this.signal.aborted; m = this.queue.shift()) await this.post(m)
+    for (let m = this.queue.shift(); m && !this.life.signal.aborted; m = this.queue.shift()) await this.post(m)
     this.busy = false
   }
 
   private async post(m: Message): Promise<void> {
+    const {life} = this
     try {
-      const answer = await fetch(`${this.o.url}/v1/connections/${encodeURIComponent(this.connection!)}/messages`, {
-        method: 'POST', headers: headers(this.o, {'Ringdown-Stream': this.secret}), body: encodeText(m), signal: this.signal,
-      })
-      if (answer.ok) return void (await answer.text())
-      const problem = await readProblem(answer)
-      if (answer.status === 404 || !problem.error) return this.end({}) // the connection is no more
-      if (answer.status === 401) return this.end(problem) // the token is over, and so is the line
-      if (!this.signal.aborted) {
+      const got = await life.post(`${this.o.url}/v1/connections/${encodeURIComponent(this.connection!)}/messages`, headers(this.o, {'Ringdown-Stream': this.secret}), encodeText(m))
+      if (got.answer.ok) return
+      const problem = readProblem(got)
+      if (problem.status === 404 || !problem.error) return life.end({}) // the connection is no more
+      if (problem.status === 401) return life.end(problem) // the token is over, and so is the line
+      if (!life.signal.aborted) {
         const {error} = problem
         this.events.message({
           type: 'error', id: m.id, channel: m.channel,
-          data: {...error, message: error.message, retry_after: Math.max(error.retryAfter, problem.retryAfter ?? 0) / 1000},
+          data: {...packed(error), retry_after: Math.max(error.retryAfter, problem.retryAfter ?? 0) / 1000},
         })
       }
     } catch {
-      this.end({})
+      life.end({})
     }
   }
 }
 
+/** A line of HTTP requests, which ends once. */
+export interface Life {
+  signal: AbortSignal
+  end(e: End): void
+  close(): void
+  /** Makes a request that ends with the line. */
+  post(url: string, headers: Record<string, string>, body: string): Promise<Answer>
+}
+
 /** Makes sure that a line of HTTP requests ends once, and that nothing is heard of it then. */
-export function lifeOf(events: LineEvents): {control: AbortController; end: (e: End) => void; close: () => void} {
+export function lifeOf(events: LineEvents): Life {
   const control = new AbortController()
+  const {signal} = control
   const close = () => control.abort()
-  const end = (e: End) => {
-    if (control.signal.aborted) return
-    close()
-    events.ended(e)
+  // Each has a signal of its own: platforms keep what listens to one until they collect garbage.
+  const open = new Set<AbortController>()
+  signal.addEventListener('abort', () => open.forEach((c) => c.abort()))
+  return {
+    signal, close,
+    end(e) {
+      if (signal.aborted) return
+      close()
+      events.ended(e)
+    },
+    async post(url, headers, body) {
+      const one = new AbortController()
+      open.add(one)
+      try {
+        const answer = await fetch(url, {method: 'POST', headers, body, signal: one.signal, cache: 'no-store'})
+        return {answer, text: await answer.text()}
+      } finally {
+        open.delete(one)
+      }
+    },
   }
-  return {control, end, close}
 }

@@ -1,5 +1,5 @@
 import {Connection, type Owner, type StateEvent} from './connection.js'
-import {RingdownError} from './errors.js'
+import {packed} from './errors.js'
 import type {Environment, Settings, TokenReason} from './options.js'
 import type {Item, Message} from './protocol.js'
 import {Room} from './room.js'
@@ -322,9 +322,4 @@ export class Hub {
     }
     for (const [tab, item] of room.waiting()) if (room.followers.has(tab)) this.follow(tab, item)
   }
-}
-
-/** An error as it can be sent to another tab. */
-export function packed(e: RingdownError): object {
-  return {...e, message: e.message, retry_after: e.retryAfter / 1000, did_you_mean: e.didYouMean}
 }

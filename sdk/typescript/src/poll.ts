@@ -9,8 +9,9 @@ export const pollTransport: Transport = {name: 'poll', open}
 const wait = 25 // seconds
 
 function open(o: Opening, events: LineEvents): Line {
-  const {control, end, close} = lifeOf(events)
-  const up = new Uplink(o, events, end, control.signal)
+  const life = lifeOf(events)
+  const {signal, end, close} = life
+  const up = new Uplink(o, events, life)
   const channels = new Map(o.channels.map((c, i) => [c.channel, bodyOf(o)[i]!]))
   let cursor: string | undefined
   let session: string | undefined
@@ -27,20 +28,18 @@ function open(o: Opening, events: LineEvents): Line {
   }
   const run = async () => {
     for (;;) {
-      const answer = await fetch(`${o.url}/v1/poll?${new URLSearchParams({...o.query, wait: String(cursor === undefined ? 0 : wait)})}`, {
-        method: 'POST', headers: headers(o), body: JSON.stringify({channels: [...channels.values()], cursor, session}),
-        signal: control.signal, cache: 'no-store',
-      })
-      if (!answer.ok) return end(await readProblem(answer))
-      const page = await answer.json()
-      if (control.signal.aborted) return
+      const query = new URLSearchParams({...o.query, wait: String(cursor === undefined ? 0 : wait)})
+      const got = await life.post(`${o.url}/v1/poll?${query}`, headers(o), JSON.stringify({channels: [...channels.values()], cursor, session}))
+      if (!got.answer.ok) return end(readProblem(got))
+      const page = JSON.parse(got.text)
+      if (signal.aborted) return
       if (!Array.isArray(page?.messages)) return end({})
       if (cursor === undefined) events.opened()
       cursor = page.cursor
       for (const m of page.messages) {
         const read = unpack(m)
         if (read) take(read)
-        if (control.signal.aborted) return
+        if (signal.aborted) return
       }
       events.heard()
     }

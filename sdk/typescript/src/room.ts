@@ -5,7 +5,8 @@ const most = 256 // messages that a room keeps for tabs that come
 /**
  * A channel that tabs follow over one connection, on which the server knows it once. A tab that
  * comes is answered from what has come since; when that does not do, the channel is subscribed to
- * anew, from where that tab is, and the others pass over what they had.
+ * anew, from where that tab is, and the others pass over what they had. A rate is that of who
+ * came first.
  */
 export class Room {
   phase: 'off' | 'asked' | 'on' = 'off'
@@ -88,14 +89,12 @@ export class Room {
   /** Whether the answer to what was asked will do for item as well. */
   private covers(item: Item): boolean {
     const {since, data} = this.request
-    if (!atLeast(data?.rate, item.data?.rate)) return false
     if (!since || !item.since) return !since && !item.since && (item.data?.last ?? 0) <= (data?.last ?? 0)
     return since.epoch === item.since.epoch && item.since.offset >= since.offset
   }
 
   /** What item is answered with from what is here; undefined if that does not do. */
   private known({since, data}: Item): Message[] | undefined {
-    if (!atLeast(this.request.data?.rate, data?.rate)) return undefined
     const answer: Message = {type: 'subscribed', channel: this.name}
     const at = this.position
     if (!at) return data?.last || since || this.keyed ? undefined : [answer]
@@ -162,9 +161,4 @@ export class Room {
     this.recent.push(m)
     if (this.recent.length > most) this.floor = this.recent.shift()!.offset!
   }
-}
-
-/** Whether deliveries at the rate that there is are enough; without one there is no limit. */
-function atLeast(there: number | undefined, asked: number | undefined): boolean {
-  return there === undefined || asked !== undefined && asked <= there
 }

@@ -7,8 +7,9 @@ import {decode} from './protocol.js'
 export const sseTransport: Transport = {name: 'sse', open}
 
 function open(o: Opening, events: LineEvents): Line {
-  const {control, end, close} = lifeOf(events)
-  const up = new Uplink(o, events, end, control.signal)
+  const life = lifeOf(events)
+  const {signal, end, close} = life
+  const up = new Uplink(o, events, life)
   const event = (data: string) => {
     const m = decode(data)
     if (!m) return events.heard()
@@ -19,9 +20,9 @@ function open(o: Opening, events: LineEvents): Line {
   const run = async () => {
     const answer = await fetch(`${o.url}/v1/sse?${new URLSearchParams(o.query)}`, {
       method: 'POST', headers: headers(o, {Accept: 'text/event-stream'}), body: JSON.stringify({channels: bodyOf(o)}),
-      signal: control.signal, cache: 'no-store',
+      signal, cache: 'no-store',
     })
-    if (!answer.ok) return end(await readProblem(answer))
+    if (!answer.ok) return end(readProblem({answer, text: await answer.text()}))
     if (!answer.body || !answer.headers.get('content-type')?.startsWith('text/event-stream')) return end({})
     events.opened()
     const reader = answer.body.getReader()
@@ -29,7 +30,7 @@ function open(o: Opening, events: LineEvents): Line {
     const parser = new EventParser(event, () => events.heard())
     for (;;) {
       const {done, value} = await reader.read()
-      if (control.signal.aborted) return
+      if (signal.aborted) return
       if (done) return end({})
       parser.feed(text.decode(value, {stream: true}))
     }

@@ -1,4 +1,4 @@
-import {backoff, randomId, Timer} from './clock.js'
+import {backoff, decodeBase64, randomId, Timer} from './clock.js'
 import {Connection, type Owner, type Reason, type State, type StateEvent, type Wire, type Wiring} from './connection.js'
 import {RingdownError, readError} from './errors.js'
 import {Hub, type ToHub, type ToTab} from './hub.js'
@@ -434,7 +434,7 @@ function plain(s: Settings): Settings {
 function subjectOf(token: string): string | undefined {
   try {
     const part = token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/')
-    const claims = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (c) => c.charCodeAt(0))))
+    const claims = JSON.parse(new TextDecoder().decode(decodeBase64(part)))
     return JSON.stringify(claims.sub ?? '')
   } catch {
     return undefined

@@ -23,7 +23,7 @@ export function webSocketTransport(codec: Codec, find: () => WebSocketClass | un
     open: (o, events) => open(find(), codec, o, events),
     async explain(o) {
       const answer = await fetch(address(o), {cache: 'no-store'})
-      const end = await readProblem(answer)
+      const end = readProblem({answer, text: await answer.text()})
       // 400 and 426 say no more than that this was no WebSocket.
       return end.error && (end.status === 403 || end.status! > 426) ? end : undefined
     },

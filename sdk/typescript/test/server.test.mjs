@@ -290,3 +290,22 @@ test('a thousand lines leave nothing behind', async () => {
   for (let n = 0; n < 100 && resources() >= before; n++) await new Promise((done) => setTimeout(done, 50))
   assert.ok(resources() < before, `${resources()} timers and sockets, ${before} with one line`)
 })
+
+test('each request of a long line has a signal of its own, so that nothing gathers on one', async () => {
+  const {fetch} = globalThis
+  const seen = []
+  globalThis.fetch = (url, init) => {
+    seen.push(init?.signal)
+    return fetch(url, init)
+  }
+  try {
+    const c = client(server.url, {transports: ['poll'], token: tokenOf('ann', 600)})
+    const channel = c.channel('chat:signals')
+    await until((fn) => { channel.on('message', () => {}); return channel.when('subscribed', fn) })
+    for (let i = 0; i < 10; i++) await channel.publish('message', i)
+    assert.ok(seen.length > 15, `${seen.length} requests`)
+    assert.equal(new Set(seen).size, seen.length)
+  } finally {
+    globalThis.fetch = fetch
+  }
+})

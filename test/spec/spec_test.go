@@ -82,11 +82,7 @@ func typescript(t *testing.T) []string {
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("npm is not installed")
 	}
-	const dir = "../../sdk/typescript"
-	if _, err := os.Stat(dir + "/node_modules/esbuild"); err != nil {
-		run(t, dir, "npm", "ci", "--no-audit", "--no-fund")
-	}
-	run(t, dir, "node", "build.mjs")
+	run(t, "../..", "sdk/typescript/build.sh")
 	return []string{"node", "sdk/typescript/adapter/adapter.mjs"}
 }
 

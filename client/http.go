@@ -122,6 +122,9 @@ func (u *uplink) run(ctx context.Context, ev events, end func(ending)) {
 			case e.status == http.StatusUnauthorized:
 				end(e) // the token is over, and so is the line; what is said here is said on the next
 				return
+			case m.ID == nil && m.Channel == "":
+				ev.heard() // a ping of ours: somebody is there
+				continue
 			}
 			e.err.RetryAfter = max(e.err.RetryAfter, e.retryAfter)
 			ev.message(&protocol.Message{Type: protocol.TypeError, ID: m.ID, Channel: m.Channel, Data: e.err.data()})

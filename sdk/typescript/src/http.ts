@@ -72,6 +72,7 @@ export class Uplink {
       const problem = readProblem(got)
       if (problem.status === 404 || !problem.error) return life.end({}) // the connection is no more
       if (problem.status === 401) return life.end(problem) // the token is over, and so is the line
+      if (!m.channel && m.id === undefined) return this.events.heard() // a ping of ours: somebody is there
       if (!life.signal.aborted) {
         const {error} = problem
         this.events.message({

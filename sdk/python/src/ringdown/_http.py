@@ -85,6 +85,9 @@ class Uplink:
         if end.status == 401:
             self._life.end(end)  # the token is over, and so is the line; what is said here is said on the next
             return
+        if "id" not in m and "channel" not in m:
+            self._life.events.heard()  # a ping of ours: somebody is there
+            return
         e = end.error
         data = {
             "code": e.code,

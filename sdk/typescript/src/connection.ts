@@ -192,7 +192,7 @@ export class Connection implements Wire {
     if (token instanceof RingdownError) return this.wait('token', {error: token})
     if (why === 'refused' && token !== undefined && token === this.lastToken && this.askedRefused) {
       // It would be refused again.
-      return this.wait('token', {error: new RingdownError('unauthorized', 'the token function answered with the token that was refused')})
+      return this.wait('token', {error: new RingdownError('unauthorized', 'the refused token was given again')})
     }
     this.lastToken = token
     this.current = this.open(this.rank, token)

@@ -55,7 +55,7 @@ export class Outbox {
     const size = data instanceof Uint8Array ? data.length : (JSON.stringify(data)?.length ?? 0)
     if (signal?.aborted) return Promise.reject(aborted())
     if (this.count >= this.settings.outboxMessages || this.bytes + size > this.settings.outboxBytes) {
-      const text = `${this.count} publications with ${this.bytes} bytes wait for an acknowledgement, and there is room for no more`
+      const text = `${this.count} publications with ${this.bytes} bytes wait for an acknowledgement: there is no room`
       return Promise.reject(new RingdownError('limit_exceeded', text, {limit: 'outbox', retryable: true}, message.channel))
     }
     return new Promise((resolve, reject) => {

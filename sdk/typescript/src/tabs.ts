@@ -412,7 +412,7 @@ class SharedWire implements Wire {
     }
     if (this.groupOf(token) === group) return this.say({type: 'token', n, token})
     // Somebody else signed in here: with the others it has nothing to share any more.
-    this.say({type: 'token', n, error: 'it is of another user'})
+    this.say({type: 'token', n, error: 'another user'})
     this.leave()
     void this.join('token', reason, token)
   }

@@ -77,3 +77,33 @@ test('the README, line by line', async () => {
     await server.stop()
   }
 })
+
+for (const [runtime, version, run] of [['bun', '1.4.5', ['run']], ['deno', '2.9.6', ['run', '--allow-net', '--allow-env', '--allow-read']]]) {
+  test(`${runtime} runs it`, async (t) => {
+    let dir
+    try {
+      dir = project(runtime, 'module', `${runtime}@${version}`)
+    } catch (cause) {
+      return t.skip(`${runtime} cannot be installed here: ${cause.message.split('\n')[0]}`)
+    }
+    const server = await serveDev()
+    try {
+      writeFileSync(join(dir, 'try.mjs'), `
+import {Ringdown} from '@ringdown/client'
+for (const transports of [['websocket'], ['sse'], ['poll']]) {
+  const ringdown = new Ringdown('${server.url}', {token: () => 'ann', transports})
+  const channel = ringdown.channel('chat:' + transports)
+  const came = new Promise((done) => channel.on('message', (data, m) => done(data.text + ' ' + m.offset)))
+  await new Promise((done) => channel.when('subscribed', done))
+  await channel.publish('message', {text: 'hello by ' + transports})
+  console.log(await came, ringdown.user)
+  ringdown.close()
+}
+`)
+      const out = execFileSync(join(dir, 'node_modules/.bin', runtime), [...run, 'try.mjs'], {cwd: dir, encoding: 'utf8', timeout: 60_000})
+      assert.equal(out, ['websocket', 'sse', 'poll'].map((by) => `hello by ${by} 1 ann\n`).join(''))
+    } finally {
+      await server.stop()
+    }
+  })
+}

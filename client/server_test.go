@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -476,6 +478,65 @@ func TestThousandLines(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestThousandReturns: one client whose line is cut a thousand times, by each transport in
+// turn, has no more goroutines and no more files at the end than with its first line, and
+// has missed nothing.
+func TestThousandReturns(t *testing.T) {
+	each(t, func(t *testing.T, address string, way ...client.Option) {
+		p := newProxy(t, address)
+		live := make(chan bool, 1)
+		c := open(t, p.URL, append(way, client.WithBackoff(time.Millisecond, time.Millisecond), client.WithStateHandler(func(s client.StateChange) {
+			if s.State == client.Live && s.Previous != client.Probing {
+				live <- true
+			}
+		}))...)
+		if err := c.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-live
+		s := c.Channel("chat:1").Subscribe()
+		defer s.Close()
+		writer := open(t, address)
+		hear := func(n int) {
+			t.Helper()
+			if _, err := writer.Channel("chat:1").Publish(t.Context(), "message", n); err != nil {
+				t.Fatal(err)
+			}
+			if m, err := s.Next(t.Context()); err != nil || number(t, m) != n {
+				t.Fatalf("%+v at %d: %v", m, n, err)
+			}
+		}
+		if _, err := c.Channel("chat:1").Page(t.Context(), 0, 1); err != nil { // behind the subscribe
+			t.Fatal(err)
+		}
+		hear(0)
+		before, files := runtime.NumGoroutine(), descriptors(t)
+		const returns = 250 // by each of four ways
+		for n := range returns {
+			p.cut()
+			<-live
+			if n%50 == 0 {
+				hear(n)
+			}
+		}
+		hear(returns)
+		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+8 || descriptors(t) > files+8; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d goroutines and %d files, and %d and %d with the first line", runtime.NumGoroutine(), descriptors(t), before, files)
+			}
+		}
+	})
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0 // not everywhere are they listed
+	}
+	return len(list)
 }
 
 // What ends with the program's patience says whether it was sent.

@@ -281,6 +281,29 @@ def test_a_cancelled_publication_is_taken_back() -> None:
     run(work)
 
 
+def test_typing(server: str) -> None:
+    async def work() -> None:
+        async with client(server, "websocket", "ann") as ann, client(server, "websocket", "ben") as ben:
+            told: asyncio.Queue[list[str]] = asyncio.Queue()
+            off = ben.channel("chat:typing").typing.on(lambda users: told.put_nowait(sorted(users)))
+            await ben.channel("chat:typing").page()  # behind the subscribe
+            await ann.connect()
+            typing = ann.channel("chat:typing").typing
+            typing.stop()  # nobody typed
+            typing.active()
+            typing.active()
+            assert await asyncio.wait_for(told.get(), 5) == ["ann"]
+            assert ben.channel("chat:typing").typing.users == {"ann"}
+            typing.stop()
+            assert await asyncio.wait_for(told.get(), 5) == []
+            typing.active()
+            assert await asyncio.wait_for(told.get(), 5) == ["ann"]
+            assert await asyncio.wait_for(told.get(), 10) == []  # it says no more
+            off()
+
+    run(work)
+
+
 def test_a_thousand_lines(server: str) -> None:
     """They leave nothing behind: no task, no file, no thread."""
 
@@ -290,12 +313,15 @@ def test_a_thousand_lines(server: str) -> None:
             await c.close()
             gc.collect()
             before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+            tasks, threads = len(asyncio.all_tasks()), threading.active_count()
             for _ in range(1000):
                 await c.connect()
                 await c.close()
             gc.collect()
             after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
             assert after <= before + 2
+            assert len(asyncio.all_tasks()) <= tasks
+            assert threading.active_count() <= threads
 
     run(work)
 

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ._clock import Clock
 from ._handlers import Handlers
 from ._line import Wire, check_data
 from ._outbox import Ack
 from ._presence import Presence
 from ._state import SharedState
 from ._subscription import Gap, Subscription
+from ._typing import Typing
 from .errors import RingdownError, closed
 
 
@@ -48,6 +50,8 @@ class Host(Protocol):
 
     tasks: set[asyncio.Task[None]]
 
+    @property
+    def clock(self) -> Clock: ...
     def follow(self, s: Subscription) -> None: ...
     def unfollow(self, s: Subscription) -> None: ...
     def request(self, m: Wire, timeout: float | None = None, again: bool = True) -> Awaitable[Wire]: ...
@@ -71,6 +75,7 @@ class Channel:
         self._lifecycle = Handlers(host.raised, host.tasks)
         self._state: SharedState | None = None
         self._presence: Presence | None = None
+        self._typing: Typing | None = None
         self._readers: set[Callable[[RingdownError | None], None]] = set()  # iterators, to be ended with the client
 
     # Listening.
@@ -198,6 +203,20 @@ class Channel:
             self._presence = Presence(self._ask, lambda: self._hold(), handlers, self._host.spawn, on)
         return self._presence
 
+    @property
+    def typing(self) -> Typing:
+        """Who types, on a channel that declares it."""
+        if self._typing is None:
+
+            def say(active: bool) -> None:
+                try:
+                    self.send("typing", {"active": active})
+                except RingdownError:
+                    pass  # there is no line just now, and then it is out of date
+
+            self._typing = Typing(self._host.clock, say, self._hold, Handlers(self._host.raised, self._host.tasks))
+        return self._typing
+
     async def _ask(self, data: Wire) -> Wire:
         return await self._host.request({"type": "presence", "channel": self.name, "data": data})
 
@@ -235,6 +254,8 @@ class Channel:
             self._state.is_ready = False
         if self._presence is not None:
             self._presence._down()
+        if self._typing is not None:
+            self._typing._clear()
 
     def _closed(self, error: RingdownError | None) -> None:
         """The client is closed: by the application, or for this."""
@@ -260,6 +281,8 @@ class _Follower:
     def message(self, m: Wire) -> None:
         if self._c._state is not None:
             self._c._state._apply(m)
+        if m["type"] == "typing" and self._c._typing is not None:
+            self._c._typing._told(m)
         told = message_of(m)
         self._c._handlers.emit(told.type, told)
         self._c._handlers.emit("*", told)

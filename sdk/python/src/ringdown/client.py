@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from ._channel import Channel
+from ._clock import Clock
 from ._connection import Connection, StateChange
 from ._handlers import Handlers
 from ._line import Wire, check_data
@@ -316,6 +317,10 @@ class Client:
                 stop()
             self._retries.clear()
         self._handlers.emit("state", change)
+
+    @property
+    def clock(self) -> Clock:
+        return self.settings.clock
 
     def received(self, m: Wire) -> None:
         error = None

@@ -356,11 +356,19 @@ func (a *adapter) onLine(c *command) {
 	case "heard":
 		l.ev.heard()
 	case "receive":
-		m := new(protocol.Message)
-		if err := protocol.DecodeJSON(c.Message, m); err != nil {
-			a.t.Fatalf("%s: %v", c.Message, err)
+		all := []json.RawMessage{c.Message}
+		if c.Message[0] == '[' {
+			if err := json.Unmarshal(c.Message, &all); err != nil {
+				a.t.Fatal(err)
+			}
 		}
-		l.ev.message(m)
+		for _, text := range all {
+			m := new(protocol.Message)
+			if err := protocol.DecodeJSON(text, m); err != nil {
+				a.t.Fatalf("%s: %v", text, err)
+			}
+			l.ev.message(m)
+		}
 	default:
 		a.t.Fatalf("there is no command %s", c.Do)
 	}

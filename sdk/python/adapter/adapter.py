@@ -211,7 +211,7 @@ class Adapter:
         if c.get("state"):
             offs.append(channel.state.on(lambda state: tell("snapshot", channel=name, items=dict(state))))
         if c.get("members"):
-            offs.append(channel.presence.on(lambda members: tell("members", channel=name, members=[self.member(m) for _, m in sorted(members.items())])))
+            offs.append(channel.presence.on(lambda members: tell("members", channel=name, members=[self.member(m) for _, m in sorted(members.items())], **self.named(as_))))
 
         def message(m: Message) -> None:
             tell("message", channel=name, message=self.shown(m), **self.named(as_))
@@ -283,10 +283,10 @@ class Adapter:
         elif what == "heard":
             line.events.heard()
         elif what == "receive":
-            m = dict(c["message"])
-            if "data64" in m:
-                m["data"] = base64.b64decode(m.pop("data64"))
-            line.events.message(m)
+            for m in c["message"] if isinstance(c["message"], list) else [c["message"]]:
+                if "data64" in m:
+                    m["data"] = base64.b64decode(m.pop("data64"))
+                line.events.message(m)
         elif what == "ended":
             line.end(End(code=c.get("code")))
         elif what == "failed":

@@ -67,7 +67,7 @@ const commands = {
       offs.push(channel.when(event, (detail) => tell({event, channel: name, as, ...detail, ...(detail.error ? {error: errorOf(detail.error)} : {})})))
     }
     if (state) offs.push(channel.state.on(() => tell({event: 'snapshot', channel: name, items: Object.fromEntries(channel.state)})))
-    if (members) offs.push(channel.presence.on((table) => tell({event: 'members', channel: name, members: [...table.values()].sort((a, b) => (a.id < b.id ? -1 : 1))})))
+    if (members) offs.push(channel.presence.on((table) => tell({event: 'members', channel: name, as, members: [...table.values()].sort((a, b) => (a.id < b.id ? -1 : 1))})))
     offs.push(channel.on('*', (data, message) => {
       tell({event: 'message', channel: name, as, message: data instanceof Uint8Array ? {...message, data: undefined, data64: Buffer.from(data).toString('base64')} : message})
       if (throwing.has(name)) throw new Error('thrown by a handler')
@@ -103,9 +103,10 @@ const commands = {
   },
   receive(c) {
     const entry = lines.of(c)
-    if (entry.over) return
-    const {data64, ...message} = c.message
-    entry.events.message(data64 === undefined ? message : {...message, data: new Uint8Array(Buffer.from(data64, 'base64'))})
+    for (const {data64, ...message} of [c.message].flat()) {
+      if (entry.over) return
+      entry.events.message(data64 === undefined ? message : {...message, data: new Uint8Array(Buffer.from(data64, 'base64'))})
+    }
   },
   heard(c) { if (!lines.of(c).over) lines.of(c).events.heard() },
   ended(c) {

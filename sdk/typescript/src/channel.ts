@@ -16,7 +16,7 @@ export interface Host {
   follow(s: Subscription): void
   unfollow(s: Subscription): void
   again(s: Subscription): void
-  request(m: Message, o?: {timeout?: number; signal?: AbortSignal}): Promise<Message>
+  request(m: Message, o?: {timeout?: number; signal?: AbortSignal; take?: (m: Message) => void}): Promise<Message>
   publish(m: Message, o: PublishOptions): Promise<Ack>
   thrown(cause: unknown): void
 }
@@ -172,7 +172,7 @@ export class Channel<C extends ChannelType = any> {
   /** Who is there. */
   get presence(): Presence<MemberOf<C>> {
     if (!this.presence_) {
-      const ask = (data: object) => this.host.request({type: 'presence', channel: this.name, data})
+      const ask = (data: object, take?: (m: Message) => void) => this.host.request({type: 'presence', channel: this.name, data}, {take})
       this.presence_ = new Presence(ask, () => this.hold(), this.host.thrown)
       if (this.subscription.phase === 'on') void this.presence_.up()
     }

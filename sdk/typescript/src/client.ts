@@ -286,7 +286,7 @@ export class Ringdown<A extends Api = AnyApi> {
     return id
   }
 
-  private request(message: Message, {timeout = this.settings.requestTimeout, signal, again}: CallOptions & {again: boolean}): Promise<Message> {
+  private request(message: Message, {timeout = this.settings.requestTimeout, signal, again, take}: CallOptions & {again: boolean; take?: (m: Message) => void}): Promise<Message> {
     const refused = signal?.aborted ? aborted() : notJSON(message)
     if (refused) return Promise.reject(refused)
     this.connection.need()
@@ -299,8 +299,9 @@ export class Ringdown<A extends Api = AnyApi> {
           stop()
           signal?.removeEventListener('abort', cancel)
           this.pending.delete(id)
-          if (result instanceof RingdownError) reject(result)
-          else resolve(result)
+          if (result instanceof RingdownError) return reject(result)
+          take?.(result)
+          resolve(result)
         },
       }
       const cancel = () => p.settle(p.sent && !again ? unknown(message.channel) : aborted())

@@ -7,7 +7,7 @@ import {Room} from './room.js'
 /** What a tab says to the hub. */
 export type ToHub =
   /** It is here. Sent whenever somebody begins to lead, which who has a hub does not ask for. */
-  | {type: 'hello'; url: string; settings: Settings; how: 'nobody' | 'fixed' | 'asked'; token?: string; items: Item[]}
+  | {type: 'hello'; url: string; settings: Settings; token?: string | true; items: Item[]} // true: tabs are asked for it
   | {type: 'send'; m: Message}
   | {type: 'test'}
   | {type: 'wake'; network: boolean}
@@ -98,9 +98,9 @@ export class Hub {
     this.tabs.set(from, {id: from, awake: this.env.clock.now(), hello})
     if (!known) this.out.watch(from, () => this.gone(from))
     if (!this.connection || this.connection.state === 'closed') {
-      const {url, settings, how, token, items} = hello
+      const {url, settings, token, items} = hello
       for (const item of items) this.rooms.set(item.channel, new Room(item.channel, item)) // for what streams begin with
-      const source = how === 'nobody' ? undefined : how === 'fixed' ? token : (reason: TokenReason) => this.askToken(reason)
+      const source = token === true ? (reason: TokenReason) => this.askToken(reason) : token
       // Only tabs see somebody come back, and say so.
       const env = {...this.env, watch: () => () => {}}
       this.connection = new Connection(url, source, settings, env, this.owner(), this.client)

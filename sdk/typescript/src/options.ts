@@ -87,8 +87,8 @@ export interface Options extends Partial<Settings> {
 export interface Environment {
   clock: Clock
   transport(name: TransportName): Transport
-  /** Tells when somebody is back: a page comes into view, or the network does. Returns how to stop. */
-  watch(back: (network: boolean) => void, hide: () => void): () => void
+  /** Tells when somebody is back: a page comes into view, or the network does; and that a page is put away, or stands still from now on. Returns how to stop. */
+  watch(back: (network: boolean) => void, hide: () => void, freeze?: () => void): () => void
 }
 
 export function environment(o: Options): Environment {
@@ -102,7 +102,7 @@ export function environment(o: Options): Environment {
 }
 
 /** Listens to what a page, a worker or nothing at all tells of coming and going. */
-function watchPage(back: (network: boolean) => void, hide: () => void): () => void {
+function watchPage(back: (network: boolean) => void, hide: () => void, freeze?: () => void): () => void {
   const target = globalThis as any
   if (typeof target.addEventListener !== 'function') return () => {}
   const stop = new AbortController()
@@ -114,5 +114,6 @@ function watchPage(back: (network: boolean) => void, hide: () => void): () => vo
   on(target, 'pagehide', (e) => e.persisted && hide())
   on(page, 'visibilitychange', () => page.visibilityState === 'visible' && back(false))
   on(page, 'resume', () => back(false))
+  on(page, 'freeze', () => freeze?.())
   return () => stop.abort()
 }

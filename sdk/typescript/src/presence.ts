@@ -18,7 +18,8 @@ export interface Will {
   data?: unknown
 }
 
-type Ask = (data: object) => Promise<Message>
+/** take is given the answer there and then, before anything that comes behind it. */
+type Ask = (data: object, take?: (m: Message) => void) => Promise<Message>
 
 /** Who is there on one channel. What was entered is entered again after each return. */
 export class Presence<T = any> {
@@ -137,9 +138,10 @@ export class Presence<T = any> {
     this.fresh = fresh
     try {
       for (let after: string | undefined; ;) {
-        const {data} = await this.ask({action: 'get', ...(after === undefined ? {} : {after})})
+        const {data} = await this.ask({action: 'get', ...(after === undefined ? {} : {after})}, ({data}) => {
+          for (const m of data.members) fresh.set(m.id, m)
+        })
         if (turn !== this.reading) return
-        for (const m of data.members) fresh.set(m.id, m)
         if (!data.more || data.members.length === 0) break
         after = data.members.at(-1).id
       }

@@ -111,9 +111,9 @@ class SharedWire implements Wire {
   private up = false
   private fresh?: {token: string; at: number} // it was asked for to join, and not used yet
   private transport: TransportName
-  private readonly retry: Timer
-  private readonly alive: Timer
-  private readonly answer: Timer
+  private readonly retry = new Timer(this.env.clock)
+  private readonly alive = new Timer(this.env.clock)
+  private readonly answer = new Timer(this.env.clock)
   private unwatch?: () => void
 
   constructor(
@@ -126,9 +126,6 @@ class SharedWire implements Wire {
     private readonly open: (name: string) => TabChannel,
     private readonly worker?: string | URL,
   ) {
-    this.retry = new Timer(env.clock)
-    this.alive = new Timer(env.clock)
-    this.answer = new Timer(env.clock)
     this.transport = settings.transports[0]!
   }
 
@@ -137,16 +134,7 @@ class SharedWire implements Wire {
   connect(): void {
     if (this.state !== 'idle' && this.state !== 'closed') return
     this.failures = 0
-    if (!this.unwatch) {
-      const unwatch = this.env.watch((network) => this.back(network), () => this.hide())
-      const page = (globalThis as any).document
-      const freeze = () => this.freeze()
-      page?.addEventListener('freeze', freeze)
-      this.unwatch = () => {
-        unwatch()
-        page?.removeEventListener('freeze', freeze)
-      }
-    }
+    this.unwatch ??= this.env.watch((network) => this.back(network), () => this.hide(), () => this.freeze())
     void this.join('connect', 'connect')
   }
 
@@ -172,6 +160,7 @@ class SharedWire implements Wire {
 
   private async join(reason: Reason, why: TokenReason, token?: string): Promise<void> {
     const turn = ++this.turn
+    this.retry.stop()
     this.set({state: 'opening', reason})
     const got = token ?? await askToken(this.source, why, this.env.clock, this.settings.tokenTimeout)
     if (turn !== this.turn) return
@@ -180,23 +169,32 @@ class SharedWire implements Wire {
       this.set({state: 'waiting', reason: 'token', retryIn, error: got})
       return this.retry.set(retryIn, () => void this.join('retry', 'reconnect'))
     }
+    this.failures = 0
     this.fresh = got === undefined ? undefined : {token: got, at: this.env.clock.now()}
     this.group = this.groupOf(got)
     this.channel = this.open(this.group)
     this.channel.onmessage = ({data}) => this.take(data)
     this.over = new AbortController()
     const {signal} = this.over
-    await new Promise<void>((held) => {
+    const shared = await new Promise((held) => {
       this.locks.request(lifeOf(this.id), {signal}, () => {
-        held()
+        held(true)
         return new Promise((done) => signal.addEventListener('abort', done))
-      }).catch(() => held())
+      }).catch(() => held(false))
     })
     if (turn !== this.turn) return
+    if (!shared) return this.alone()
     if (this.worker) this.startWorker(this.worker)
     else this.campaign(false)
     this.hello()
     this.lookOften()
+  }
+
+  /** There are locks, and they are not given here: in a frame without an origin, say. */
+  private alone(): void {
+    this.channel!.close()
+    this.channel = this.open(this.id)
+    void this.begin(this.queue = new AbortController())
   }
 
   /** Leaves the others. */
@@ -205,9 +203,8 @@ class SharedWire implements Wire {
     for (const timer of [this.retry, this.alive, this.answer]) timer.stop()
     if (this.hub) this.say({type: 'bye'})
     this.hub = undefined
-    this.queue?.abort()
-    this.queue = undefined
-    this.release()
+    this.looking = false
+    this.freeze()
     this.over?.abort()
     this.channel?.close()
     this.channel = undefined
@@ -230,15 +227,14 @@ class SharedWire implements Wire {
   /** Somebody is back. */
   private back(network: boolean): void {
     if (this.state === 'closed' || this.state === 'idle') return
-    if (!this.channel) return void this.join('wake', 'reconnect')
-    if (!this.queue) this.campaign(false)
+    if (this.state === 'waiting' && !this.channel) return void this.join('wake', 'reconnect')
+    if (this.hub && !this.queue) this.campaign(false)
     this.say({type: 'wake', network})
     this.look()
   }
 
   /** The page stands still from now on: it may answer still, but hears nothing of the line. */
   private freeze(): void {
-    if (!this.channel) return
     this.queue?.abort()
     this.queue = undefined
     this.release()
@@ -318,8 +314,7 @@ class SharedWire implements Wire {
 
   private hello(): void {
     const {source, url} = this
-    const how = source === undefined ? 'nobody' : typeof source === 'function' ? 'asked' : 'fixed'
-    this.say({type: 'hello', url, settings: plain(this.settings), how, token: typeof source === 'string' ? source : undefined, items: this.owner.items()})
+    this.say({type: 'hello', url, settings: plain(this.settings), token: typeof source === 'function' || source, items: this.owner.items()})
   }
 
   private lookOften(): void {

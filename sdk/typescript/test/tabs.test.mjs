@@ -249,6 +249,36 @@ test('a cut line is one cut for all', async () => {
   assert.deepEqual(each.map((f) => f.got.join()), each.map(() => each[0].got.join()), 'in one order')
 })
 
+test('where locks are refused, a tab is alone and goes on', async () => {
+  const locks = {request: () => Promise.reject(new DOMException('not here', 'SecurityError'))}
+  const browser = new FakeBrowser()
+  const all = count(2).map(() => new Ringdown(server.url, {WebSocket, grace: 0, token: () => tokenOf('ann', 600), share: tabs({locks, channel: browser.channel})}))
+  try {
+    const each = all.map((client) => follow({client}, 'chat:refused'))
+    await Promise.all(each.map((f) => f.subscribed))
+    await all[0].channel('chat:refused').publish('message', 1)
+    await eventually('both', () => each.every((f) => f.got.length === 1))
+  } finally {
+    for (const c of all) c.close()
+  }
+})
+
+test('somebody who comes back while a token is awaited waits for that one', async () => {
+  const browser = new FakeBrowser()
+  let asked = 0, back
+  const watch = (fn) => { back = fn; return () => {} }
+  const one = openTab(browser, {environment: {watch}, token: async () => {
+    asked++
+    await new Promise((done) => setTimeout(done, 100))
+    return tokenOf('ann', 600)
+  }})
+  const live = one.client.connect()
+  back(false)
+  back(true)
+  await live
+  assert.equal(asked, 1)
+})
+
 test('where a browser cannot share, each tab has a line of its own', async () => {
   const c = new Ringdown(server.url, {WebSocket, token: tokenOf('ann', 60), share: tabs()})
   const {navigator} = globalThis

@@ -30,7 +30,7 @@ class Presence:
 
     def __init__(
         self,
-        ask: Callable[[Wire], Awaitable[Wire]],
+        ask: Callable[..., Awaitable[Wire]],
         hold: Callable[[], Callable[[], None]],
         handlers: Handlers,
         spawn: Callable[[Any], None],
@@ -155,12 +155,15 @@ class Presence:
         fresh: dict[str, Member] = {}
         self._fresh = fresh
         after: dict[str, str] = {}
+
+        def take(m: Wire) -> None:
+            fresh.update({member["id"]: _member(member) for member in m["data"]["members"]})
+
         try:
             while True:
-                data = (await self._ask({"action": "get", **after}))["data"]
+                data = (await self._ask({"action": "get", **after}, take))["data"]
                 if turn != self._reading:
                     return
-                fresh.update({m["id"]: _member(m) for m in data["members"]})
                 if not data.get("more") or not data["members"]:
                     break
                 after = {"after": data["members"][-1]["id"]}

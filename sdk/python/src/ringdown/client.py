@@ -27,8 +27,9 @@ log = logging.getLogger("ringdown")
 class _Pending:
     """A request that waits for its answer."""
 
-    def __init__(self, message: Wire, again: bool) -> None:
+    def __init__(self, message: Wire, again: bool, take: Callable[[Wire], None] | None) -> None:
         self.message = message
+        self.take = take  # is given the answer there and then, before anything that comes behind it
         self.sent = False
         self.again = again  # it may be sent on another line
         self.done: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
@@ -38,8 +39,10 @@ class _Pending:
             return
         if isinstance(result, RingdownError):
             self.done.set_exception(result)
-        else:
-            self.done.set_result(result)
+            return
+        if self.take is not None:
+            self.take(result)
+        self.done.set_result(result)
 
 
 class Client:
@@ -152,13 +155,13 @@ class Client:
         else:
             log.error("a handler raised", exc_info=cause)
 
-    async def request(self, m: Wire, timeout: float | None = None, again: bool = True) -> Wire:
+    async def request(self, m: Wire, timeout: float | None = None, again: bool = True, take: Callable[[Wire], None] | None = None) -> Wire:
         self._connection.need()
         if self._connection.state == "closed":
             raise closed()
         self._last_id += 1
         id = self._last_id
-        p = self._pending[id] = _Pending(m, again)
+        p = self._pending[id] = _Pending(m, again, take)
 
         def late() -> None:
             text = "no answer came in time" if p.sent else "there was no line in time"

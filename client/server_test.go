@@ -496,22 +496,35 @@ func TestThousandReturns(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-live
-		s := c.Channel("chat:1").Subscribe()
+		subscribed := make(chan bool, 1)
+		var once sync.Once
+		s := c.Channel("chat:1").Subscribe(client.OnSubscribed(func(bool, string) { once.Do(func() { close(subscribed) }) }))
 		defer s.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		first := make(chan *client.Message, 1)
+		go func() { // which is what tells OnSubscribed
+			m, err := s.Next(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			first <- m
+		}()
+		<-subscribed
 		writer := open(t, address)
+		if _, err := writer.Channel("chat:1").Publish(ctx, "message", 0); err != nil {
+			t.Fatal(err)
+		}
+		<-first
 		hear := func(n int) {
 			t.Helper()
-			if _, err := writer.Channel("chat:1").Publish(t.Context(), "message", n); err != nil {
+			if _, err := writer.Channel("chat:1").Publish(ctx, "message", n); err != nil {
 				t.Fatal(err)
 			}
-			if m, err := s.Next(t.Context()); err != nil || number(t, m) != n {
+			if m, err := s.Next(ctx); err != nil || number(t, m) != n {
 				t.Fatalf("%+v at %d: %v", m, n, err)
 			}
 		}
-		if _, err := c.Channel("chat:1").Page(t.Context(), 0, 1); err != nil { // behind the subscribe
-			t.Fatal(err)
-		}
-		hear(0)
 		before, files := runtime.NumGoroutine(), descriptors(t)
 		const returns = 250 // by each of four ways
 		for n := 0; n < returns; {

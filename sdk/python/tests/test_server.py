@@ -286,7 +286,9 @@ def test_typing(server: str) -> None:
         async with client(server, "websocket", "ann") as ann, client(server, "websocket", "ben") as ben:
             told: asyncio.Queue[list[str]] = asyncio.Queue()
             off = ben.channel("chat:typing").typing.on(lambda users: told.put_nowait(sorted(users)))
-            await ben.channel("chat:typing").page()  # behind the subscribe
+            subscribed = asyncio.Event()
+            ben.channel("chat:typing").on_subscribed(lambda _recovered, _reason: subscribed.set())
+            await asyncio.wait_for(subscribed.wait(), 5)
             await ann.connect()
             typing = ann.channel("chat:typing").typing
             typing.stop()  # nobody typed

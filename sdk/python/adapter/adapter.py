@@ -211,7 +211,11 @@ class Adapter:
         if c.get("state"):
             offs.append(channel.state.on(lambda state: tell("snapshot", channel=name, items=dict(state))))
         if c.get("members"):
-            offs.append(channel.presence.on(lambda members: tell("members", channel=name, members=[self.member(m) for _, m in sorted(members.items())], **self.named(as_))))
+            offs.append(
+                channel.presence.on(
+                    lambda members: tell("members", channel=name, members=[self.member(m) for _, m in sorted(members.items())], **self.named(as_))
+                )
+            )
 
         def message(m: Message) -> None:
             tell("message", channel=name, message=self.shown(m), **self.named(as_))

@@ -201,7 +201,14 @@ func TestOutboxIsKept(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		w.eval(fmt.Sprintf(`ringdown.channel('chat:1').publish('message', %d).catch(() => {})`, n))
 	}
-	w.wait(`new Promise((done) => setTimeout(done, 300, true))`) // it is written beside
+	w.eval(`(window.written = 0, indexedDB.open('ringdown').onsuccess = ({target}) => {
+		const look = () => { target.result.transaction('ringdown publications').objectStore('ringdown publications').count().onsuccess = (e) => {
+			window.written = e.target.result
+			if (written < 5) look()
+		} }
+		look()
+	})`)
+	w.wait(`written >= 5`) // for it is written beside
 	s.said = 5
 	w.open(s.URL + "/tab?keep")
 	w.wait(`ringdown.state === 'opening' || ringdown.state === 'waiting'`)
@@ -219,7 +226,9 @@ func TestOutboxIsKept(t *testing.T) {
 	w.through()
 	s.say()
 	w.wait(`got.includes(7)`)
-	if got := w.eval(`got.join() + settled.join()`); got != "7" {
+	// What was settled a moment before the page went may be there still, and is said once
+	// more under its key, which stores nothing.
+	if got := w.eval(`got.join()`); got != "7" {
 		t.Errorf("again: %s", got)
 	}
 	s.down.Store(true)

@@ -1,15 +1,13 @@
 import type {Ringdown} from './client.js'
 import {randomId} from './clock.js'
-import {RingdownError} from './errors.js'
-import {unknown, type Ack, type Entry, type Keeper} from './outbox.js'
+import type {RingdownError} from './errors.js'
+import {aborted, unknown, type Ack, type Entry, type Keeper} from './outbox.js'
 import type {Message} from './protocol.js'
 
 export interface KeepOptions {
   /** Whose publications these are; without it whom the server names, so that before the first line of a page nothing is kept. */
   user?: string
-  /** Of the database. */
-  name?: string
-  /** What is older than so many ms is not published any more. Default a day. */
+  /** What was not sent for so many ms is not published any more, and settled with `aborted`. Default a day. */
   maxAge?: number
   /** What has become of a publication that a page before this one made. */
   settled?(message: Message, result: Ack | RingdownError): void
@@ -32,13 +30,21 @@ interface Kept {
  *
  * @returns how to end that
  */
-export function keepOutbox(client: Ringdown<any>, {user, name = 'ringdown', maxAge = 86_400_000, settled}: KeepOptions = {}): () => void {
-  const db = new Database(name)
+export function keepOutbox(client: Ringdown<any>, {user, maxAge = 86_400_000, settled}: KeepOptions = {}): () => void {
+  const db = new Database()
   const session = randomId()
   const over = new AbortController()
   const locks = (globalThis as any).navigator?.locks
   // By this lock other pages know that this one lives, and has its publications itself.
   locks?.request(lockOf(session), {signal: over.signal}, () => new Promise((done) => over.signal.addEventListener('abort', done))).catch(() => {})
+  // The page that was in this tab before may not be quite gone: what it left is ours all the same.
+  let last: string | null
+  try {
+    last = sessionStorage.getItem(store)
+    sessionStorage.setItem(store, session)
+  } catch {
+    // There is none here.
+  }
 
   const own = new Map<string, Kept>() // by dedupe
   const early = new Set<Entry>() // whose they are is not known yet
@@ -72,7 +78,7 @@ export function keepOutbox(client: Ringdown<any>, {user, name = 'ringdown', maxA
   /** Takes over what pages have left that are gone. */
   const load = async (of: string) => {
     const held = new Set<string>(locks?.query ? (await locks.query()).held.map((l: {name: string}) => l.name) : [])
-    const left = await db.take(of, session, (k) => k.session !== session && !held.has(lockOf(k.session)))
+    const left = await db.take(of, session, (k) => k.session !== session && (k.session === last || !held.has(lockOf(k.session))))
     const now = Date.now()
     left.sort((a, b) => b.order - a.order) // each goes before those that are there
     for (const k of left) {
@@ -80,7 +86,7 @@ export function keepOutbox(client: Ringdown<any>, {user, name = 'ringdown', maxA
       const old = k.firstSent === undefined ? now - k.at > maxAge : now - k.firstSent > client.outbox.window() - 5_000
       if (old) {
         db.remove(k.dedupe)
-        tell(k.firstSent === undefined ? new RingdownError('timeout', 'it was kept for too long', {}, k.message.channel) : unknown(k.message.channel))
+        tell((k.firstSent === undefined ? aborted : unknown)(k.message.channel))
         continue
       }
       own.set(k.dedupe, k)
@@ -101,29 +107,25 @@ export function keepOutbox(client: Ringdown<any>, {user, name = 'ringdown', maxA
 
 const lockOf = (session: string) => `ringdown outbox ${session}`
 
-const store = 'publications'
+const store = 'ringdown publications'
 
 /** The database. What cannot be kept, in a private window say, is published all the same. */
 class Database {
-  private readonly opened: Promise<IDBDatabase | undefined>
-
-  constructor(name: string) {
-    this.opened = new Promise((resolve) => {
-      const none = () => resolve(undefined)
-      try {
-        const asked = indexedDB.open(name, 1)
-        asked.onupgradeneeded = () => asked.result.createObjectStore(store, {keyPath: 'dedupe'}).createIndex('user', 'user')
-        asked.onsuccess = () => {
-          // Another page may want a newer version, or the user no site data any more.
-          asked.result.onversionchange = () => asked.result.close()
-          resolve(asked.result)
-        }
-        asked.onerror = asked.onblocked = none
-      } catch {
-        none()
+  private readonly opened = new Promise<IDBDatabase | undefined>((resolve) => {
+    const none = () => resolve(undefined)
+    try {
+      const asked = indexedDB.open('ringdown', 1)
+      asked.onupgradeneeded = () => asked.result.createObjectStore(store, {keyPath: 'dedupe'}).createIndex('user', 'user')
+      asked.onsuccess = () => {
+        // Another page may want a newer version, or the user no site data any more.
+        asked.result.onversionchange = () => asked.result.close()
+        resolve(asked.result)
       }
-    })
-  }
+      asked.onerror = asked.onblocked = none
+    } catch {
+      none()
+    }
+  })
 
   put(k: Kept): void { void this.run((s) => s.put(k)) }
   remove(dedupe: string): void { void this.run((s) => s.delete(dedupe)) }

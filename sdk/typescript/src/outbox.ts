@@ -177,7 +177,7 @@ export class Outbox {
   }
 }
 
-export const aborted = () => new RingdownError('aborted', 'it was taken back before it was sent')
+export const aborted = (channel?: string) => new RingdownError('aborted', 'it was taken back before it was sent', {}, channel)
 
 export function unknown(channel?: string): RingdownError {
   return new RingdownError('unknown', 'it was sent, and no answer came: whether it was done is not known', {}, channel)

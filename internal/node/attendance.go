@@ -260,8 +260,8 @@ func (a *attendance) exit(name, id string, how Departure, done func(error)) {
 	a.remove(r, m, done)
 }
 
-// replace takes out a member whose user has come back as another one, and so left
-// nobody a will. The caller has counted the change in r.busy.
+// replace takes out a member whose user has come back as another one: nobody is gone,
+// so its will is not published. The caller has counted the change in r.busy.
 func (a *attendance) replace(r *room, m presence.Member) {
 	m.Will = nil
 	a.remove(r, m, ignore)

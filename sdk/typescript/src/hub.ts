@@ -6,7 +6,7 @@ import {Room} from './room.js'
 
 /** What a tab says to the hub. */
 export type ToHub =
-  /** It is here. Sent whenever somebody begins to lead, which who has a hub does not ask for. */
+  /** It is here: said when it comes, and again to each new hub. */
   | {type: 'hello'; url: string; settings: Settings; token?: string | true; items: Item[]} // true: tabs are asked for it
   | {type: 'send'; m: Message}
   | {type: 'test'}
@@ -29,7 +29,6 @@ export type ToTab =
 interface Tab {
   id: string
   awake: number // the last time that somebody looked at it
-  hello: Extract<ToHub, {type: 'hello'}>
 }
 
 interface Membership {
@@ -93,9 +92,9 @@ export class Hub {
     }
   }
 
-  private hello(from: string, hello: Tab['hello']): void {
+  private hello(from: string, hello: Extract<ToHub, {type: 'hello'}>): void {
     const known = this.tabs.has(from)
-    this.tabs.set(from, {id: from, awake: this.env.clock.now(), hello})
+    this.tabs.set(from, {id: from, awake: this.env.clock.now()})
     if (!known) this.out.watch(from, () => this.gone(from))
     if (!this.connection || this.connection.state === 'closed') {
       const {url, settings, token, items} = hello
@@ -159,7 +158,7 @@ export class Hub {
     switch (m.type) {
       case 'subscribe':
         for (const item of m.channels!) this.follow(tab, item)
-        return
+        return this.subscribe()
       case 'unsubscribe': {
         const room = this.rooms.get(m.channel!)
         return room ? this.unfollow(tab, room) : this.connection.send(m)
@@ -183,29 +182,19 @@ export class Hub {
     if (!room) this.rooms.set(item.channel, (room = new Room(item.channel, item)))
     room.followers.add(tab)
     const answer = room.follow(tab, item)
-    if (answer === 'start') return this.start(room)
-    if (answer === 'again') {
-      this.connection!.send({type: 'unsubscribe', channel: room.name})
-      return this.start(room)
-    }
-    for (const m of answer) this.out.post([tab], {type: 'message', m})
+    if (answer === 'again') this.connection!.send({type: 'unsubscribe', channel: room.name})
+    if (typeof answer === 'string') this.starting.add(room)
+    else for (const m of answer) this.out.post([tab], {type: 'message', m})
   }
 
-  /** Subscribes with the others of this turn. */
-  private start(room: Room): void {
-    this.starting.add(room)
-    if (this.starting.size > 1) return
-    queueMicrotask(() => {
-      const list = [...this.starting]
-      this.starting.clear()
-      if (!this.connection?.live) return
-      for (let at = 0; at < list.length; at += 100) {
-        const part = list.slice(at, at + 100)
-        const id = ++this.lastId
-        this.batches.set(id, part)
-        this.connection.send({type: 'subscribe', channels: part.map((r) => r.request), id})
-      }
-    })
+  /** Subscribes to what is followed now: at once, for what the tab publishes next comes behind it. A tab asks for no more at a time than fits. */
+  private subscribe(): void {
+    const list = [...this.starting]
+    this.starting.clear()
+    if (!list.length) return
+    const id = ++this.lastId
+    this.batches.set(id, list)
+    this.connection!.send({type: 'subscribe', channels: list.map((r) => r.request), id})
   }
 
   private unfollow(tab: string, room: Room): void {
@@ -320,5 +309,6 @@ export class Hub {
       if (others.length) this.out.post(others, {type: 'message', m: {type: 'unsubscribed', channel: room.name}})
     }
     for (const [tab, item] of room.waiting()) if (room.followers.has(tab)) this.follow(tab, item)
+    this.subscribe()
   }
 }

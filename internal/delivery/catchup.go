@@ -49,11 +49,10 @@ func (g *group) readPage(m *member) bool {
 // give serves a page to a member that waits for one.
 func (g *group) give(m *member, p *channel.Page) {
 	s := m.who
-	epoch, _ := g.channel.Position()
 	switch {
 	case !g.fresh():
 		return // what it lacks is of another epoch now
-	case p.Epoch != "" && p.Epoch != epoch:
+	case p.Epoch != "" && p.Epoch != g.epoch:
 		// The store is in an epoch that the feed has not told of yet.
 		g.hub.again.add(s)
 		return
@@ -116,7 +115,7 @@ func (g *group) givePart(m *member, p *channel.Page) {
 // goOn sends a member on that has all that the store had up to an offset.
 func (g *group) goOn(m *member, offset uint64) {
 	at, held := g.channel.Find(offset)
-	_, head := g.channel.Position()
+	head := g.channel.Standing().Head
 	if !g.fresh() {
 		return
 	}

@@ -239,6 +239,36 @@ func heardEpoch(t *testing.T, p *peer, name string, known, head int) {
 	}
 }
 
+// TestEpochOfAGap: a gap says the epoch that was lost to, also when the channel is in
+// the next by the time that it is told, which is told as well.
+func TestEpochOfAGap(t *testing.T) {
+	s := newStore(true)
+	r := newRig(t, s, nil)
+	p := r.following(0, &Opening{Channel: "log"})
+	r.publish("log", "1")
+	p.wants("1")
+	var first, second string
+	p.do(func() {
+		g := p.sub.subs[0].group
+		s.renew(t)
+		g.overtaken()
+		gap := g.channel.Fill(&g.hub.batch, p.sub.subs[0].member().reader.Cursor, 1, true)
+		s.renew(t)
+		p.sub.retrack(p.sub.subs[0].member())
+		g.tellGap(&p.sub, gap, "epoch")
+		first, second = p.epoch["log"], g.channel.Standing().Epoch
+	})
+	if first == second {
+		t.Errorf("it was told of %q, and lost to the one before", first)
+	}
+	p.wants("epoch(2-2) epoch(2-2)")
+	p.do(func() {
+		if p.epoch["log"] != second {
+			t.Errorf("it was told of %q, and the channel is in %q", p.epoch["log"], second)
+		}
+	})
+}
+
 // TestTrimmedWhileReading: what the store drops while it is read is told as a gap,
 // and on a state, whose deletions are forgotten, with a snapshot.
 func TestTrimmedWhileReading(t *testing.T) {

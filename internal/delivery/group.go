@@ -18,6 +18,7 @@ type group struct {
 	opening *joining      // nil from then on
 	members []member
 	era     uint64         // of the channel: what the members' cursors are of
+	epoch   string         // of that era: what the members are told that they are in
 	swept   channel.Cursor // what live members have been given, or are being given
 	sweep   *sweep         // under way; nil: none
 	pins    int32          // who waits for it, or is about to be a member
@@ -137,14 +138,19 @@ func (g *group) look() {
 // overtaken is for a ring that turned over between two sweeps: everybody lacks
 // something, and each is told, or given it from the store, on its own.
 func (g *group) overtaken() {
-	_, g.swept = g.channel.Position()
-	era, d := g.channel.Era(), g.declaration()
-	anew := era != g.era
-	g.era = era
+	before, d := g.era, g.declaration()
+	g.stand()
+	anew := g.era != before
 	for i := range g.members {
 		m := &g.members[i]
 		g.serve(m, m.reader.Overtaken(g.swept, anew, d))
 	}
+}
+
+// stand takes over where the channel stands.
+func (g *group) stand() {
+	at := g.channel.Standing()
+	g.era, g.epoch, g.swept = at.Era, at.Epoch, at.Head
 }
 
 // fresh reports whether the members' marks are of the epoch that the channel is
@@ -154,7 +160,7 @@ func (g *group) overtaken() {
 // another matter: an offset of the one epoch looks like one of the other. So
 // whoever looks a mark up asks this afterwards.
 func (g *group) fresh() bool {
-	if g.channel.Era() == g.era {
+	if g.channel.Standing().Era == g.era {
 		return true
 	}
 	g.overtaken()

@@ -205,6 +205,7 @@ type peer struct {
 	out      []byte // what has left
 	queue    []byte // what waits for room
 	at       map[string]uint64
+	epoch    map[string]string // that a gap told of, of a channel
 	broken   string // the method that panics
 	taker    bool   // what is queued leaves after all
 	closes   bool   // it ends when it is written to
@@ -217,7 +218,7 @@ type peer struct {
 }
 
 func (r *rig) peer(loop int) *peer {
-	p := &peer{r: r, loop: r.loops[loop], room: -1, at: map[string]uint64{}}
+	p := &peer{r: r, loop: r.loops[loop], room: -1, at: map[string]uint64{}, epoch: map[string]string{}}
 	p.do(func() { p.sub.Init(r.Hub(p.loop), p) })
 	r.peers = append(r.peers, p)
 	return p
@@ -339,9 +340,10 @@ func (p *peer) Send(e event.Event) {
 		}
 		at := e.Lost.To
 		if e.Lost.Epoch {
-			if at = e.Lost.Origin; e.Epoch == "" {
-				p.r.t.Error("the gap says no epoch")
+			if at = e.Lost.Origin; e.Epoch == "" || e.Epoch == p.epoch[e.Channel] {
+				p.r.t.Errorf("the gap says the epoch %q, and it was told of %q", e.Epoch, p.epoch[e.Channel])
 			}
+			p.epoch[e.Channel] = e.Epoch
 		}
 		p.tell(e.Channel, fmt.Sprintf("%s(%s)", e.Reason, lost), &at)
 	case *event.State:

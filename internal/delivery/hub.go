@@ -86,8 +86,7 @@ func (g *group) followed(c *node.Channel, err error) {
 		// A nudge that came before was not answered. What it was about is in the
 		// position already; left standing, it would keep all later ones away.
 		g.dirty.Store(false)
-		_, g.swept = c.Position()
-		g.era = c.Era()
+		g.stand()
 	}
 	for _, ready := range waiting {
 		ready(g, err)

@@ -247,9 +247,8 @@ func TestEpochWhileReading(t *testing.T) {
 				return nil
 			})
 			p := r.peer(0)
-			_, head := follower.sub.subs[0].group.channel.Position()
-			epoch, _ := follower.sub.subs[0].group.channel.Position()
-			p.subscribe(&Opening{Channel: name, Want: since(protocol.Position{Epoch: epoch}, head.Mark-15)})
+			at := follower.sub.subs[0].group.channel.Standing()
+			p.subscribe(&Opening{Channel: name, Want: since(protocol.Position{Epoch: at.Epoch}, at.Head.Mark-15)})
 			<-asked
 			s.renew(t)
 			r.publish(name, "b=1")

@@ -94,7 +94,7 @@ func (s *Subscriber) track(i int, at int16, epoch string) {
 // from now on.
 func (s *Subscriber) retrack(m *member) {
 	if s.positions != nil {
-		s.positions.tracks[m.track-1].epoch, _ = s.subs[m.sub].group.channel.Position()
+		s.positions.tracks[m.track-1].epoch = s.subs[m.sub].group.epoch
 	}
 }
 

@@ -171,11 +171,11 @@ func (g *group) settle(m *member) {
 }
 
 // tellGap tells a subscriber what it has lost, and where that is the rest of an
-// epoch, in which one the channel is now.
+// epoch, in which one the group is now: the channel may be further.
 func (g *group) tellGap(s *Subscriber, gap *channel.Gap, reason string) {
 	e := &event.Gap{Channel: g.name(), Reason: reason, Lost: *gap}
 	if gap.Epoch {
-		e.Epoch, _ = g.channel.Position()
+		e.Epoch = g.epoch
 	}
 	g.hub.service.metrics.Gaps.Add(1)
 	s.sink.Send(e)

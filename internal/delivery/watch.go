@@ -49,7 +49,7 @@ func (s *Subscriber) Watch(i int, on bool, failed func(err error)) {
 
 // beginWatch adds the reader of the members' log to subscription i.
 func (s *Subscriber) beginWatch(i int, w *group) {
-	_, head := w.channel.Position()
+	head := w.channel.Standing().Head
 	s.subs[i].watch = w.add(member{reader: channel.Reader{Cursor: head}, who: s, sub: int32(i)})
 }
 
@@ -79,7 +79,7 @@ func (s *Subscriber) Hold(name string, on bool) {
 func (g *group) relist(m *member) {
 	s, service := m.who, g.hub.service
 	// From before the reading: what is told meanwhile is told again behind it.
-	_, m.reader.Cursor = g.channel.Position()
+	m.reader.Cursor = g.channel.Standing().Head
 	m.reader.Phase = channel.Held
 	var page broker.MemberPage
 	g.hub.loop.Here(func(done func(error)) {

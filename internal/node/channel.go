@@ -318,20 +318,20 @@ func (c *Channel) redeclare(d *channel.Declaration) {
 	c.mu.Unlock()
 }
 
-// Position returns where the channel stands: the epoch, and the cursor of
-// somebody who has everything so far.
-func (c *Channel) Position() (epoch string, head channel.Cursor) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.epoch, c.ring.Head()
+// Standing is where a channel stands: the epoch, how often that has changed while
+// the channel was followed, and the cursor of somebody who has everything so far.
+// Cursors of an earlier era are worth nothing.
+type Standing struct {
+	Era   uint64
+	Epoch string
+	Head  channel.Cursor
 }
 
-// Era returns how often the epoch has changed while the channel was followed:
-// cursors from before the last change are worth nothing.
-func (c *Channel) Era() uint64 {
+// Standing returns where the channel stands.
+func (c *Channel) Standing() Standing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.era
+	return Standing{c.era, c.epoch, c.ring.Head()}
 }
 
 // Find returns the cursor after the message with that offset, if the ring can

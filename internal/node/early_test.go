@@ -54,8 +54,8 @@ func TestEarlyEntries(t *testing.T) {
 	for _, offset := range []uint64{2, 3, 4, 3, 4, 5} {
 		h.entry("c", offset)
 	}
-	if epoch, head := c.Position(); epoch != "e" || head.Mark != 5 || head.Seq != 2 {
-		t.Errorf("it stands at %+v of %q, after two messages behind 3", head, epoch)
+	if at := c.Standing(); at.Epoch != "e" || at.Head.Mark != 5 || at.Head.Seq != 2 {
+		t.Errorf("it stands at %+v, after two messages behind 3", at)
 	}
 	if _, ok := c.Find(2); ok {
 		t.Error("it holds what came before the position")

@@ -166,8 +166,8 @@ func TestLeaveBeforeBegin(t *testing.T) {
 	if ra.calls != 0 || rb.calls != 1 || rb.c != c || rb.err != nil {
 		t.Fatalf("%+v and %+v were told", ra, rb)
 	}
-	if epoch, head := c.Position(); epoch != "e" || head.Mark != 7 {
-		t.Errorf("it begins at %+v of %q", head, epoch)
+	if at := c.Standing(); at.Epoch != "e" || at.Head.Mark != 7 {
+		t.Errorf("it begins at %+v", at)
 	}
 	c.Leave(b)
 	if p.closed != 1 {

@@ -199,7 +199,7 @@ func watch(t *testing.T, n *Node, name string) *watcher {
 		w.c = c
 	})
 	synctest.Wait()
-	_, w.at = w.c.Position()
+	w.at = w.c.Standing().Head
 	t.Cleanup(func() { w.c.Leave(w) })
 	return w
 }

@@ -46,14 +46,14 @@ func TestRestart(t *testing.T) {
 	c := n.Follow("c", target, g, r.ready)
 	f := (*list)[0].follower
 	f.Begin(protocol.Position{Epoch: "e", Offset: 3}, nil)
-	_, start := c.Position()
+	start := c.Standing().Head
 	f.Entry("e", entryAt("c", 4))
 	held := n.RingBytes()
 	state := func(what, wantEpoch string, era, mark uint64, nudges int64) {
 		t.Helper()
-		epoch, head := c.Position()
-		if epoch != wantEpoch || c.Era() != era || head.Mark != mark || g.nudges.Load() != nudges {
-			t.Errorf("%s: %q, era %d, mark %d, %d nudges; want %q, %d, %d, %d", what, epoch, c.Era(), head.Mark, g.nudges.Load(), wantEpoch, era, mark, nudges)
+		at := c.Standing()
+		if at.Epoch != wantEpoch || at.Era != era || at.Head.Mark != mark || g.nudges.Load() != nudges {
+			t.Errorf("%s: %+v, %d nudges; want %q, era %d, mark %d, %d", what, at, g.nudges.Load(), wantEpoch, era, mark, nudges)
 		}
 	}
 	state("before", "e", 0, 4, 1)
@@ -145,7 +145,7 @@ func TestQuietRingsAreEmptied(t *testing.T) {
 		if got, _, _ := texts(c, channel.Cursor{}, false); got != "1 2" {
 			t.Fatalf("what still gets something holds %q", got)
 		}
-		_, head := c.Position()
+		head := c.Standing().Head
 		wait()
 		if n.RingBytes() != 0 {
 			t.Errorf("a quiet ring takes %d bytes", n.RingBytes())
@@ -172,7 +172,7 @@ func TestReadingARing(t *testing.T) {
 	g := new(counter)
 	c := joined(t, n, "c", g)
 	defer c.Leave(g)
-	_, start := c.Position()
+	start := c.Standing().Head
 	if c.Behind(start) {
 		t.Error("somebody is behind where nothing came")
 	}

@@ -38,7 +38,7 @@ func hear(t *testing.T, n *Node, name string) *hearer {
 		h.c = c
 	})
 	synctest.Wait()
-	_, h.at = h.c.Position()
+	h.at = h.c.Standing().Head
 	t.Cleanup(func() { h.c.Leave(h) })
 	return h
 }

@@ -206,13 +206,13 @@ type peer struct {
 	queue    []byte // what waits for room
 	at       map[string]uint64
 	epoch    map[string]string // that a gap told of, of a channel
-	broken   string // the method that panics
-	taker    bool   // what is queued leaves after all
-	closes   bool   // it ends when it is written to
-	asked    bool   // as subscribed says
-	head     uint64 // the same
-	offered  int    // times
-	shared   int    // times
+	broken   string            // the method that panics
+	taker    bool              // what is queued leaves after all
+	closes   bool              // it ends when it is written to
+	asked    bool              // as subscribed says
+	head     uint64            // the same
+	offered  int               // times
+	shared   int               // times
 	settled  int
 	finished int // openings that were told of their end
 }

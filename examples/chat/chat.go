@@ -37,6 +37,11 @@ var (
 	errRoomCount = protocol.Errorf(protocol.CodeLimitExceeded, "there are %d rooms already: use one of them", MaxRooms)
 )
 
+// Config is the configuration of the chat alone.
+//
+//go:embed ringdown.yaml
+var Config []byte
+
 //go:embed web
 var pages embed.FS
 
@@ -95,8 +100,11 @@ func Open(o Options) (*Chat, error) {
 	return &Chat{db: db, gate: o.Gate, opened: o.Opened, uploads: kept}, nil
 }
 
-// Close closes the list and the folder.
-func (c *Chat) Close() error { return errors.Join(c.db.Close(), c.uploads.close()) }
+// Start does nothing: a chat answers, and does nothing by itself.
+func (c *Chat) Start(context.Context) error { return nil }
+
+// Stop closes the list and the folder. Stopping again does nothing.
+func (c *Chat) Stop(context.Context) error { return errors.Join(c.db.Close(), c.uploads.close()) }
 
 // Routes adds the page and its HTTP routes to mux, all under /chat/.
 func (c *Chat) Routes(mux *http.ServeMux) {

@@ -1,5 +1,5 @@
-// Package demo runs the example shop, chat and trucks on one server, with a page
-// that leads to each: what `ringdown demo` shows.
+// Package demo runs the examples on one server, with a gallery that leads to each:
+// what `ringdown demo` shows.
 //
 // A demo is open by design: everybody may be anybody, staff included, by asking
 // for a token at /demo/token?user=NAME. Do not put it where strangers are.
@@ -19,18 +19,17 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ringdown"
-	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
-	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
 
-// Config is the demo's configuration file, which its first page shows.
+// own is the configuration of the demo without its apps.
 //
 //go:embed ringdown.yaml
-var Config []byte
+var own []byte
 
 //go:embed web
 var web embed.FS
@@ -40,6 +39,7 @@ type Options struct {
 	Listen  string       // default 127.0.0.1:8000
 	DataDir string       // kept over restarts; if empty, a temporary one that is removed at the end
 	APIKey  string       // at least 16 bytes; a random one if empty
+	Apps    []string     // which of Names; default all
 	Trucks  int          // how many drive about; default 500
 	Logger  *slog.Logger // default slog.Default()
 	Out     io.Writer    // hears what to try; default os.Stdout
@@ -67,12 +67,16 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	// The shop is stopped by Serve, unless Serve could not even listen; stopping
-	// it twice does no harm.
-	defer func() { err = errors.Join(err, d.chat.Close(), d.shop.Stop(context.WithoutCancel(ctx))) }()
+	// What was opened is stopped by Serve, unless Serve could not even listen;
+	// stopping twice does no harm.
+	defer func() { err = errors.Join(err, d.stop(context.WithoutCancel(ctx))) }()
+	parts := []stage.Part{d.server}
+	for _, a := range d.apps {
+		parts = append(parts, a)
+	}
 	ready := func(a net.Addr) { o.introduce(a, randomKey) }
 	defer context.AfterFunc(ctx, func() { fmt.Fprintln(o.Out, "\n  Going down: everybody is told.") })()
-	err = stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, d.server, d.shop, d.trucks)
+	err = stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, parts...)
 	if err == nil {
 		fmt.Fprintln(o.Out, "  Goodbye.")
 	}
@@ -92,21 +96,24 @@ func dataDir(o *Options) (remove func() error, err error) {
 
 // demo is one running demo.
 type demo struct {
+	config []byte
 	gate   *stage.Gate
 	server *ringdown.Server
-	shop   *shop.Shop
-	chat   *chat.Chat
-	trucks *trucks.Fleet
+	apps   []stage.App
 }
 
-func open(o Options) (*demo, error) {
-	gate, err := stage.OpenGate(o.DataDir, o.APIKey)
+func open(o Options) (d *demo, err error) {
+	chosen, err := choose(o.Apps)
 	if err != nil {
 		return nil, err
 	}
-	server, err := ringdown.New(ringdown.Options{
-		Config: Config,
-		Env:    gate.Env,
+	d = &demo{config: config(chosen)}
+	if d.gate, err = stage.OpenGate(o.DataDir, o.APIKey); err != nil {
+		return nil, err
+	}
+	d.server, err = ringdown.New(ringdown.Options{
+		Config: d.config,
+		Env:    d.gate.Env,
 		// In a file of one's own: store: {dir: ./data}
 		StoreDir: filepath.Join(o.DataDir, "messages"),
 		Logger:   o.Logger,
@@ -114,39 +121,35 @@ func open(o Options) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := trucks.Open(trucks.Options{Channels: trucks.Through(server), Trucks: o.Trucks, Logger: o.Logger})
-	if err != nil {
-		return nil, err
+	at := stage.Setting{Server: d.server, Gate: d.gate, Dir: o.DataDir, Logger: o.Logger}
+	for _, a := range chosen {
+		opened, err := a.open(at, &o)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", a.name, err), d.stop(context.Background()))
+		}
+		d.apps = append(d.apps, opened)
 	}
-	pets, err := shop.Open(shop.Options{Dir: o.DataDir, Gate: gate, Publish: shop.Through(server), Logger: o.Logger})
-	if err != nil {
-		return nil, err
+	return d, nil
+}
+
+// stop stops the apps, the last first.
+func (d *demo) stop(ctx context.Context) (err error) {
+	for _, a := range slices.Backward(d.apps) {
+		err = errors.Join(err, a.Stop(ctx))
 	}
-	pets.Answer(server)
-	opened := func(ctx context.Context, r chat.Room) error {
-		_, err := server.Publish(ctx, "rooms", "room-created", r)
-		return err
-	}
-	rooms, err := chat.Open(chat.Options{Dir: o.DataDir, Gate: gate, Opened: opened})
-	if err != nil {
-		return nil, errors.Join(err, pets.Stop(context.Background()))
-	}
-	return &demo{gate: gate, server: server, shop: pets, chat: rooms, trucks: fleet}, nil
+	return err
 }
 
 // routes puts the demo's own pages beside the server, which answers the rest.
 func (d *demo) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", d.server.Handler())
-	d.shop.Routes(mux)
-	d.chat.Routes(mux)
-	d.trucks.Routes(mux)
+	for _, a := range d.apps {
+		a.Routes(mux)
+	}
 	mux.HandleFunc("GET /demo/token", d.gate.ServeToken)
-	mux.HandleFunc("GET /demo/ringdown.yaml", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Write(Config)
-	})
+	mux.Handle("GET /demo/ringdown.yaml", stage.File("ringdown.yaml", d.config))
+	mux.Handle("GET /demo/about/{app}", about())
 	sub, _ := fs.Sub(web, "web")
 	pages := stage.Pages(sub)
 	mux.Handle("/demo/", http.StripPrefix("/demo", pages))

@@ -15,6 +15,11 @@ const (
 	maxOrders = 200
 )
 
+// Config is the configuration of the shop alone.
+//
+//go:embed ringdown.yaml
+var Config []byte
+
 //go:embed web pictures
 var pages embed.FS
 

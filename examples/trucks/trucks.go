@@ -47,6 +47,11 @@ const (
 // the second in steps of it.
 const tick = 20 * time.Millisecond
 
+// Config is the configuration of the map alone.
+//
+//go:embed ringdown.yaml
+var Config []byte
+
 //go:embed web
 var pages embed.FS
 

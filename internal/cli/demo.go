@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,21 +13,27 @@ import (
 func demoCommand(g *global) *cobra.Command {
 	var o demo.Options
 	c := &cobra.Command{
-		Use:   "demo",
-		Short: "Serve a pet shop, a chat and a map of trucks to look at",
-		Long: `Serve a small live pet shop, a chat and a map with 500 moving trucks, with the
-configuration file that they run on shown on their pages. What they keep stands in the data directory.`,
+		Use:   "demo [app]...",
+		Short: "Serve a gallery of live apps to look at",
+		Long: `Serve a gallery of small live apps, from a pet shop to a shared document, with the
+configuration file that they run on. Each has a page that explains it. Named apps alone are
+served, else all. What they keep stands in the data directory.
+
+Apps: ` + strings.Join(demo.Names(), ", "),
 		Example: `  ringdown demo
+  ringdown demo shop trucks               # these two alone
   ringdown demo --listen 127.0.0.1:9000 --data /tmp/shop
   ringdown demo --listen 0.0.0.0:8000     # prints an address and a QR code for a phone
   ringdown demo --trucks 50
   RINGDOWN_API_KEY=… ringdown demo`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		ValidArgs: demo.Names(),
+		Args:      cobra.OnlyValidArgs,
+		RunE: func(c *cobra.Command, args []string) error {
 			log, err := g.logger()
 			if err != nil {
 				return err
 			}
+			o.Apps = args
 			o.Logger, o.Out, o.APIKey = log, g.streams.Out, os.Getenv("RINGDOWN_API_KEY")
 			return demo.Run(c.Context(), o)
 		},

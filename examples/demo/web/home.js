@@ -1,8 +1,20 @@
+import {apps} from '/demo/assets/apps.js';
 import {el, enter, remember, userName} from '/demo/assets/page.js';
 
 const $ = (id) => document.getElementById(id);
 const user = userName();
-const {line} = enter(user);
+const {client} = enter(user);
+
+// ---- the gallery
+
+const doors = [...apps.map((a) => ({...a, href: a.pages[0][0]})), {
+  name: 'plain', title: 'Twenty lines', href: '/demo/plain.html', picture: '/shop/pictures/scratch-post.svg', shows: 'no client at all',
+  words: "The same events with nothing but the browser's WebSocket.",
+}];
+for (const a of doors) {
+  $('doors').append(el('a', {className: 'panel door-card', id: `to-${a.name}`, href: a.href}, el('img', {src: a.picture, alt: '', width: 320, height: 240}),
+    el('span', {}, el('b', {}, a.title), a.words, el('i', {}, a.shows))));
+}
 
 // ---- you are…
 
@@ -10,10 +22,10 @@ function become(name) {
   $('name').value = name;
   if (!$('name').checkValidity()) return;
   remember(name);
-  for (const id of ['to-shop', 'to-chat', 'to-trucks']) {
-    const link = new URL($(id).href);
-    link.searchParams.set('user', name);
-    $(id).href = link;
+  for (const link of $('doors').children) {
+    const to = new URL(link.href);
+    to.searchParams.set('user', name);
+    link.href = to;
   }
   for (const b of $('names').querySelectorAll('button')) b.setAttribute('aria-pressed', b.textContent === name);
 }
@@ -32,8 +44,8 @@ function call() {
   if (still.matches || document.hidden) return;
   document.querySelector('.call').animate([{offsetDistance: '0%', opacity: 1}, {offsetDistance: '100%', opacity: 1}], {duration: 1400, easing: 'ease-in-out'});
 }
-line.subscribe('orders', {message: call});
-setInterval(() => line.state.name === 'live' && call(), 5000);
+client.channel('orders').on('*', call);
+setInterval(() => client.state === 'live' && call(), 5000);
 
 // ---- the file
 

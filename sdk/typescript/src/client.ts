@@ -79,7 +79,7 @@ export class Ringdown<A extends Api = AnyApi> {
     return this.handlers.on(event, fn, signal)
   }
 
-  /** Opens the line, which else the first thing does that needs one. Answers when it is live; fails when the client is closed. */
+  /** Opens the line, which else the first thing does that needs one; while it waits, at once. Answers when it is live; fails when the client is closed. */
   async connect({signal}: {signal?: AbortSignal} = {}): Promise<void> {
     this.connection.connect()
     if (this.connection.live) return

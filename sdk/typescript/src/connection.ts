@@ -129,6 +129,7 @@ export class Connection implements Wire {
   get welcome(): any { return this.known?.data }
 
   connect(): void {
+    if (this.state === 'waiting') return this.wake(false)
     if (this.state !== 'idle' && this.state !== 'closed') return
     this.failures = 0
     this.askedRefused = this.once42 = false

@@ -132,6 +132,7 @@ class SharedWire implements Wire {
   get live(): boolean { return this.up && (this.state === 'live' || this.state === 'probing') }
 
   connect(): void {
+    if (this.state === 'waiting') return this.back(false)
     if (this.state !== 'idle' && this.state !== 'closed') return
     this.failures = 0
     this.unwatch ??= this.env.watch((network) => this.back(network), () => this.hide(), () => this.freeze())

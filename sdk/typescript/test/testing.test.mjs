@@ -101,3 +101,15 @@ test('an application is tried with it: what it published, what others say, and a
   assert.deepEqual(gaps, ['epoch'])
   app.close()
 })
+
+test('connect does not wait where the client would', {timeout: 5_000}, async () => {
+  const server = new FakeServer()
+  const app = new Ringdown('http://test', {environment: server.environment, backoffBase: 1e9, backoffCap: 1e9})
+  await app.connect()
+  const waits = until((fn) => app.on('state', fn), ({state}) => state === 'waiting')
+  server.cut()
+  await waits
+  await app.connect()
+  assert.equal(app.state, 'live')
+  app.close()
+})

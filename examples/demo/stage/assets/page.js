@@ -1,8 +1,9 @@
-// page.js: what every page of the demo has: a name, a line to the server with
-// its indicator, and a few ways to put things on the screen. Text from others
-// only ever becomes text nodes.
+// page.js: what every page of the demo has: a header, a name, a line to the server with
+// its lamp, and a few ways to put things on the screen. Text from others only ever
+// becomes text nodes.
 
-import {openLine} from './line.js';
+import {Ringdown} from '/v1/client.js';
+import {apps} from './apps.js';
 
 const names = ['ann', 'ben', 'cleo', 'dora', 'emil', 'fay', 'gus', 'hana', 'ivo', 'june'];
 
@@ -57,18 +58,29 @@ export async function tokenFor(user) {
   return body.token;
 }
 
-// enter opens the line for user and shows it in the page's header. What it
-// returns has the line and api(), which is fetch with the user's token.
-export function enter(user) {
-  let token;
-  const fresh = () => {
+// enter opens a line for user, says in the page's header how it is, and marks the
+// page with it (data-line). What it returns has the client, the state of its line in
+// the words of the lamp, and api(), which is fetch with the user's token.
+export function enter(user, options = {}) {
+  let token, fatal;
+  const fresh = async () => {
     const asked = token = tokenFor(user);
-    asked.catch(() => { if (token === asked) token = undefined; }); // ask again next time
-    return asked;
+    try {
+      return await asked;
+    } catch (error) {
+      if (token === asked) token = undefined; // ask again next time
+      if (error.fatal) {
+        fatal = error.message;
+        setTimeout(() => client.close());
+      }
+      throw error;
+    }
   };
-  const line = openLine(fresh, {traffic: pulse});
-  line.watch(indicate(line));
-  showUser(user);
+  const client = new Ringdown(location.origin, {token: fresh, WebSocket: Sparkling, ...options});
+  frame(user);
+  indicate(client, () => fatal);
+  client.on('error', (cause) => reportError(cause));
+  client.connect().catch(() => {}); // the lamp says it
 
   async function api(path, {method = 'GET', body, headers} = {}, again = true) {
     const json = body !== undefined && !(body instanceof Blob);
@@ -85,34 +97,78 @@ export function enter(user) {
     if (!answer.ok) throw Object.assign(new Error(reply.detail), reply);
     return reply;
   }
-  return {user, line, api};
+  return {user, client, api};
 }
 
+// frame makes the header of the page, whose body says as data-app which app it is of.
+export function frame(user) {
+  const header = document.querySelector('header.top');
+  const name = document.body.dataset.app;
+  const app = apps.find((a) => a.name === name);
+  const link = (href, text) => el('a', {href, ...(location.pathname === href && {'aria-current': 'page'})}, text);
+  const places = el('details', {id: 'places'}, el('summary', {}, 'Gallery'),
+    el('ul', {}, el('li', {}, link('/', 'All of it')), ...apps.map((a) => el('li', {}, link(a.pages[0][0], a.title)))));
+  const nav = el('nav', {'aria-label': 'Pages'}, places, ...(app?.pages ?? []).map(([href, text]) => link(href, text)),
+    app && link(`/demo/about/${app.name}`, 'How it works'));
+  header.replaceChildren(el('a', {className: 'brand', href: '/', 'aria-label': 'Ringdown, the gallery'}, mark(), el('span', {}, 'Ringdown')), nav,
+    ...(user === undefined ? [] : [el('details', {id: 'you'}), el('button', {id: 'line', type: 'button'})]),
+    el('div', {className: 'wire', 'aria-hidden': 'true'}));
+  folds(places);
+  if (user !== undefined) showUser(user);
+}
+
+function mark() {
+  const svg = (tag, attributes, ...children) => {
+    const e = document.createElementNS('http://www.w3.org/2000/svg', tag);
+    for (const [name, value] of Object.entries(attributes)) e.setAttribute(name, value);
+    e.append(...children);
+    return e;
+  };
+  return svg('svg', {class: 'mark', viewBox: '0 0 32 32', 'aria-hidden': 'true'},
+    svg('path', {d: 'M6 13C7 5.5 25 5.5 26 13', fill: 'none', stroke: 'currentColor', 'stroke-width': '4.2'}),
+    svg('path', {d: 'M2.8 12h7.4v4a2 2 0 0 1-2 2H4.8a2 2 0 0 1-2-2zM21.8 12h7.4v4a2 2 0 0 1-2 2h-3.4a2 2 0 0 1-2-2z', fill: 'currentColor'}),
+    svg('path', {d: 'M1 26h30', stroke: 'currentColor', 'stroke-width': '2', 'stroke-linecap': 'round'}),
+    svg('circle', {class: 'dot', cx: '16', cy: '26', r: '3.6'}));
+}
+
+// folds closes a menu with Escape and with a click elsewhere.
+function folds(details) {
+  details.onkeydown = (event) => {
+    if (event.key === 'Escape') { details.open = false; details.querySelector('summary').focus(); }
+  };
+  addEventListener('click', (event) => details.contains(event.target) || (details.open = false));
+}
+
+// What the lamp says of the states of a client.
+const lamps = {idle: 'connecting', opening: 'connecting', authenticating: 'connecting', live: 'live', probing: 'live', closed: 'ended'};
 const sayings = {
   connecting: () => 'Connecting',
   live: () => 'Live',
-  waiting: (s) => `Back in ${Math.max(1, Math.ceil((s.until - Date.now()) / 1000))} s`,
+  waiting: (until) => `Back in ${Math.max(1, Math.ceil((until - Date.now()) / 1000))} s`,
   offline: () => 'Offline',
-  ended: (s) => s.reason || 'Line closed',
+  ended: (_, why) => why || 'Line closed',
 };
 
-function indicate(line) {
+function indicate(client, fatal) {
   const lamp = document.querySelector('#line');
   const text = el('span');
   const spoken = el('span', {className: 'unseen', role: 'status'}); // without the seconds, which would be read out one by one
   let ticking;
   lamp.replaceChildren(el('i', {className: 'lamp'}), text);
   lamp.after(spoken);
-  lamp.onclick = () => line.hurry();
-  return (state) => {
-    document.documentElement.dataset.line = state.name;
-    lamp.title = {waiting: 'The line is down. Click to try at once.', ended: 'Reload the page to try again.'}[state.name] ?? '';
-    spoken.textContent = `The line is ${{waiting: 'down, trying again'}[state.name] ?? state.name}`;
+  lamp.onclick = () => document.documentElement.dataset.line === 'waiting' && client.connect().catch(() => {});
+  const tell = ({state, retryIn = 0, error}) => {
+    const name = lamps[state] ?? (navigator.onLine ? 'waiting' : 'offline'), until = Date.now() + retryIn;
+    document.documentElement.dataset.line = name;
+    lamp.title = {waiting: 'The line is down. Click to try at once.', ended: 'Reload the page to try again.'}[name] ?? '';
+    spoken.textContent = `The line is ${{waiting: 'down, trying again'}[name] ?? name}`;
     clearInterval(ticking);
-    const say = () => text.textContent = sayings[state.name](state);
+    const say = () => text.textContent = sayings[name](until, fatal() ?? error?.message);
     say();
-    if (state.name === 'waiting') ticking = setInterval(say, 250);
+    if (name === 'waiting') ticking = setInterval(say, 250);
   };
+  client.on('state', tell);
+  tell({state: client.state});
 }
 
 // Every message is a spark that runs along the wire under the header.
@@ -128,6 +184,18 @@ function pulse(way) {
     .finished.finally(() => { sparks--; spark.remove(); });
 }
 
+// Sparkling is the browser's WebSocket with a spark for each message.
+class Sparkling extends WebSocket {
+  constructor(...where) {
+    super(...where);
+    this.addEventListener('message', () => pulse('in'));
+  }
+  send(data) {
+    pulse('out');
+    super.send(data);
+  }
+}
+
 function showUser(user) {
   const place = document.querySelector('#you');
   if (!place) return;
@@ -136,10 +204,7 @@ function showUser(user) {
   const form = el('form', {}, el('label', {}, 'Be somebody else', input), el('button', {className: 'pill', type: 'submit'}, 'Switch'));
   place.replaceChildren(el('summary', {}, face(user), el('span', {className: 'name'}, user)), form);
   place.ontoggle = () => place.open && input.select();
-  place.onkeydown = (event) => {
-    if (event.key === 'Escape') { place.open = false; place.querySelector('summary').focus(); }
-  };
-  addEventListener('click', (event) => place.contains(event.target) || (place.open = false));
+  folds(place);
 }
 
 export function toast(text, kind = 'news') {

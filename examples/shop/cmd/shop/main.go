@@ -7,7 +7,6 @@ package main
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"flag"
 	"fmt"
 	"io"
@@ -22,9 +21,6 @@ import (
 	"ringdown/examples/demo/stage"
 	"ringdown/examples/shop"
 )
-
-//go:embed shop.yaml
-var config []byte
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8000", "address to listen on")
@@ -47,7 +43,7 @@ func run(ctx context.Context, listen, data string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server, err := ringdown.New(ringdown.Options{Config: config, Env: gate.Env})
+	server, err := ringdown.New(ringdown.Options{Config: shop.Config, Env: gate.Env})
 	if err != nil {
 		return err
 	}

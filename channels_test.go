@@ -1,0 +1,41 @@
+package ringdown_test
+
+import (
+	"fmt"
+	"testing"
+
+	"ringdown"
+)
+
+// TestChannels: what is followed is listed, and no more when nobody follows it.
+func TestChannels(t *testing.T) {
+	s := start(t, ringdown.Options{})
+	p := dial(t, "ws://"+s.Addr().String()+"/v1/ws")
+	list := func(prefix, want string) {
+		t.Helper()
+		found, err := s.Channels(t.Context(), prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{}
+		for _, c := range found {
+			names = append(names, fmt.Sprintf("%s %d", c.Name, c.Subscribers))
+		}
+		if got := fmt.Sprint(names); got != want {
+			t.Errorf("the list is %s, want %s", got, want)
+		}
+	}
+	list("", "[]")
+	for _, name := range []string{"hall:2", "orders", "hall:1"} {
+		p.send(`{"type":"subscribe","channel":"` + name + `","id":1}`)
+		if m := p.read(); m.Type != "subscribed" {
+			t.Fatalf("%+v", m)
+		}
+	}
+	list("hall:", "[hall:1 1 hall:2 1]")
+	p.send(`{"type":"unsubscribe","channel":"hall:1","id":2}`)
+	if m := p.read(); m.Type != "ack" {
+		t.Fatalf("%+v", m)
+	}
+	list("hall:", "[hall:2 1]")
+}

@@ -1,0 +1,12 @@
+// apps.js: the apps of the demo, in the order of the gallery. The name is that of the
+// app's folder, of its first path and of its page in docs/apps; pages are what its
+// header leads to; picture is 4 to 3.
+
+export const apps = [
+  {name: 'shop', title: 'Pet shop', words: 'Fill a basket and order. Stock counts move as others buy.', shows: 'calls · history · state · a private channel',
+    picture: '/shop/pictures/bird-swing.svg', pages: [['/shop/', 'Shop'], ['/shop/staff', 'Staff']]},
+  {name: 'chat', title: 'Chat', words: 'Rooms, who is here, who is typing, pictures.', shows: 'history · presence · typing',
+    picture: '/shop/pictures/rope-phone.svg', pages: [['/chat/', 'Chat']]},
+  {name: 'trucks', title: 'Trucks', words: 'Five hundred of them on a map, each heard once a second.', shows: 'state · snapshot · rate',
+    picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
+];

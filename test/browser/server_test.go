@@ -48,7 +48,7 @@ func (s *server) start() {
 		s.t.Fatalf("starting the server: %v", err)
 	}
 	s.run = p
-	if err := p.Await(s.url("/shop/products")); err != nil {
+	if err := p.Await(s.url("/livez")); err != nil {
 		s.t.Fatalf("the server: %v\n%s", err, s.out.String())
 	}
 }

@@ -1,0 +1,154 @@
+package browser
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// axe is the source of axe-core, which finds faults of accessibility in a page.
+var axe = sync.OnceValues(func() (string, error) {
+	if _, err := os.Stat("axe/node_modules/axe-core/axe.min.js"); err != nil {
+		cmd := exec.Command("npm", "ci", "--silent", "--no-audit", "--no-fund")
+		cmd.Dir = "axe"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("npm ci in test/browser/axe: %w\n%s", err, out)
+		}
+	}
+	source, err := os.ReadFile("axe/node_modules/axe-core/axe.min.js")
+	return string(source), err
+})
+
+// accessible fails the test for each fault that axe finds in the page as it is.
+func (w *window) accessible(what string) {
+	w.t.Helper()
+	source, err := axe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := chromedp.Run(w.ctx, chromedp.Evaluate[bool](source+`; true`)); err != nil {
+		w.t.Fatal(err)
+	}
+	found, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](`axe.run(document, {resultTypes: ['violations']}).then(({violations}) => violations.map((v) =>
+		v.id + ': ' + v.help + '\n' + v.nodes.slice(0, 4).map((n) => '    ' + n.target.join(' ') + ' ' + n.any.map((a) => a.message).join('; ')).join('\n')).join('\n'))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if found != "" {
+		w.t.Errorf("%s:\n%s", what, found)
+	}
+}
+
+// weight returns the bytes of a page, gzipped, with all that it loads to begin with.
+func (w *window) weight(url string) (sum int) {
+	w.t.Helper()
+	var urls []string
+	if err := json.Unmarshal([]byte(w.eval(`JSON.stringify([...new Set(performance.getEntriesByType('resource').filter((e) => e.initiatorType !== 'beacon').map((e) => e.name))])`)), &urls); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, u := range append(urls, url) {
+		if strings.Contains(u, "/v1/ws") || strings.Contains(u, "/v1/sse") || strings.Contains(u, "/v1/poll") || strings.HasPrefix(u, "data:") || strings.HasPrefix(u, "blob:") {
+			continue
+		}
+		answer, err := http.Get(u)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var packed bytes.Buffer
+		z, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		_, err = io.Copy(z, answer.Body)
+		answer.Body.Close()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		z.Close()
+		sum += packed.Len()
+	}
+	return sum
+}
+
+// heavy are the pages that may be heavier than the others: an editor is in them.
+var heavy = map[string]int{"document": 600 << 10}
+
+const maxPage = 300 << 10
+
+// TestGallery: every page of every app, on a phone and a desktop, in light and in dark,
+// is no wider than the screen, light enough, and without a fault of accessibility.
+func TestGallery(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "--trucks", "50")
+	furnish(s)
+	list := newWindow(t)
+	list.live(s.url("/?user=ann"))
+	var apps []struct {
+		Name, Picture string
+		Pages         [][2]string
+	}
+	text, err := chromedp.Run(list.ctx, chromedp.Evaluate[string](`import('/demo/assets/apps.js').then(({apps}) => JSON.stringify(apps))`, chromedp.EvalAwaitPromise))
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &apps)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	type page struct{ name, app, path string }
+	pages := []page{{"home", "", "/"}}
+	for _, a := range apps {
+		for i, p := range a.Pages {
+			name := a.Name
+			if i > 0 {
+				name += "-" + strings.ToLower(p[1])
+			}
+			pages = append(pages, page{name, a.Name, p[0]})
+		}
+		pages = append(pages, page{"about-" + a.Name, a.Name, "/demo/about/" + a.Name})
+	}
+	// A few at a time: each is a process of the browser.
+	turns := make(chan struct{}, 3)
+	for _, p := range pages {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			w := newWindow(t)
+			url := s.url(p.path + "?user=ann")
+			if strings.HasPrefix(p.name, "about-") {
+				w.open(url)
+				w.wait(`document.querySelector('header.top a') && document.querySelector('main h1')`)
+			} else {
+				w.live(url)
+				w.wait(`performance.now() > 1500`) // what comes at once has come
+			}
+			most := maxPage
+			if n, ok := heavy[p.app]; ok {
+				most = n
+			}
+			if n := w.weight(url); n > most {
+				t.Errorf("the page has %d bytes, gzipped, of at most %d", n, most)
+			} else {
+				t.Logf("%d bytes, gzipped", n)
+			}
+			for _, screen := range []size{desktop, phone} {
+				w.resize(screen)
+				for _, scheme := range []string{"light", "dark"} {
+					w.scheme(scheme)
+					w.shot(fmt.Sprintf("gallery-%s-%s-%s", p.name, screen.name, scheme))
+					w.accessible(fmt.Sprintf("on a %s in %s", screen.name, scheme))
+				}
+				if wide := w.eval(`document.documentElement.scrollWidth - innerWidth`); wide != "0" {
+					t.Errorf("on a %s it is %s pixels wider than the screen", screen.name, wide)
+				}
+			}
+		})
+	}
+}

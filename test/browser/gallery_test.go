@@ -12,8 +12,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"ringdown/internal/load"
 )
 
 // axe is the source of axe-core, which finds faults of accessibility in a page.
@@ -151,4 +154,53 @@ func TestGallery(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDemoSleeps: with nobody there the demo costs nearly nothing, however many apps it
+// has, and again when those who looked at it have left.
+func TestDemoSleeps(t *testing.T) {
+	s := newServer(t, "--trucks", "500")
+	idle := func(when string) {
+		t.Helper()
+		const while = 5 * time.Second
+		before := s.cpu()
+		time.Sleep(while) // what is measured is what happens in this time
+		if share := 100 * float64(s.cpu()-before) / float64(while); share > 2 {
+			t.Errorf("%s it takes %.1f %% of a core", when, share)
+		} else {
+			t.Logf("%s it takes %.2f %% of a core", when, share)
+		}
+	}
+	s.settle()
+	idle("before anybody came")
+	w := newWindow(t)
+	w.live(s.url("/trucks/?user=ann"))
+	w.wait(`document.querySelector('#count').textContent === '500'`)
+	w.open("about:blank")
+	s.settle()
+	idle("when all have left")
+}
+
+// cpu is what the server has used so far.
+func (s *server) cpu() time.Duration {
+	s.t.Helper()
+	used, err := load.ProcessOf(s.run.PID()).CPU()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return used
+}
+
+// settle waits until a second has passed in which the server did little: it has started,
+// or said goodbye to somebody.
+func (s *server) settle() {
+	s.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		before := s.cpu()
+		time.Sleep(time.Second)
+		if s.cpu()-before < 20*time.Millisecond {
+			return
+		}
+	}
+	s.t.Fatal("the server does not come to rest")
 }

@@ -141,11 +141,11 @@ export class Channel<C extends ChannelType = any> {
     return this.host.publish(m, options)
   }
 
-  /** A page of what is kept, oldest first, of the newest before `before`. */
-  async page({before, limit, signal}: HistoryOptions = {}): Promise<{messages: Event[]; more: boolean}> {
+  /** A page of what is kept, oldest first, of the newest before `before`. Their offsets are of `epoch`. */
+  async page({before, limit, signal}: HistoryOptions = {}): Promise<{messages: Event[]; more: boolean; epoch: string}> {
     const data = {...(before === undefined ? {} : {before}), ...(limit === undefined ? {} : {limit})}
     const answer = await this.host.request({type: 'history', channel: this.name, data}, {signal})
-    return {messages: answer.data.messages, more: answer.data.more === true}
+    return {messages: answer.data.messages, more: answer.data.more === true, epoch: answer.epoch!}
   }
 
   /** What is kept, newest first, page by page as far as the loop goes. */

@@ -8,6 +8,7 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/document"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -26,6 +27,7 @@ var examples = []example{
 	{"shop", shop.Config, openShop},
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
+	{"document", document.Config, plainly(document.Open)},
 }
 
 // Names returns the names of all apps.
@@ -60,6 +62,11 @@ func config(chosen []example) []byte {
 		files = append(files, e.config)
 	}
 	return stage.Merge(files...)
+}
+
+// plainly is the opening of an app that has no options.
+func plainly(open func(stage.Setting) (stage.App, error)) func(stage.Setting, *Options) (stage.App, error) {
+	return func(at stage.Setting, _ *Options) (stage.App, error) { return open(at) }
 }
 
 func openShop(at stage.Setting, _ *Options) (stage.App, error) {

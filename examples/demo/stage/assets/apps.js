@@ -9,4 +9,6 @@ export const apps = [
     picture: '/shop/pictures/rope-phone.svg', pages: [['/chat/', 'Chat']]},
   {name: 'trucks', title: 'Trucks', words: 'Five hundred of them on a map, each heard once a second.', shows: 'state · snapshot · rate',
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
+  {name: 'document', title: 'Document', words: 'A text that several write at once, offline too.', shows: 'Yjs · bytes · history · snapshots',
+    picture: '/document/picture.svg', pages: [['/document/', 'Document']]},
 ];

@@ -224,8 +224,10 @@ export class Channel<C extends ChannelType = any> {
 
   /** @internal */
   set followed(how: Follow) {
-    this.follow = how
+    const paced = how.rate !== this.follow.rate
+    this.follow = this.subscription.follow = how
     if (this.holds === 0 && !this.stopGrace) this.subscription = this.renewed()
+    else if (paced && this.subscription.phase === 'on') this.host.again(this.subscription) // from where it is
   }
 
   /** @internal The client is closed: by the application, or for this. */

@@ -9,4 +9,6 @@ export const apps = [
     picture: '/shop/pictures/rope-phone.svg', pages: [['/chat/', 'Chat']]},
   {name: 'trucks', title: 'Trucks', words: 'Five hundred of them on a map, each heard once a second.', shows: 'state · snapshot · rate',
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
+  {name: 'prices', title: 'Prices', words: 'Four markets at the pace that you choose, and trades that are made once.', shows: 'state · rate · calls · a private channel',
+    picture: '/prices/picture.svg', pages: [['/prices/', 'Prices']]},
 ];

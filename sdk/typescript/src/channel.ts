@@ -141,6 +141,9 @@ export class Channel<C extends ChannelType = any> {
     return this.host.publish(m, options)
   }
 
+  /** Where the application is in the channel: the epoch that offsets are of, and the offset that it was given last. */
+  get position(): Position | undefined { return this.subscription.position }
+
   /** A page of what is kept, oldest first, of the newest before `before`. */
   async page({before, limit, signal}: HistoryOptions = {}): Promise<{messages: Event[]; more: boolean}> {
     const data = {...(before === undefined ? {} : {before}), ...(limit === undefined ? {} : {limit})}

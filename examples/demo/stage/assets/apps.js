@@ -11,4 +11,6 @@ export const apps = [
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
   {name: 'prices', title: 'Prices', words: 'Four markets at the pace that you choose, and trades that are made once.', shows: 'state · rate · calls · a private channel',
     picture: '/prices/picture.svg', pages: [['/prices/', 'Prices']]},
+  {name: 'inbox', title: 'Inbox', words: 'Notifications, read on one device and so on all of them.', shows: 'history · pages · state · calls',
+    picture: '/inbox/picture.svg', pages: [['/inbox/', 'Inbox']]},
 ];

@@ -9,6 +9,7 @@ import (
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
 	"ringdown/examples/prices"
+	"ringdown/examples/sale"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -28,6 +29,7 @@ var examples = []example{
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
 	{"prices", prices.Config, openPrices},
+	{"sale", sale.Config, openSale},
 }
 
 // Names returns the names of all apps.
@@ -86,3 +88,5 @@ func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
 }
 
 func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices.Open(at) }
+
+func openSale(at stage.Setting, _ *Options) (stage.App, error) { return sale.Open(at) }

@@ -11,4 +11,6 @@ export const apps = [
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
   {name: 'prices', title: 'Prices', words: 'Four markets at the pace that you choose, and trades that are made once.', shows: 'state · rate · calls · a private channel',
     picture: '/prices/picture.svg', pages: [['/prices/', 'Prices']]},
+  {name: 'sale', title: 'Flash sale', words: 'A hundred pieces and everybody at once: never one too many.', shows: 'state · calls · history',
+    picture: '/sale/picture.svg', pages: [['/sale/', 'Sale']]},
 ];

@@ -15,6 +15,7 @@ let ahead = 0; // of this page's clock
 let messages = 0; // about the stock of this sale
 const owners = new Map(); // number → buyer, of this sale
 const mine = new Set(); // numbers, of this sale
+const waiting = []; // who bought in a sale of which this page has not heard yet
 
 const now = () => Date.now() + ahead;
 const live = () => client.state === 'live' || client.state === 'probing';
@@ -26,18 +27,18 @@ const {state} = client.channel('sale:stock', {rate: 4});
 state.on(({message}) => {
   const newest = state.get('now');
   if (!newest) return;
-  if (newest.sale !== sale?.sale) {
+  const another = newest.sale !== sale?.sale;
+  sale = newest;
+  if (another) {
     messages = 0;
     owners.clear();
     mine.clear();
-    waiting.splice(0).forEach(take); // who was told of it before the sale itself
+    waiting.splice(0).forEach(take);
   }
   if (message) messages++;
-  sale = newest;
   show();
 });
 
-const waiting = [];
 client.channel('sale:buyers', {last: 200}).on('sold', take);
 
 function take(batch) {

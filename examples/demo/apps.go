@@ -10,6 +10,7 @@ import (
 	"ringdown/examples/demo/stage"
 	"ringdown/examples/inbox"
 	"ringdown/examples/prices"
+	"ringdown/examples/sale"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -30,6 +31,7 @@ var examples = []example{
 	{"trucks", trucks.Config, openTrucks},
 	{"prices", prices.Config, openPrices},
 	{"inbox", inbox.Config, openInbox},
+	{"sale", sale.Config, openSale},
 }
 
 // Names returns the names of all apps.
@@ -90,3 +92,4 @@ func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
 func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices.Open(at) }
 
 func openInbox(at stage.Setting, _ *Options) (stage.App, error) { return inbox.Open(at) }
+func openSale(at stage.Setting, _ *Options) (stage.App, error) { return sale.Open(at) }

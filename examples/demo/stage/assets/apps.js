@@ -13,4 +13,6 @@ export const apps = [
     picture: '/prices/picture.svg', pages: [['/prices/', 'Prices']]},
   {name: 'inbox', title: 'Inbox', words: 'Notifications, read on one device and so on all of them.', shows: 'history · pages · state · calls',
     picture: '/inbox/picture.svg', pages: [['/inbox/', 'Inbox']]},
+  {name: 'sale', title: 'Flash sale', words: 'A hundred pieces and everybody at once: never one too many.', shows: 'state · calls · history',
+    picture: '/sale/picture.svg', pages: [['/sale/', 'Sale']]},
 ];

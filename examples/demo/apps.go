@@ -8,6 +8,7 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/devices"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -26,6 +27,7 @@ var examples = []example{
 	{"shop", shop.Config, openShop},
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
+	{"devices", devices.Config, openDevices},
 }
 
 // Names returns the names of all apps.
@@ -82,3 +84,5 @@ func openChat(at stage.Setting, _ *Options) (stage.App, error) {
 func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
 	return trucks.Open(trucks.Options{Channels: trucks.Through(at.Server), Trucks: o.Trucks, Logger: at.Logger})
 }
+
+func openDevices(at stage.Setting, _ *Options) (stage.App, error) { return devices.Open(at) }

@@ -9,4 +9,6 @@ export const apps = [
     picture: '/shop/pictures/rope-phone.svg', pages: [['/chat/', 'Chat']]},
   {name: 'trucks', title: 'Trucks', words: 'Five hundred of them on a map, each heard once a second.', shows: 'state · snapshot · rate',
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
+  {name: 'devices', title: 'Devices', words: 'Greenhouses that report, obey, and are missed when a plug is pulled.', shows: 'state · commands with a deadline · last will',
+    picture: '/devices/picture.svg', pages: [['/devices/', 'Devices']]},
 ];

@@ -11,7 +11,7 @@ export class Fleet {
   device(id) {
     let d = this.devices.get(id);
     if (!d) {
-      d = {id, trail: [], heard: -Infinity};
+      d = {id, trail: [], heard: undefined};
       this.devices.set(id, d);
       this.devices = new Map([...this.devices].sort(([a], [b]) => a.localeCompare(b, 'en', {numeric: true})));
     }
@@ -47,13 +47,14 @@ export class Fleet {
   // look says that the page is awake at now. When it was not, or had no line, the silence
   // was its own.
   look(now, live) {
-    if (!live || now - this.looked > 3_000) for (const d of this.devices.values()) d.heard = now;
+    const deaf = !live || now - this.looked > 3_000;
+    for (const d of this.devices.values()) if (deaf || d.heard === undefined) d.heard = now;
     this.looked = now;
   }
 
   // online, silent (it should be there, and says nothing) or offline (it said so, or its will did).
   state(d, now) {
     if (d.status?.status !== 'online') return 'offline';
-    return now - d.heard > silence ? 'silent' : 'online';
+    return now - (d.heard ?? now) > silence ? 'silent' : 'online';
   }
 }

@@ -11,7 +11,7 @@ const wide = 120, high = 34;
 
 export function spark() {
   return svg('svg', {class: 'spark-line', viewBox: `0 0 ${wide} ${high}`, preserveAspectRatio: 'none', 'aria-hidden': 'true'},
-    svg('polyline', {}), svg('circle', {r: 2.6}));
+    svg('polyline', {}), svg('path', {class: 'now'}));
 }
 
 // drawSpark draws the last values, the newest at the right.
@@ -19,9 +19,8 @@ export function drawSpark(e, values, room = 60) {
   const low = Math.min(...values), span = Math.max(1.5, Math.max(...values) - low);
   const at = values.map((v, i) => [wide - 4 - (values.length - 1 - i) * (wide - 8) / (room - 1), high - 4 - (high - 8) * (v - low) / span]);
   e.firstChild.setAttribute('points', at.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' '));
-  const [x, y] = at.at(-1) ?? [-9, -9];
-  e.lastChild.setAttribute('cx', x);
-  e.lastChild.setAttribute('cy', y);
+  const [x, y] = at.at(-1) ?? [];
+  e.lastChild.setAttribute('d', at.length > 0 ? `M${x.toFixed(1)} ${y.toFixed(1)}h0` : ''); // a dot that is round however wide the drawing
 }
 
 export function bars() {

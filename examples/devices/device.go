@@ -80,6 +80,7 @@ func (d *Device) session(ctx context.Context, address string, wire *cord) error 
 		return err
 	}
 	d.online(c.Channel(telemetryChannel))
+	d.Report()
 
 	ctx, end := context.WithCancelCause(ctx)
 	var both sync.WaitGroup

@@ -39,9 +39,8 @@ const panel = openPanel({client, user, plugs, closed: () => choose(undefined)});
 const words = {online: 'Online', silent: 'Silent', offline: 'Offline'};
 
 function card(d) {
-  const name = el('b', {id: `name-${d.id}`}, d.id), state = el('span', {className: 'chip', id: `state-${d.id}`});
-  const button = el('button', {type: 'button', className: 'card panel', 'aria-labelledby': `${name.id} ${state.id}`, onclick: () => choose(d.id)},
-    el('span', {className: 'line'}, name, state),
+  const button = el('button', {type: 'button', className: 'card panel', onclick: () => choose(d.id)},
+    el('span', {className: 'line head-line'}, el('b', {}, d.id), el('span', {className: 'chip'})),
     el('span', {className: 'site quiet'}),
     el('span', {className: 'heat'}, el('span', {className: 'degrees tally'}), spark()),
     el('span', {className: 'bar', title: 'Soil moisture'}, el('i')),

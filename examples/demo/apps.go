@@ -11,6 +11,7 @@ import (
 	"ringdown/examples/inbox"
 	"ringdown/examples/prices"
 	"ringdown/examples/sale"
+	"ringdown/examples/devices"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -32,6 +33,7 @@ var examples = []example{
 	{"prices", prices.Config, openPrices},
 	{"inbox", inbox.Config, openInbox},
 	{"sale", sale.Config, openSale},
+	{"devices", devices.Config, openDevices},
 }
 
 // Names returns the names of all apps.
@@ -93,3 +95,4 @@ func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices
 
 func openInbox(at stage.Setting, _ *Options) (stage.App, error) { return inbox.Open(at) }
 func openSale(at stage.Setting, _ *Options) (stage.App, error) { return sale.Open(at) }
+func openDevices(at stage.Setting, _ *Options) (stage.App, error) { return devices.Open(at) }

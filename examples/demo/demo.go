@@ -74,7 +74,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	for _, a := range d.apps {
 		parts = append(parts, a)
 	}
-	ready := func(a net.Addr) { o.introduce(a, randomKey) }
+	ready := func(a net.Addr) {
+		d.ready(a)
+		o.introduce(a, randomKey)
+	}
 	defer context.AfterFunc(ctx, func() { fmt.Fprintln(o.Out, "\n  Going down: everybody is told.") })()
 	err = stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, parts...)
 	if err == nil {
@@ -138,6 +141,15 @@ func (d *demo) stop(ctx context.Context) (err error) {
 		err = errors.Join(err, a.Stop(ctx))
 	}
 	return err
+}
+
+// ready tells the apps that dial the demo where it is.
+func (d *demo) ready(address net.Addr) {
+	for _, a := range d.apps {
+		if dialer, ok := a.(stage.Dialer); ok {
+			dialer.Ready(address)
+		}
+	}
 }
 
 // routes puts the demo's own pages beside the server, which answers the rest.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,6 +17,12 @@ import (
 type App interface {
 	Part
 	Routes(mux *http.ServeMux)
+}
+
+// Dialer is an app of which parts come to the demo over the network, as clients do.
+// Ready is called once, when requests are being answered at address.
+type Dialer interface {
+	Ready(address net.Addr)
 }
 
 // Setting is what the demo gives to each of its apps.

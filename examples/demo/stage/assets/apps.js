@@ -15,4 +15,6 @@ export const apps = [
     picture: '/inbox/picture.svg', pages: [['/inbox/', 'Inbox']]},
   {name: 'sale', title: 'Flash sale', words: 'A hundred pieces and everybody at once: never one too many.', shows: 'state · calls · history',
     picture: '/sale/picture.svg', pages: [['/sale/', 'Sale']]},
+  {name: 'devices', title: 'Devices', words: 'Greenhouses that report, obey, and are missed when a plug is pulled.', shows: 'state · commands with a deadline · last will',
+    picture: '/devices/picture.svg', pages: [['/devices/', 'Devices']]},
 ];

@@ -8,10 +8,10 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/devices"
 	"ringdown/examples/inbox"
 	"ringdown/examples/prices"
 	"ringdown/examples/sale"
-	"ringdown/examples/devices"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -93,6 +93,6 @@ func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
 
 func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices.Open(at) }
 
-func openInbox(at stage.Setting, _ *Options) (stage.App, error) { return inbox.Open(at) }
-func openSale(at stage.Setting, _ *Options) (stage.App, error) { return sale.Open(at) }
+func openInbox(at stage.Setting, _ *Options) (stage.App, error)   { return inbox.Open(at) }
+func openSale(at stage.Setting, _ *Options) (stage.App, error)    { return sale.Open(at) }
 func openDevices(at stage.Setting, _ *Options) (stage.App, error) { return devices.Open(at) }

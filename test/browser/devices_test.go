@@ -20,15 +20,6 @@ func (w *window) choose(id string) {
 	w.wait(fmt.Sprintf(`document.querySelector('#name').textContent === %s`, quote(id)))
 }
 
-// fates are the commands of the chosen device, the newest first, and what came of them.
-func (w *window) fates() (fates []string) {
-	w.t.Helper()
-	if err := json.Unmarshal([]byte(w.eval(`JSON.stringify([...document.querySelectorAll('#log li')].map((li) => li.querySelector('b').textContent + ': ' + li.dataset.fate))`)), &fates); err != nil {
-		w.t.Fatal(err)
-	}
-	return fates
-}
-
 // told waits until the log of the chosen device is this, the newest first.
 func (w *window) told(want ...string) {
 	w.t.Helper()

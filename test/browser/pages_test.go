@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/page"
-
 	"ringdown"
 	"ringdown/test/program"
 )
@@ -183,10 +181,4 @@ func TestPresencePage(t *testing.T) {
 	}
 	ben.eval(`socket.send(JSON.stringify({type: 'presence', channel: 'chat:1', data: {action: 'leave'}}))`)
 	ann.wait(`document.querySelector('#here').innerText === 'ann'`)
-}
-
-// before has every page run a script before its own.
-func (w *window) before(script string) {
-	w.t.Helper()
-	w.do(command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
 }

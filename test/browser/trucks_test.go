@@ -319,3 +319,9 @@ func TestFleetKeepsNoGhosts(t *testing.T) {
 		t.Errorf("the fleet was\n%s, want\n%s", got, strings.Join(want, "; "))
 	}
 }
+
+// before has every page run a script before its own.
+func (w *window) before(script string) {
+	w.t.Helper()
+	w.do(command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
+}

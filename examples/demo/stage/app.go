@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"ringdown"
@@ -62,7 +61,6 @@ type Simulation struct {
 	watched func(ctx context.Context) bool
 	step    func(ctx context.Context, now time.Time)
 
-	once   sync.Once
 	cancel context.CancelFunc
 	done   chan struct{}
 }

@@ -12,6 +12,7 @@ import (
 	"ringdown/examples/inbox"
 	"ringdown/examples/prices"
 	"ringdown/examples/sale"
+	"ringdown/examples/scores"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -32,6 +33,7 @@ var examples = []example{
 	{"trucks", trucks.Config, openTrucks},
 	{"prices", prices.Config, openPrices},
 	{"inbox", inbox.Config, openInbox},
+	{"scores", scores.Config, openScores},
 	{"sale", sale.Config, openSale},
 	{"devices", devices.Config, openDevices},
 }
@@ -96,3 +98,5 @@ func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices
 func openInbox(at stage.Setting, _ *Options) (stage.App, error)   { return inbox.Open(at) }
 func openSale(at stage.Setting, _ *Options) (stage.App, error)    { return sale.Open(at) }
 func openDevices(at stage.Setting, _ *Options) (stage.App, error) { return devices.Open(at) }
+
+func openScores(at stage.Setting, _ *Options) (stage.App, error) { return scores.Open(at) }

@@ -17,4 +17,6 @@ export const apps = [
     picture: '/sale/picture.svg', pages: [['/sale/', 'Sale']]},
   {name: 'devices', title: 'Devices', words: 'Greenhouses that report, obey, and are missed when a plug is pulled.', shows: 'state · commands with a deadline · last will',
     picture: '/devices/picture.svg', pages: [['/devices/', 'Devices']]},
+  {name: 'scores', title: 'Scores', words: 'Matches as they stand, what happens in them, and an editor at the desk.', shows: 'state · history · rules · calls',
+    picture: '/scores/picture.svg', pages: [['/scores/', 'Scores']]},
 ];

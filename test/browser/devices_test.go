@@ -59,6 +59,7 @@ func TestDevicesObey(t *testing.T) {
 	ann.told("Heat to 99 °C: refused", "Open the valve: done")
 	ann.waitText("#log .fate", "between 5 and 35")
 
+	ann.shot("devices-obey")
 	// The line is cut: what was asked meanwhile is done when it is back, in time and once.
 	g.cut()
 	ann.lost()
@@ -127,6 +128,7 @@ func TestDevicesVanish(t *testing.T) {
 	ann.device("device-03", "offline")
 	ben.device("device-03", "offline")
 	ben.waitText("#story", "Gone without a word")
+	ann.shot("devices-vanish")
 	t.Logf("offline %v after the command", time.Since(began))
 	ann.click("#filters [data-filter=offline]")
 	ann.wait(`[...document.querySelectorAll('#cards li')].filter((li) => !li.hidden).length === 1`)

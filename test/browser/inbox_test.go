@@ -100,3 +100,42 @@ func TestInbox(t *testing.T) {
 	tablet.click("#older")
 	tablet.waitText("#list", "parcel 0")
 }
+
+// TestInboxLate: a device that was offline alone says late what it has marked, after the
+// others have marked more: nothing that is read becomes unread, and nothing stays so that
+// only it had read.
+func TestInboxLate(t *testing.T) {
+	t.Parallel()
+	g := newGallery(t, "inbox")
+	far := newLink(t, g.addr) // the phone's own network
+	laptop, phone := g.page(t, "/inbox/?user=ann"), newWindow(t)
+	phone.live("http://" + far.Addr().String() + "/inbox/?user=ann")
+	g.tell("the first")
+	g.tell("the second")
+	row := func(text string) string {
+		return `[...document.querySelectorAll('#list > li')].find((e) => e.textContent.includes(` + quote(text) + `))`
+	}
+	for _, w := range []*window{laptop, phone} {
+		w.wait(row("the second") + `?.className === 'unread'`)
+	}
+	far.set(true)
+	phone.lost()
+	phone.eval(row("the first") + `.firstChild.click()`)
+	phone.wait(row("the first") + `.className === 'read' && ` + row("the second") + `.className === 'unread'`)
+	g.tell("the third")
+	laptop.wait(row("the third") + `?.className === 'unread'`)
+	laptop.click("#all")
+	laptop.wait(row("the third") + `.className === 'read'`)
+	laptop.eval(`(window.fell = 0, new MutationObserver((all) => { for (const {target, oldValue} of all) if (oldValue === 'read' && target.className === 'unread') fell++; })
+		.observe(document.querySelector('#list'), {subtree: true, attributes: true, attributeFilter: ['class'], attributeOldValue: true}))`)
+
+	far.set(false)
+	phone.back()
+	phone.wait(row("the third") + `?.className === 'read' && ` + row("the second") + `.className === 'read' && ` + row("the first") + `.className === 'read'`)
+	// What the phone had to say was said when nothing waits in it any more.
+	phone.wait(`JSON.parse(localStorage.getItem('inbox ann')).offsets.length === 0`)
+	laptop.wait(row("the first") + `.className === 'read' && ` + row("the second") + `.className === 'read'`)
+	if n := laptop.eval(`fell`); n != "0" {
+		t.Errorf("%s that were read became unread", n)
+	}
+}

@@ -17,7 +17,7 @@ let epoch, more = false;
 channel.on('notification', (data, m) => {
   const isNew = put(m);
   show();
-  if (isNew && !document.hidden && !marks.muted.has(data.kind) && Date.now() - m.time < 10_000 && !marks.isRead({epoch, offset: m.offset})) tell(data);
+  if (isNew && !marks.muted.has(data.kind) && Date.now() - m.time < 10_000 && !marks.isRead({epoch, offset: m.offset})) tell(data, m);
 });
 channel.when('subscribed', ({recovered}) => recovered || load());
 channel.when('gap', () => load());
@@ -44,13 +44,21 @@ async function load(before) {
   }
 }
 
-function tell({by, text}) {
-  toast(by ? `${by}: ${text}` : text);
-  if (globalThis.Notification?.permission === 'granted' && !document.hasFocus()) new Notification(by ?? 'Ringdown', {body: text});
+// tell says it where it is looked at; elsewhere the desktop does, if it was allowed to.
+function tell({by, text}, {offset}) {
+  if (!document.hidden) toast(by ? `${by}: ${text}` : text);
+  if (document.hasFocus() || globalThis.Notification?.permission !== 'granted') return;
+  try {
+    new Notification(by ?? 'Ringdown', {body: text, tag: `${user} ${epoch} ${offset}`}); // of two tabs one is shown
+  } catch {
+    // Some phones have them for service workers only.
+  }
 }
 
 // ---- what is shown
 
+const day = (time) => new Date(time).toLocaleDateString('en-GB', {day: 'numeric', month: 'short'});
+const when = (time) => (day(time) === day(Date.now()) ? '' : `${day(time)}, `) + clock(time);
 const unread = () => [...items.values()].filter((m) => !marks.isRead(m) && !marks.muted.has(m.data.kind));
 
 function show() {
@@ -62,12 +70,12 @@ function show() {
   $('empty').hidden = list.length > 0;
   $('older').hidden = !more;
   inPlace($('list'), list, (m) => `${m.epoch} ${m.offset}`, (m) => el('li', {}, el('button', {type: 'button', onclick: () => marks.readOne(m)},
-    el('span', {className: 'dot'}), el('span', {className: 'what'}, m.data.text), el('span', {className: 'when tally'}, clock(m.time)),
+    el('span', {className: 'dot'}), el('span', {className: 'what'}, m.data.text), el('span', {className: 'when tally'}, when(m.time)),
     el('span', {className: 'by'}, m.data.by ? `${kinds[m.data.kind]}, by ${m.data.by}` : kinds[m.data.kind]))), (row, m) => {
     const state = `${marks.muted.has(m.data.kind) ? 'muted ' : ''}${marks.isRead(m) ? 'read' : 'unread'}`;
     if (row.className === state) return;
     row.className = state;
-    row.firstChild.setAttribute('aria-label', `${m.data.text}, ${clock(m.time)}, ${state}`);
+    row.firstChild.setAttribute('aria-label', `${m.data.text}, ${when(m.time)}, ${state}`);
   });
   for (const box of $('kinds').querySelectorAll('input')) box.checked = !marks.muted.has(box.value);
 }

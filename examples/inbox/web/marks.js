@@ -16,7 +16,7 @@ export class Marks {
     this.client = client;
     this.place = `inbox ${user}`;
     this.changed = changed;
-    this.#waiting = JSON.parse(localStorage.getItem(this.place) ?? 'null') ?? {upto: 0, offsets: []};
+    this.#look();
     const {state} = client.channel(`inbox:${user}:marks`);
     state.on(() => {
       const read = state.get('read');
@@ -42,7 +42,13 @@ export class Marks {
     await this.client.call('inbox-mute', {kinds: [...kinds]});
   }
 
+  // Tabs of one browser share what waits: whichever has a line says it for all.
+  #look() {
+    this.#waiting = JSON.parse(localStorage.getItem(this.place) ?? 'null') ?? {upto: 0, offsets: []};
+  }
+
   #mark(epoch, upto, offsets) {
+    this.#look();
     const before = this.#waiting.epoch === epoch ? this.#waiting : {upto: 0, offsets: []};
     this.#keep({epoch, upto: Math.max(before.upto, upto), offsets: [...new Set([...before.offsets, ...offsets])]});
     this.changed();
@@ -63,7 +69,8 @@ export class Marks {
         const {epoch, upto, offsets} = this.#waiting, some = offsets.slice(0, 50);
         const now = await this.client.call('inbox-read', {epoch, upto, offsets: some});
         Object.assign(this, {epoch: now.epoch, upto: now.upto, also: new Set(now.also)});
-        const said = this.#waiting; // there may be more by now
+        this.#look(); // there may be more by now
+        const said = this.#waiting;
         this.#keep({epoch: said.epoch, upto: said.upto > upto ? said.upto : 0, offsets: said.offsets.filter((o) => !some.includes(o))});
       }
     } catch (error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,7 +107,7 @@ func TestSale(t *testing.T) {
 	ann.wait(`document.querySelectorAll('#mine li').length === 0`)
 }
 
-// The server is killed twice in the middle of a sale: every buyer is answered in the
+// The server is killed six times in the middle of a sale: every buyer is answered in the
 // end, what was promised before a kill is still so after it, and none is sold twice.
 func TestSaleSurvivesAKill(t *testing.T) {
 	t.Parallel()
@@ -119,41 +118,38 @@ func TestSaleSurvivesAKill(t *testing.T) {
 	ann.click("#buy")
 	ann.waitText("#mine .own", "Number 1 is yours")
 
-	const many = 150
+	const waves, each = 6, 25
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	type outcome struct {
 		number int
 		err    error
 	}
-	var answered atomic.Int32
-	outcomes := make([]outcome, many)
-	marks := map[int32]chan struct{}{20: make(chan struct{}), 60: make(chan struct{})}
+	outcomes := make([]outcome, waves*each)
 	var all sync.WaitGroup
-	for i := range outcomes {
-		c, err := client.New("http://"+g.addr, client.WithToken(g.token(fmt.Sprintf("buyer-%03d", i))), client.WithBackoff(50*time.Millisecond, time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		all.Go(func() {
-			// The first few come alone, and each following one a little later.
-			select {
-			case <-time.After(time.Duration(i) * 10 * time.Millisecond):
-			case <-ctx.Done():
+	for wave := range waves {
+		begin, asked := make(chan struct{}), sync.WaitGroup{}
+		for i := wave * each; i < (wave+1)*each; i++ {
+			c, err := client.New("http://"+g.addr, client.WithToken(g.token(fmt.Sprintf("buyer-%03d", i))), client.WithBackoff(50*time.Millisecond, time.Second))
+			if err == nil {
+				err = c.Connect(ctx)
 			}
-			outcomes[i].number, outcomes[i].err = insist(ctx, c, fmt.Sprintf("reference-%03d", i))
-			if mark := marks[answered.Add(1)]; mark != nil {
-				close(mark)
+			if err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	for _, n := range []int32{20, 60} {
-		select {
-		case <-marks[n]:
-		case <-ctx.Done():
-			t.Fatalf("only %d were answered", answered.Load())
+			defer c.Close()
+			asked.Add(1)
+			all.Go(func() {
+				<-begin
+				asked.Done()
+				outcomes[i].number, outcomes[i].err = insist(ctx, c, fmt.Sprintf("reference-%03d", i))
+			})
 		}
+		close(begin)
+		asked.Wait()
+		// From before the first is written down to when all are answered: the kills
+		// fall at another moment of it each time.
+		time.Sleep(time.Duration(8+2*wave) * time.Millisecond)
 		g.restart()
 	}
 	all.Wait()
@@ -163,9 +159,10 @@ func TestSaleSurvivesAKill(t *testing.T) {
 
 	owners := g.owners(1)
 	told := map[int]bool{1: true} // ann's
+	refused := 0
 	for i, o := range outcomes {
 		if o.err != nil {
-			if client.Code(o.err) != protocol.CodeConflict {
+			if refused++; client.Code(o.err) != protocol.CodeConflict {
 				t.Errorf("buyer %d was told neither yes nor no: %v", i, o.err)
 			}
 			continue
@@ -178,8 +175,8 @@ func TestSaleSurvivesAKill(t *testing.T) {
 			t.Errorf("number %d was promised to %s, and is of %q", o.number, want, owners[o.number])
 		}
 	}
-	if len(told) != pieces || len(owners) != pieces {
-		t.Errorf("%d pieces were promised and %d are told, of %d", len(told), len(owners), pieces)
+	if len(told) != pieces || len(owners) != pieces || refused != waves*each+1-pieces {
+		t.Errorf("%d pieces were promised and %d are told, of %d; %d buyers were refused", len(told), len(owners), pieces, refused)
 	}
 }
 

@@ -16,7 +16,7 @@ export function flow(client) {
     if (past.length > seconds) past.shift();
     const recent = past.slice(-mean);
     const average = (i) => recent.reduce((sum, second) => sum + second[i], 0) / recent.length;
-    const say = (n) => n < 9.5 ? n.toFixed(1) : Math.round(n);
+    const say = (n) => n > 0 && n < 9.5 ? n.toFixed(1) : Math.round(n);
     $('arrive').textContent = say(average(0));
     $('happen').textContent = say(average(1));
     draw($('flow').firstElementChild);

@@ -120,13 +120,15 @@ function show() {
   text('phase', phases[is][0]);
   text('hint', phases[is][1]);
   if ($('picture').getAttribute('src') !== sale.picture) $('picture').src = sale.picture;
-  Object.assign($('bar'), {max: sale.stock, value: sale.left});
+  $('bar').ariaValueMax = sale.stock;
+  $('bar').ariaValueNow = sale.left;
+  $('bar').style.setProperty('--share', sale.sale ? sale.left / sale.stock : 0);
   text('left', sale.sale ? `${sale.left} of ${sale.stock} left` : `${sale.stock} will be for sale`);
   text('sold', sale.sale ? sale.stock - sale.left : 0);
   text('messages', messages);
   const asked = [...pending.values()].filter((wish) => wish.sale === sale.sale);
   $('buy').disabled = is !== 'open' || asked.length + mine.size >= most;
-  text('buy', mine.size >= most ? 'You have two' : mine.size ? 'Buy another' : 'Buy one');
+  text('buy', mine.size >= most ? 'You have two' : is === 'sold' ? 'Sold out' : mine.size ? 'Buy another' : 'Buy one');
   $('next').disabled = is === 'coming' || is === 'open';
   $('rush').disabled = is !== 'coming' && is !== 'open';
   showMine(asked);

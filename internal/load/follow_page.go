@@ -32,9 +32,9 @@ func (r *WaysReport) WriteHTML(w io.Writer) error {
 		Charts []chart
 		Table  Table
 	}{r, []chart{
-		r.chart("Delay of every second update", "ms", "From when an update was due until the user had it, median. The scale is logarithmic.", true, func(f Figures) float64 { return f.P50 }),
+		r.chart("Median delay", "ms", "From when an update was due until the user had it. The scale is logarithmic.", true, func(f Figures) float64 { return f.P50 }),
 		r.chart("Server CPU for an update", "µs", "For each update delivered to one user.", false, func(f Figures) float64 { return f.CPUMicros }),
-		r.chart("Bytes for an update", "bytes", "In both directions, as TCP carries them, for each update delivered to one user.", false, bytesOf),
+		r.chart("Bytes for an update", "", "In both directions, as TCP carries them, for each update delivered to one user.", false, bytesOf),
 		r.chart("Requests", "a second", "Of all users together, once they follow.", false, func(f Figures) float64 { return f.Requests }),
 	}, r.Table()})
 }

@@ -47,7 +47,7 @@ type Row struct {
 func WayName(w Way, every time.Duration) string {
 	switch w {
 	case ShortPoll:
-		return fmt.Sprintf("Poll each %v", every)
+		return fmt.Sprintf("Poll each %g s", every.Seconds())
 	case LongPoll:
 		return "Long-poll"
 	case SSE:

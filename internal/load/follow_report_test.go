@@ -66,7 +66,7 @@ func TestReportAsATable(t *testing.T) {
 	if err := reportForTest().Table().WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Poll each 1s", "Poll each 30s  computed", "WebSocket      measured", "15,000"} {
+	for _, want := range []string{"Poll each 1 s", "Poll each 30 s  computed", "WebSocket       measured", "15,000"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the table has no %q:\n%s", want, b.String())
 		}
@@ -80,7 +80,7 @@ func TestReportAsAPage(t *testing.T) {
 	}
 	page := b.String()
 	for _, want := range []string{
-		"a &lt;fast&gt; one", "<td>Poll each 1s</td>", `<div class="bar computed"><div>Poll each 30s</div>`,
+		"a &lt;fast&gt; one", "<td>Poll each 1 s</td>", `<div class="bar computed"><div>Poll each 30 s</div>`,
 		// 650 of 650 bytes, and 200 of them; 1 ms is where the logarithmic scale begins.
 		`width: 100.00%"></i></div><span>650`, `width: 30.77%"></i></div><span>200`, `width: 0.00%"></i></div><span>1.00`,
 	} {

@@ -8,6 +8,7 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/game"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -26,6 +27,7 @@ var examples = []example{
 	{"shop", shop.Config, openShop},
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
+	{"game", game.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return game.Open(at) }},
 }
 
 // Names returns the names of all apps.

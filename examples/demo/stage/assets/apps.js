@@ -9,4 +9,6 @@ export const apps = [
     picture: '/shop/pictures/rope-phone.svg', pages: [['/chat/', 'Chat']]},
   {name: 'trucks', title: 'Trucks', words: 'Five hundred of them on a map, each heard once a second.', shows: 'state · snapshot · rate',
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
+  {name: 'game', title: 'Bells', words: 'A game on one field. Your own steps are ahead of the server, which has the last word.', shows: 'ephemeral ticks · prediction · OnPublish · state',
+    picture: '/game/picture.svg', pages: [['/game/', 'Play']]},
 ];

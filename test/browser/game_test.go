@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 
 	"ringdown/examples/game/world"
@@ -39,6 +40,21 @@ func (w *window) run(code string, n int) {
 	w.key(code, true)
 	w.wait(fmt.Sprintf(`game.own.last >= window.from + %d`, n))
 	w.key(code, false)
+}
+
+// shown has a page be seen again that was frozen: Chromium hides those, and what is hidden
+// draws nothing and walks nowhere.
+func (w *window) shown() {
+	w.t.Helper()
+	w.do(command(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}))
+	w.wait(`document.visibilityState === 'visible'`)
+}
+
+// enters waits until the page is on the field by a tick that it has heard just now.
+func (w *window) enters() {
+	w.t.Helper()
+	w.back()
+	w.wait(`Date.now() - game.others.frames.at(-1).at < 300 && game.own.inside`)
 }
 
 // rest waits until the server has made all steps, and checks that the page and it agree.
@@ -120,6 +136,9 @@ func TestGame(t *testing.T) {
 		}
 		w.rest(when)
 		t.Logf("%s: ahead %.2f cells at most, corrected by %.2f at most", when, w.number(`game.meter.longest`), w.number(`game.own.worst`)/world.Cell)
+		if n := w.number(`game.own.worst`); n != 0 {
+			t.Errorf("%s: the server has corrected the page by %.2f cells", when, n/world.Cell)
+		}
 		if n := w.number(`game.meter.longest`); n > farthest {
 			t.Errorf("%s: the page was %.2f cells ahead of the server", when, n)
 		}
@@ -147,16 +166,15 @@ func TestGame(t *testing.T) {
 	ann.freeze()
 	ben.wait(`!game.others.frames.at(-1).where.has('ann')`) // not heard of, so no longer there
 	ann.thaw()
-	ann.back()
-	ann.wait(`game.own.inside`)
+	ann.shown()
+	ann.enters()
 	walk("after a sleep", ann)
 	ben.sees("ann", ann)
 
 	gathered := ann.gather()
 	g.restart()
 	for _, w := range []*window{ann, ben} {
-		w.back()
-		w.wait(`game.own.inside`)
+		w.enters()
 	}
 	walk("after a crash", ann)
 	walk("after a crash", ben)

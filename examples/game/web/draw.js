@@ -3,6 +3,8 @@
 import {hue} from '/demo/assets/page.js';
 import {body, cell} from './rules.js';
 
+const small = 560, few = 13; // px of a screen that shows only so many columns of the field
+
 export const title = (user) => user.startsWith('~') ? user.slice(1) : user;
 
 export class Picture {
@@ -19,18 +21,23 @@ export class Picture {
     this.land = undefined;
   }
 
-  // begin clears the picture, and has lengths be those of the field.
-  begin() {
+  // begin clears the picture, and has lengths be those of the field. On a small screen
+  // it shows a part of the field, around a place.
+  begin(around) {
     const {canvas, g, field} = this, ratio = devicePixelRatio;
     const wide = Math.round(canvas.clientWidth * ratio), high = Math.round(canvas.clientHeight * ratio);
     if (canvas.width !== wide || canvas.height !== high) {
       Object.assign(canvas, {width: wide, height: high});
       this.land = undefined;
     }
-    this.scale = wide / (field.width * cell);
+    const columns = canvas.clientWidth < small ? few : field.width;
+    this.scale = wide / (columns * cell);
+    const width = Math.round(field.width * cell * this.scale), height = Math.round(field.height * cell * this.scale);
+    const shift = (at, shown, all) => -Math.round(Math.min(Math.max(0, at * this.scale - shown / 2), Math.max(0, all - shown)));
+    const left = shift(around?.x ?? 0, wide, width), top = shift(around?.y ?? 0, high, height);
     g.setTransform(1, 0, 0, 1, 0, 0);
-    g.drawImage(this.land ??= this.drawLand(wide, high), 0, 0);
-    g.setTransform(this.scale, 0, 0, this.scale, 0, 0);
+    g.drawImage(this.land ??= this.drawLand(width, height), left, top);
+    g.setTransform(this.scale, 0, 0, this.scale, left, top);
   }
 
   drawLand(wide, high) {

@@ -10,12 +10,13 @@ import {Field, cell, distance, period} from './rules.js';
 import {steer} from './steer.js';
 
 const $ = (id) => document.getElementById(id);
-const {user, client} = enter(userName());
+const {user, client} = enter(userName(), {WebSocket}); // without the sparks: there would be twenty a second
 const field = new Field(await (await fetch('/game/field.txt')).text());
 const own = new Own(field), others = new Others();
 const picture = new Picture($('field'), field);
 const still = matchMedia('(prefers-reduced-motion: reduce)');
 const meter = {ahead: 0, longest: 0}; // in cells, since the last reset; for who looks from outside
+const silence = 5000; // ms after which the world lets go of who says nothing
 let bells = [], ticks = 0, heard = 0;
 
 export {client, field, meter, others, own};
@@ -28,10 +29,11 @@ client.channel('game:field').on('tick', (frame) => {
   const now = Date.now();
   ticks++;
   heard = now;
-  others.hear(frame, now);
   const people = frame.players.filter((p) => p.user !== user && !p.user.startsWith('~'));
-  const was = own.inside;
-  own.hear(frame.players.find((p) => p.user === user), people);
+  const was = own.inside, before = others.frames.at(-1);
+  const anew = frame.world !== before?.world || frame.at - before.at > silence;
+  others.hear(frame, now);
+  own.hear(frame.players.find((p) => p.user === user), people, anew);
   if (was && !own.inside && !own.elsewhere) tell(); // the server has begun anew
   for (const [x, y] of bells) if (!frame.bells.some((b) => b[0] === x && b[1] === y) && !still.matches) picture.rings.push({x, y, at: now});
   bells = frame.bells;
@@ -77,14 +79,14 @@ function steps(now) {
 function draw(now) {
   requestAnimationFrame(draw);
   steps(now);
-  const date = Date.now();
-  picture.begin();
+  const date = Date.now(), me = own.inside ? own.picture(since, now - drawn) : undefined;
+  picture.begin(me);
   for (const [x, y] of bells) picture.bell(x, y);
   picture.ring(date);
   for (const p of others.at(date)) if (p.user !== user || !own.inside) picture.player(p);
-  if (own.inside) {
+  if (me) {
     if ($('ghost').checked) picture.ghost(own.server);
-    picture.player({user, ...own.picture(since, now - drawn)}, true);
+    picture.player({user, ...me}, true);
   }
   drawn = now;
 }

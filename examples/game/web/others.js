@@ -14,7 +14,7 @@ export class Others {
     const ahead = now - frame.at;
     if (this.ahead === undefined || ahead < this.ahead || ahead > this.ahead + keep) this.ahead = ahead;
     else this.ahead += (ahead - this.ahead) * adapt;
-    if (this.frames.length && frame.tick <= this.frames.at(-1).tick) this.frames = []; // the server has begun anew
+    if (frame.world !== this.frames.at(-1)?.world) this.frames = []; // the server has begun anew
     this.frames.push({...frame, where: new Map(frame.players.map((p) => [p.user, p]))});
     while (this.frames[0].at < frame.at - keep) this.frames.shift();
   }

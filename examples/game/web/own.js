@@ -41,9 +41,11 @@ export class Own {
   }
 
   // hear takes what a tick says of this user; undefined: nothing. others are the places of
-  // the other people.
-  hear(said, others) {
+  // the other people. If it goes on from nothing that was heard before, the player is begun
+  // anew from where it is now.
+  hear(said, others, anew) {
     this.others = others;
+    if (anew) [this.inside, this.pending] = [false, []];
     this.elsewhere = said !== undefined && said.session > this.session;
     if (said?.session !== this.session) {
       this.inside = false;

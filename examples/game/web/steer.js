@@ -13,7 +13,7 @@ export function steer(canvas, {look}) {
   const busy = (event) => event.target.closest?.('input, select, textarea, summary, a, details') || event.ctrlKey || event.altKey || event.metaKey;
   addEventListener('keydown', (event) => {
     if (busy(event)) return;
-    if (event.code === 'KeyL' && !event.repeat) look();
+    if (event.code === 'KeyL' && event.target === canvas && !event.repeat) look();
     if (!ways[event.code]) return;
     event.preventDefault();
     held.add(event.code);

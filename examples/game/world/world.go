@@ -47,6 +47,7 @@ type Player struct {
 
 // Frame is the world after a tick.
 type Frame struct {
+	World   int64    `json:"world"` // another one after each start of the server
 	Tick    int64    `json:"tick"`
 	At      int64    `json:"at"` // in ms since 1970
 	Players []Player `json:"players"`
@@ -71,12 +72,13 @@ type World struct {
 	players map[string]*player
 	bells   []Point
 	scores  map[string]int
+	id      int64
 	tick    int64
 }
 
 // New makes a world with so many bots, in which these scores were reached before.
 func New(f *Field, bots int, scores map[string]int, chance *rand.Rand) *World {
-	w := &World{field: f, chance: chance, players: map[string]*player{}, scores: maps.Clone(scores)}
+	w := &World{field: f, chance: chance, id: chance.Int64N(1 << 53), players: map[string]*player{}, scores: maps.Clone(scores)}
 	if w.scores == nil {
 		w.scores = map[string]int{}
 	}
@@ -219,7 +221,7 @@ func (w *World) gather(p Point) (n int) {
 }
 
 func (w *World) frame(now time.Time) Frame {
-	f := Frame{Tick: w.tick, At: now.UnixMilli(), Players: []Player{}, Bells: [][2]int{}}
+	f := Frame{World: w.id, Tick: w.tick, At: now.UnixMilli(), Players: []Player{}, Bells: [][2]int{}}
 	for _, user := range slices.Sorted(maps.Keys(w.players)) {
 		p := w.players[user]
 		f.Players = append(f.Players, Player{user, p.X, p.Y, p.session, p.applied})

@@ -8,13 +8,13 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
-	"ringdown/examples/document"
 	"ringdown/examples/devices"
+	"ringdown/examples/document"
+	"ringdown/examples/game"
 	"ringdown/examples/inbox"
 	"ringdown/examples/prices"
 	"ringdown/examples/sale"
 	"ringdown/examples/scores"
-	"ringdown/examples/game"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )

@@ -127,7 +127,10 @@ export class Provider {
   // apply takes an update of the log that is new.
   apply({data, offset}) {
     if (!this.position) return; // it is loaded again, and this with it
-    if (data instanceof Uint8Array && !applied(this.doc, data, this)) this.skipped = true;
+    if (data instanceof Uint8Array && !applied(this.doc, data, this)) {
+      this.skipped = true;
+      this.tell();
+    }
     this.position.offset = Math.max(this.position.offset, offset);
     this.compact();
   }

@@ -37,6 +37,7 @@ function changed(what) {
     view.strokes = strokes.map(([, s]) => s);
     view.soon('drawn');
     $('clear').disabled = strokes.length === 0;
+    $('empty').hidden = strokes.length > 0;
     $('undo').disabled = board.own() === undefined;
   }
   if (what === 'cursors') {
@@ -46,6 +47,7 @@ function changed(what) {
   if (what === 'people') {
     $('people').replaceChildren(...board.people.map((n) => el('li', {title: n}, face(n), el('span', {className: 'unseen'}, n))));
   }
+  if (what === 'live' && board.others.size) $('empty').hidden = true;
   if (what !== 'people') view.soon('drawing');
 }
 

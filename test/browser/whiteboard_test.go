@@ -216,4 +216,19 @@ func TestWhiteboardLater(t *testing.T) {
 	if most := ben.eval(`Math.max(...shared.board.strokes().map(([, s]) => s.points.length))`); most != "800" {
 		t.Errorf("the longest stroke has %s numbers, want 800", most)
 	}
+
+	// What is drawn on a board that is zoomed lies where it is seen.
+	ann.click("#in")
+	ann.draw(700, 500, 900, 700)
+	g.sameBoard(t, "later", 5, ann, ben)
+	if points := ben.eval(`(({points}) => [...points.slice(0, 2), ...points.slice(-2)])(shared.board.strokes().at(-1)[1])`); points != "700,500,900,700" {
+		t.Errorf("the stroke goes from and to %s", points)
+	}
+	// Two fingers move and zoom, and draw nothing.
+	ann.touch("touchStart", [2]float64{500, 400})
+	ann.touch("touchStart", [2]float64{500, 400}, [2]float64{700, 400})
+	ann.touch("touchMove", [2]float64{400, 400}, [2]float64{800, 400})
+	ann.touch("touchEnd")
+	ann.wait(`shared.view.zoom > 2.5 && shared.view.zoom < 3.5`)
+	g.sameBoard(t, "later", 5, ann, ben)
 }

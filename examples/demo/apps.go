@@ -14,6 +14,7 @@ import (
 	"ringdown/examples/prices"
 	"ringdown/examples/sale"
 	"ringdown/examples/scores"
+	"ringdown/examples/game"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 	"ringdown/examples/whiteboard"
@@ -40,6 +41,7 @@ var examples = []example{
 	{"scores", scores.Config, openScores},
 	{"sale", sale.Config, openSale},
 	{"devices", devices.Config, openDevices},
+	{"game", game.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return game.Open(at) }},
 }
 
 // Names returns the names of all apps.

@@ -23,4 +23,6 @@ export const apps = [
     picture: '/devices/picture.svg', pages: [['/devices/', 'Devices']]},
   {name: 'scores', title: 'Scores', words: 'Matches as they stand, what happens in them, and an editor at the desk.', shows: 'state · history · rules · calls',
     picture: '/scores/picture.svg', pages: [['/scores/', 'Scores']]},
+  {name: 'game', title: 'Bells', words: 'A game on one field. Your own steps are ahead of the server, which has the last word.', shows: 'ephemeral ticks · prediction · OnPublish · state',
+    picture: '/game/picture.svg', pages: [['/game/', 'Play']]},
 ];

@@ -242,7 +242,7 @@ func TestDocumentCompacted(t *testing.T) {
 	made, err := chromedp.Run(ann.ctx, chromedp.Evaluate[string](fmt.Sprintf(`(() => {
 		const doc = new shared.Y.Doc(), made = [];
 		doc.on('update', (u) => made.push(btoa(String.fromCharCode(...u))));
-		for (let n = 0; n < %d; n++) doc.getText('text').insert(0, '<word-' + n + '>');
+		for (let n = 0; n < %d; n++) doc.getText('text').insert(0, '<word-' + n + '>\\n');
 		return JSON.stringify(made);
 	})()`, many)))
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"ringdown/examples/scores"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
+	"ringdown/examples/whiteboard"
 )
 
 // example is an app of the demo: its name, which is also that of its folder, of its
@@ -34,6 +35,7 @@ var examples = []example{
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
 	{"document", document.Config, plainly(document.Open)},
+	{"whiteboard", whiteboard.Config, plainly(whiteboard.Open)},
 	{"prices", prices.Config, openPrices},
 	{"inbox", inbox.Config, openInbox},
 	{"scores", scores.Config, openScores},

@@ -9,6 +9,7 @@ import (
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
 	"ringdown/examples/game"
+	"ringdown/examples/scores"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -28,6 +29,7 @@ var examples = []example{
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
 	{"game", game.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return game.Open(at) }},
+	{"scores", scores.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return scores.Open(at) }},
 }
 
 // Names returns the names of all apps.

@@ -11,4 +11,6 @@ export const apps = [
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
   {name: 'game', title: 'Bells', words: 'A game on one field. Your own steps are ahead of the server, which has the last word.', shows: 'ephemeral ticks · prediction · OnPublish · state',
     picture: '/game/picture.svg', pages: [['/game/', 'Play']]},
+  {name: 'scores', title: 'Scores', words: 'Three leagues, goal by goal, and what you missed. Editors set it right.', shows: 'state · history · rules by role · a call',
+    picture: '/scores/picture.svg', pages: [['/scores/', 'Scores'], ['/scores/desk', 'Desk']]},
 ];

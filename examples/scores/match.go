@@ -89,11 +89,12 @@ func (m Match) next(chance *rand.Rand) (event string, n News) {
 	return event, n
 }
 
-// leagues are those that there are, and the clubs of each. All of them are invented.
+// leagues are those that there are, and the clubs of each: more than play at a time, so that
+// new matches begin while old ones are still on the board. All of them are invented.
 var leagues = map[string][]string{
-	"north": {"Aldmoor", "Brack Bay", "Corrie United", "Dunhollow", "Eastlock", "Farrow Town", "Grimsand", "Hallow Wick"},
-	"south": {"Isolde", "Juniper Hill", "Kestrel Vale", "Lantern Bay", "Marrow Green", "Nettlebed", "Orchard End", "Pennywell"},
-	"cup":   {"Quarry Bank", "Ravensfold", "Saltmarsh", "Thornby", "Underhill", "Vesper Park", "Westering", "Yarrow Bridge"},
+	"north": {"Aldmoor", "Brack Bay", "Corrie United", "Dunhollow", "Eastlock", "Farrow Town", "Grimsand", "Hallow Wick", "Inchmere", "Kells Ferry", "Linmouth", "Northby"},
+	"south": {"Isolde", "Juniper Hill", "Kestrel Vale", "Lantern Bay", "Marrow Green", "Nettlebed", "Orchard End", "Pennywell", "Quayside", "Rosedale", "Sandown Vale", "Tilly Cross"},
+	"cup":   {"Quarry Bank", "Ravensfold", "Saltmarsh", "Thornby", "Underhill", "Vesper Park", "Westering", "Yarrow Bridge", "Abbot Mill", "Blackmere", "Coldharbour", "Drum Hill"},
 }
 
 var players = []string{

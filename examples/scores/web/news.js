@@ -8,13 +8,13 @@ const most = 30; // pieces that are loaded, and shown
 
 export class News {
   items = new Map(); // offset → {offset, league, event, data, time, from, missed}
-  seen; // offset: all up to it has been seen
+  seen; // {offset}: all up to it has been seen
   following = false; // what comes now comes as it happens
 
   // changed() is called after every change. storage keeps what was seen, for the next visit.
   constructor(client, league, {changed, storage = localStorage}) {
     Object.assign(this, {league, changed, storage, channel: client.channel(`scores:${league}:news`)});
-    this.seen = JSON.parse(storage.getItem(this.place) ?? 'null') ?? undefined; // {epoch, offset}
+    this.seen = JSON.parse(storage.getItem(this.place) ?? 'null') ?? undefined;
   }
 
   get place() { return `scores.seen.${this.league}`; }
@@ -24,7 +24,10 @@ export class News {
     const {signal} = this.ends, {channel} = this;
     channel.when('subscribed', ({recovered}) => recovered ? 0 : this.load(), {signal});
     channel.when('recovered', () => this.catchUp(), {signal});
-    channel.when('gap', () => this.load(), {signal});
+    channel.when('gap', ({reason}) => {
+      if (reason === 'epoch') this.items.clear(); // the server has lost its news, and counts anew
+      this.load();
+    }, {signal});
     channel.on('*', (_, m) => this.hear(m), {signal});
   }
 
@@ -43,10 +46,7 @@ export class News {
       const {messages} = await this.channel.page({limit: most});
       if (turn !== this.turn) return;
       const newest = messages.at(-1)?.offset ?? 0;
-      if (this.seen?.offset > newest) this.seen = undefined; // the server has lost its news, and begins to count again
-      if (messages.length && !this.items.has(newest)) {
-        for (const offset of this.items.keys()) if (offset > newest) this.items.delete(offset);
-      }
+      if (this.seen?.offset > newest) this.seen = undefined; // what was seen is of an earlier count
       messages.forEach((m) => this.put(m));
       this.catchUp();
     } catch {
@@ -62,8 +62,9 @@ export class News {
 
   hear(m) {
     if (m.offset === undefined) return;
+    const watched = this.following && !document.hidden && !this.missed.length;
     this.put(m);
-    if (this.following && !document.hidden && !this.missed.length) this.allSeen();
+    if (watched) this.allSeen();
     this.changed();
   }
 

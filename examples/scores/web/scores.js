@@ -1,7 +1,7 @@
 // scores.js: the page. The board is what the states say (board.js), the news are those of
 // the leagues on the screen (news.js), and editors have a desk (desk.js).
 
-import {clock, el, enter, flash, inPlace, toast, userName} from '/demo/assets/page.js';
+import {clock, el, enter, inPlace, toast, userName} from '/demo/assets/page.js';
 import {showBoard} from './board.js';
 import {desk} from './desk.js';
 import {News} from './news.js';
@@ -76,7 +76,6 @@ function scored(m) {
   requestAnimationFrame(() => {
     const row = document.querySelector(`[data-match="${CSS.escape(m.match)}"]`);
     if (!row) return;
-    flash(row);
     row.classList.add('goal');
     setTimeout(() => row.classList.remove('goal'), 4000);
   });

@@ -78,7 +78,9 @@ func TestScores(t *testing.T) {
 	// Frozen: as if the laptop had been closed.
 	ann.freeze()
 	g.note("south", "Rain in Isolde.")
+	desk.waitText("#news", "Rain in Isolde.")
 	ann.thaw()
+	ann.wait(`scores.open.get('south').news.list.some((n) => n.data.text === 'Rain in Isolde.')`) // still hidden
 	ann.shown()
 	ann.back()
 	ann.waitText("#missed", "1 note")

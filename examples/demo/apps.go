@@ -8,8 +8,13 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
-	"ringdown/examples/game"
+	"ringdown/examples/document"
+	"ringdown/examples/devices"
+	"ringdown/examples/inbox"
+	"ringdown/examples/prices"
+	"ringdown/examples/sale"
 	"ringdown/examples/scores"
+	"ringdown/examples/game"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -28,8 +33,13 @@ var examples = []example{
 	{"shop", shop.Config, openShop},
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
+	{"document", document.Config, plainly(document.Open)},
+	{"prices", prices.Config, openPrices},
+	{"inbox", inbox.Config, openInbox},
+	{"scores", scores.Config, openScores},
+	{"sale", sale.Config, openSale},
+	{"devices", devices.Config, openDevices},
 	{"game", game.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return game.Open(at) }},
-	{"scores", scores.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return scores.Open(at) }},
 }
 
 // Names returns the names of all apps.
@@ -66,6 +76,11 @@ func config(chosen []example) []byte {
 	return stage.Merge(files...)
 }
 
+// plainly is the opening of an app that has no options.
+func plainly(open func(stage.Setting) (stage.App, error)) func(stage.Setting, *Options) (stage.App, error) {
+	return func(at stage.Setting, _ *Options) (stage.App, error) { return open(at) }
+}
+
 func openShop(at stage.Setting, _ *Options) (stage.App, error) {
 	s, err := shop.Open(shop.Options{Dir: at.Dir, Gate: at.Gate, Publish: shop.Through(at.Server), Logger: at.Logger})
 	if err != nil {
@@ -84,5 +99,13 @@ func openChat(at stage.Setting, _ *Options) (stage.App, error) {
 }
 
 func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
-	return trucks.Open(trucks.Options{Channels: trucks.Through(at.Server), Trucks: o.Trucks, Logger: at.Logger})
+	return trucks.Open(trucks.Options{Channels: trucks.Through(at.Server), Watched: stage.Watched(at.Server, "trucks:"), Trucks: o.Trucks, Logger: at.Logger})
 }
+
+func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices.Open(at) }
+
+func openInbox(at stage.Setting, _ *Options) (stage.App, error)   { return inbox.Open(at) }
+func openSale(at stage.Setting, _ *Options) (stage.App, error)    { return sale.Open(at) }
+func openDevices(at stage.Setting, _ *Options) (stage.App, error) { return devices.Open(at) }
+
+func openScores(at stage.Setting, _ *Options) (stage.App, error) { return scores.Open(at) }

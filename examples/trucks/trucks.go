@@ -83,22 +83,21 @@ func (c channels) Held(ctx context.Context, region string) ([]string, error) {
 // Options say how large a fleet is and who hears of it.
 type Options struct {
 	Channels Channels
-	Trucks   int          // default 500, at most 5000
-	Seed     uint64       // of all that happens by chance; 0: another one each time
-	Logger   *slog.Logger // default slog.Default()
+	Watched  func(context.Context) bool // whether anybody looks; nil: always
+	Trucks   int                        // default 500, at most 5000
+	Seed     uint64                     // of all that happens by chance; 0: another one each time
+	Logger   *slog.Logger               // default slog.Default()
 }
 
 // Fleet is the trucks of a country and their page. One goroutine drives all of
-// them, from Start to Stop.
+// them, from Start to Stop, while somebody watches.
 type Fleet struct {
+	*stage.Simulation
 	country  *country
-	traffic  *traffic // owned by run
+	traffic  *traffic // owned by the simulation
 	channels Channels
 	log      *slog.Logger
-	failing  bool // owned by run: the last reports did not go out
-
-	cancel context.CancelFunc
-	done   chan struct{}
+	failing  bool // owned by the simulation: the last reports did not go out
 }
 
 // Open draws the country and puts the trucks on its roads.
@@ -118,12 +117,17 @@ func Open(o Options) (*Fleet, error) {
 	for seed == 0 {
 		seed = rand.Uint64()
 	}
-	return &Fleet{
+	if o.Watched == nil {
+		o.Watched = func(context.Context) bool { return true }
+	}
+	f := &Fleet{
 		country:  c,
 		traffic:  newTraffic(c, n, rand.New(rand.NewPCG(seed, seed))),
 		channels: o.Channels,
 		log:      cmp.Or(o.Logger, slog.Default()),
-	}, nil
+	}
+	f.Simulation = stage.Simulate(tick, o.Watched, func(ctx context.Context, now time.Time) { f.report(ctx, f.traffic.due(now)) })
+	return f, nil
 }
 
 // Start clears the channels of trucks that an earlier run has left there, for a
@@ -132,20 +136,7 @@ func (f *Fleet) Start(ctx context.Context) error {
 	if err := f.clear(ctx); err != nil {
 		return fmt.Errorf("trucks: clearing the regions: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel, f.done = cancel, make(chan struct{})
-	go f.run(ctx)
-	return nil
-}
-
-// Stop stops all trucks where they are and waits until the last report is out.
-// Stopping again does nothing.
-func (f *Fleet) Stop(context.Context) error {
-	if f.cancel != nil {
-		f.cancel()
-		<-f.done
-	}
-	return nil
+	return f.Simulation.Start(ctx)
 }
 
 func (f *Fleet) clear(ctx context.Context) error {
@@ -161,20 +152,6 @@ func (f *Fleet) clear(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (f *Fleet) run(ctx context.Context) {
-	defer close(f.done)
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for {
-		select {
-		case now := <-ticker.C:
-			f.report(ctx, f.traffic.due(now))
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // report sends the reports of the trucks whose turn it is.

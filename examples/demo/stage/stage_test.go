@@ -247,7 +247,7 @@ func TestPages(t *testing.T) {
 
 // The pages' policy forbids inline scripts and styles, so there must be none.
 func TestAssetsAreServed(t *testing.T) {
-	for _, name := range []string{"line.js", "page.js", "ringdown.css", "mark.svg"} {
+	for _, name := range []string{"apps.js", "page.js", "ringdown.css", "mark.svg"} {
 		w := httptest.NewRecorder()
 		Assets().ServeHTTP(w, httptest.NewRequest("GET", "/demo/assets/"+name, nil))
 		if w.Code != 200 || w.Body.Len() == 0 {

@@ -1,34 +1,33 @@
 // What the customer's and the staff's page share: the products, the live stock,
 // and a table of orders in which the newest version always wins.
 
+import {sync} from '/v1/client/all.js';
 import {el} from '/demo/assets/page.js';
 
-// followStock keeps stock (product → count) true: first what the server has,
-// then every change. changed(product, count) is called for each.
-export function followStock(line, changed) {
-  const stock = new Map();
-  const set = ({product, count}) => {
-    const before = stock.get(product);
-    stock.set(product, count);
-    changed(product, count, before);
-  };
-  line.subscribe('inventory', {
-    // Fetched after subscribing, so that no change falls between the two; what
-    // arrives live during the fetch is newer than its answer.
-    async subscribed() {
-      const seen = new Set();
-      this.seen = seen;
-      const {inventory} = await getJSON('/shop/inventory').catch(() => ({inventory: []}));
-      for (const item of inventory) if (!seen.has(item.product)) set(item);
-      if (this.seen === seen) this.seen = undefined;
-    },
-    message(m) {
-      if (m.type !== 'inventory-changed' || !m.data) return;
-      this.seen?.add(m.data.product);
-      set(m.data);
-    },
+// followStock calls changed(product, count, before) for what there is of each product,
+// and with every change. It returns the counts, by product.
+export function followStock(client, changed) {
+  const stock = new Map(), inventory = client.channel('inventory').state;
+  inventory.on(({key}) => {
+    for (const product of key === undefined ? inventory.keys() : [key]) {
+      const before = stock.get(product), count = inventory.get(product)?.count;
+      if (count === undefined || count === before) continue;
+      stock.set(product, count);
+      changed(product, count, before);
+    }
   });
   return stock;
+}
+
+// followOrders has the orders that may be seen: those of before, loaded once, and what
+// is told of them, without a moment in between. arrived(order, news) may hear of an
+// order twice; news is the type of what was told, undefined for what was loaded.
+export function followOrders(client, api, arrived) {
+  return sync(client.channel('orders'), {
+    load: async () => ({data: (await api('/shop/orders')).orders}),
+    loaded: (orders) => orders.forEach((order) => arrived(order)),
+    apply: (m) => m.type.startsWith('order-') && arrived(m.data, m.type),
+  });
 }
 
 export async function getJSON(path) {

@@ -1,5 +1,5 @@
 import {el, enter, flash, inPlace, money, clock, face, toast} from '/demo/assets/page.js';
-import {followStock, getJSON, OrderBook, things, word} from './shelf.js';
+import {followOrders, followStock, getJSON, OrderBook, things, word} from './shelf.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -7,30 +7,18 @@ const $ = (id) => document.getElementById(id);
 // browser is left as it is.
 const asked = new URLSearchParams(location.search).get('user') ?? '';
 const name = /^staff(-|$)/.test(asked) ? asked : 'staff';
-const {line, api} = enter(name);
+const {client, api} = enter(name);
 const {products} = await getJSON('/shop/products');
 const book = new OrderBook();
 
 // ---- orders
 
-line.subscribe('orders', {
-  async subscribed(m) {
-    if (m.data?.recovered) return; // nothing was missed
-    try {
-      for (const order of (await api('/shop/orders')).orders) book.put(order);
-      show();
-    } catch (error) {
-      toast(error.message, 'bad');
-    }
-  },
-  gap() { this.subscribed({}); },
-  message(m) {
-    if (!m.type.startsWith('order-') || !book.put(m.data)) return;
-    show(m.data.id);
-    if (m.type === 'order-created') toast(`${m.data.customer} ordered for ${money(m.data.total)}.`);
-  },
-  refused: (error) => toast(error.message, 'bad'),
+followOrders(client, api, (order, news) => {
+  if (!book.put(order)) return;
+  show(news && order.id);
+  if (news === 'order-created') toast(`${order.customer} ordered for ${money(order.total)}.`);
 });
+client.channel('orders').when('failed', ({error}) => toast(error.message, 'bad'));
 
 async function act(order, path, method, body) {
   try {
@@ -94,7 +82,7 @@ async function count(product, input) {
   }
 }
 
-const stock = followStock(line, (id, count, before) => {
+const stock = followStock(client, (id, count, before) => {
   const row = $(`stock-${id}`);
   if (!row) return;
   const input = row.querySelector('input');

@@ -141,6 +141,9 @@ export class Channel<C extends ChannelType = any> {
     return this.host.publish(m, options)
   }
 
+  /** Where the application is in the channel: the epoch that offsets are of, and the offset that it was given last. */
+  get position(): Position | undefined { return this.subscription.position }
+
   /** A page of what is kept, oldest first, of the newest before `before`. */
   async page({before, limit, signal}: HistoryOptions = {}): Promise<{messages: Event[]; more: boolean}> {
     const data = {...(before === undefined ? {} : {before}), ...(limit === undefined ? {} : {limit})}
@@ -224,8 +227,10 @@ export class Channel<C extends ChannelType = any> {
 
   /** @internal */
   set followed(how: Follow) {
-    this.follow = how
+    const paced = how.rate !== this.follow.rate
+    this.follow = this.subscription.follow = how
     if (this.holds === 0 && !this.stopGrace) this.subscription = this.renewed()
+    else if (paced && this.subscription.phase === 'on') this.host.again(this.subscription) // from where it is
   }
 
   /** @internal The client is closed: by the application, or for this. */

@@ -58,7 +58,7 @@ export class Subscription {
   private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
 
-  constructor(readonly name: string, private readonly follow: Follow, private readonly follower: Follower) {}
+  constructor(readonly name: string, public follow: Follow, private readonly follower: Follower) {}
 
   item(): Item {
     const item: Item = {channel: this.name}

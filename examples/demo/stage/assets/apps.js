@@ -11,6 +11,12 @@ export const apps = [
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
   {name: 'prices', title: 'Prices', words: 'Four markets at the pace that you choose, and trades that are made once.', shows: 'state · rate · calls · a private channel',
     picture: '/prices/picture.svg', pages: [['/prices/', 'Prices']]},
+  {name: 'inbox', title: 'Inbox', words: 'Notifications, read on one device and so on all of them.', shows: 'history · pages · state · calls',
+    picture: '/inbox/picture.svg', pages: [['/inbox/', 'Inbox']]},
   {name: 'sale', title: 'Flash sale', words: 'A hundred pieces and everybody at once: never one too many.', shows: 'state · calls · history',
     picture: '/sale/picture.svg', pages: [['/sale/', 'Sale']]},
+  {name: 'devices', title: 'Devices', words: 'Greenhouses that report, obey, and are missed when a plug is pulled.', shows: 'state · commands with a deadline · last will',
+    picture: '/devices/picture.svg', pages: [['/devices/', 'Devices']]},
+  {name: 'scores', title: 'Scores', words: 'Matches as they stand, what happens in them, and an editor at the desk.', shows: 'state · history · rules · calls',
+    picture: '/scores/picture.svg', pages: [['/scores/', 'Scores']]},
 ];

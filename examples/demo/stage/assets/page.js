@@ -2,7 +2,7 @@
 // its lamp, and a few ways to put things on the screen. Text from others only ever
 // becomes text nodes.
 
-import {Ringdown} from '/v1/client.js';
+import {Ringdown} from '/v1/client/all.js';
 import {apps} from './apps.js';
 
 const names = ['ann', 'ben', 'cleo', 'dora', 'emil', 'fay', 'gus', 'hana', 'ivo', 'june'];
@@ -52,7 +52,8 @@ export function remember(name) {
 }
 
 export async function tokenFor(user) {
-  const answer = await fetch(`/demo/token?user=${encodeURIComponent(user)}`);
+  // A request over a dead connection would wait for minutes.
+  const answer = await fetch(`/demo/token?user=${encodeURIComponent(user)}`, {signal: AbortSignal.timeout(5000)});
   const body = await answer.json();
   if (!answer.ok) throw Object.assign(new Error(body.detail), {fatal: answer.status === 400});
   return body.token;
@@ -63,7 +64,9 @@ export async function tokenFor(user) {
 // the words of the lamp, and api(), which is fetch with the user's token.
 export function enter(user, options = {}) {
   let token, fatal;
-  const fresh = async () => {
+  const fresh = async (reason) => {
+    // The demo's tokens are good for half a day; one that is not is refused, and asked for.
+    if (reason === 'reconnect' && token) return token;
     const asked = token = tokenFor(user);
     try {
       return await asked;

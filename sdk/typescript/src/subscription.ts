@@ -57,12 +57,14 @@ export class Subscription {
   private caughtUp = 0
   private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
+  private askedRate?: number // it may be another by the time of the answer
 
   constructor(readonly name: string, public follow: Follow, private readonly follower: Follower) {}
 
   item(): Item {
     const item: Item = {channel: this.name}
     const {last, rate} = this.follow
+    this.askedRate = rate
     if (this.position) item.since = {...this.position}
     if (rate || last && !this.position) item.data = {...(last && !this.position ? {last} : {}), ...(rate ? {rate} : {})}
     return item
@@ -96,7 +98,7 @@ export class Subscription {
     }
   }
 
-  private subscribed(m: Message): undefined {
+  private subscribed(m: Message): Verdict {
     const {recovered, reason, head} = m.data ?? {}
     this.phase = 'on'
     this.error = undefined
@@ -110,6 +112,7 @@ export class Subscription {
     this.follower.told('subscribed', {recovered, reason})
     if (recovered === false) this.follower.told('gap', {reason: reason ?? 'unknown'})
     this.checkHead()
+    return this.askedRate === this.follow.rate ? undefined : 'again'
   }
 
   /** Delivery goes on behind the position that m names; of a state, when all of it is there. */

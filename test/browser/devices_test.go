@@ -129,6 +129,8 @@ func TestDevicesVanish(t *testing.T) {
 	ben.device("device-03", "offline")
 	ben.waitText("#story", "Gone without a word")
 	ann.shot("devices-vanish")
+	ben.wait(`document.querySelector('#cards [data-key="device-03"] button').getAnimations().length === 0`)
+	ben.accessible("with a device offline")
 	t.Logf("offline %v after the command", time.Since(began))
 	ann.click("#filters [data-filter=offline]")
 	ann.wait(`[...document.querySelectorAll('#cards li')].filter((li) => !li.hidden).length === 1`)

@@ -115,7 +115,7 @@ export class Ringdown<A extends Api = AnyApi> {
 
   /** Asks the application behind the server. It is sent once: if the line breaks then, the error is `unknown`. */
   async call<E extends keyof A['calls'] & string>(event: E, data?: A['calls'][E]['data'], {timeout = this.settings.callTimeout, signal}: CallOptions = {}): Promise<A['calls'][E]['result']> {
-    const answer = await this.request({type: event, ...(data === undefined ? {} : {data})}, {timeout, signal, again: false})
+    const answer = await this.request({type: event, data}, {timeout, signal, again: false})
     return answer.data
   }
 

@@ -53,12 +53,10 @@ export class SharedState<T = any> implements ReadonlyMap<string, T> {
   message(key: string): Message | undefined { return this.messages.get(key) }
   has(key: string): boolean { return this.messages.has(key) }
   keys() { return this.messages.keys() }
-  values() { return this.map().values() }
-  entries() { return this.map().entries() }
+  values() { return [...this.messages.values()].map((m): T => m.data).values() }
+  entries() { return [...this.messages].map(([key, m]): [string, T] => [key, m.data]).values() }
   forEach(fn: (value: T, key: string, map: ReadonlyMap<string, T>) => void): void { this.messages.forEach((m, k) => fn(m.data, k, this)) }
   [Symbol.iterator]() { return this.entries() }
-
-  private map(): Map<string, T> { return new Map([...this.messages].map(([key, m]) => [key, m.data])) }
 
   /** @internal */
   replace(items: Message[]): void {

@@ -57,16 +57,17 @@ export class Subscription {
   private caughtUp = 0
   private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
-  private askedRate?: number // it may be another by the time of the answer
+  private pace?: number // that was asked for; by the time of the answer it may be another
 
   constructor(readonly name: string, public follow: Follow, private readonly follower: Follower) {}
 
   item(): Item {
     const item: Item = {channel: this.name}
     const {last, rate} = this.follow
-    this.askedRate = rate
+    this.pace = rate
     if (this.position) item.since = {...this.position}
-    if (rate || last && !this.position) item.data = {...(last && !this.position ? {last} : {}), ...(rate ? {rate} : {})}
+    const begin = this.position ? undefined : last
+    if (begin || rate) item.data = {last: begin, rate} // JSON leaves out what is undefined
     return item
   }
 
@@ -112,7 +113,7 @@ export class Subscription {
     this.follower.told('subscribed', {recovered, reason})
     if (recovered === false) this.follower.told('gap', {reason: reason ?? 'unknown'})
     this.checkHead()
-    return this.askedRate === this.follow.rate ? undefined : 'again'
+    if (this.pace !== this.follow.rate) return 'again'
   }
 
   /** Delivery goes on behind the position that m names; of a state, when all of it is there. */

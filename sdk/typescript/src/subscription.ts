@@ -57,14 +57,17 @@ export class Subscription {
   private caughtUp = 0
   private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
+  private pace?: number // that was asked for; by the time of the answer it may be another
 
   constructor(readonly name: string, public follow: Follow, private readonly follower: Follower) {}
 
   item(): Item {
     const item: Item = {channel: this.name}
     const {last, rate} = this.follow
+    this.pace = rate
     if (this.position) item.since = {...this.position}
-    if (rate || last && !this.position) item.data = {...(last && !this.position ? {last} : {}), ...(rate ? {rate} : {})}
+    const begin = this.position ? undefined : last
+    if (begin || rate) item.data = {last: begin, rate} // JSON leaves out what is undefined
     return item
   }
 
@@ -96,7 +99,7 @@ export class Subscription {
     }
   }
 
-  private subscribed(m: Message): undefined {
+  private subscribed(m: Message): Verdict {
     const {recovered, reason, head} = m.data ?? {}
     this.phase = 'on'
     this.error = undefined
@@ -110,6 +113,7 @@ export class Subscription {
     this.follower.told('subscribed', {recovered, reason})
     if (recovered === false) this.follower.told('gap', {reason: reason ?? 'unknown'})
     this.checkHead()
+    if (this.pace !== this.follow.rate) return 'again'
   }
 
   /** Delivery goes on behind the position that m names; of a state, when all of it is there. */

@@ -1,14 +1,16 @@
+import {sync} from '/v1/client/all.js';
 import {el, enter, flash, inPlace, money, clock, randomId, toast, userName} from '/demo/assets/page.js';
 import {followStock, getJSON, OrderBook, things, track, word} from './shelf.js';
 
 const $ = (id) => document.getElementById(id);
-const {user, line, api} = enter(userName());
+const {user, client, api} = enter(userName());
 const {products} = await getJSON('/shop/products');
 const byId = new Map(products.map((p) => [p.id, p]));
 const basket = new Map(JSON.parse(sessionStorage.getItem('basket') ?? '[]').filter(([id]) => byId.has(id)));
 const book = new OrderBook();
+const waiting = `pending ${user}`; // where orders on their way outlive the page
 const pending = new Map(); // reference → order on its way
-const stock = followStock(line, showStock);
+const stock = followStock(client, showStock);
 
 // ---- the shelf
 
@@ -70,7 +72,7 @@ function showBasket() {
   $('bar').textContent = `Basket: ${count} ${count === 1 ? 'thing' : 'things'}, ${money(total)}`;
 }
 
-// ---- ordering, over the socket: shown at once, confirmed by the ack
+// ---- ordering, by a call: shown at once, confirmed by its answer
 
 $('checkout').onsubmit = (event) => {
   event.preventDefault();
@@ -92,44 +94,41 @@ $('checkout').onsubmit = (event) => {
   place(order);
 };
 
+// The call is sent once. Whether it was done is not known when the line breaks before the
+// answer, and then it is asked again: the same reference is the same order.
 async function place(order) {
-  if (line.state.name !== 'live') return; // sent when the line is back
-  try {
-    const {data} = await line.request({type: 'order', data: {lines: order.wanted, note: order.note, reference: order.reference}});
-    arrived(data);
-    toast(`Order ${data.id} is placed. Thank you, ${user}.`);
-  } catch (error) {
-    if (error.retryable) return void setTimeout(() => pending.has(order.reference) && place(order), error.after);
-    pending.delete(order.reference);
-    for (const {product, quantity} of order.wanted) basket.set(product, (basket.get(product) ?? 0) + quantity);
-    showBasket();
-    toast(error.message, 'bad');
+  while (pending.has(order.reference)) {
+    try {
+      const placed = await client.call('order', {lines: order.wanted, note: order.note, reference: order.reference});
+      arrived(placed);
+      toast(`Order ${placed.id} is placed. Thank you, ${user}.`);
+    } catch (error) {
+      if (error.retryable || error.code === 'unknown' || error.code === 'timeout') {
+        await new Promise((done) => setTimeout(done, error.retryAfter || 500));
+        continue;
+      }
+      pending.delete(order.reference);
+      for (const {product, quantity} of order.wanted) basket.set(product, (basket.get(product) ?? 0) + quantity);
+      showBasket();
+      toast(error.message, 'bad');
+    }
   }
   showOrders();
 }
 
-line.watch((state) => {
-  if (state.name === 'live') pending.forEach((order) => place(order));
-  if (pending.size) showOrders();
-});
+client.on('state', () => pending.size && showOrders());
 
 // ---- my orders, live
 
-line.subscribe('orders', {
-  async subscribed(m) {
-    if (m.data?.recovered) return; // nothing was missed
-    const {orders} = await api('/shop/orders').catch(() => ({orders: []}));
-    orders.filter((o) => o.customer === user).forEach(arrived);
-  },
-  gap() { this.subscribed({}); },
-  message(m) {
-    if (m.type.startsWith('order-') && m.data.customer === user) arrived(m.data);
-  },
+sync(client.channel('orders'), {
+  load: async () => ({data: (await api('/shop/orders')).orders}),
+  loaded: (orders) => orders.forEach(arrived),
+  apply: ({data}) => arrived(data),
 });
-
-line.subscribe(`user:${user}:notifications`, {message: (m) => toast(m.data.text)});
+client.channel(`user:${user}:notifications`).on('notification', ({text}) => toast(text));
 
 function arrived(order) {
+  if (order.customer !== user) return; // the channel tells of everybody's
   pending.delete(order.reference);
   if (book.put(order)) showOrders(order.id);
 }
@@ -143,10 +142,11 @@ async function change(order, body) {
 }
 
 function showOrders(changed) {
+  sessionStorage.setItem(waiting, JSON.stringify([...pending]));
   const list = [...[...pending.values()].reverse(), ...book.newestFirst];
   $('orders-empty').hidden = list.length > 0;
   inPlace($('orders'), list, (o) => o.reference ?? o.id, () => el('li', {className: 'panel order', tabIndex: -1}), (card, o) => {
-    const version = `${o.status} ${o.version ?? line.state.name}`;
+    const version = `${o.status} ${o.version ?? client.state}`;
     if (card.dataset.version === version) return;
     card.dataset.version = version;
     const again = card.childElementCount > 0, focused = card.contains(document.activeElement);
@@ -157,7 +157,7 @@ function showOrders(changed) {
         el('strong', {className: 'tally'}, money(o.total))),
       el('p', {className: 'things'}, things(o)),
       o.note && el('p', {className: 'quiet things'}, `“${o.note}”`),
-      o.status === 'sending' ? el('p', {className: 'quiet'}, line.state.name === 'live' ? word(o.status) : 'Will be sent when the line is back')
+      o.status === 'sending' ? el('p', {className: 'quiet'}, client.state === 'live' ? word(o.status) : 'Will be sent when the line is back')
         : o.status === 'cancelled' ? el('p', {className: 'cancelled'}, word(o.status)) : track(o.status),
       el('p', {className: 'acts'},
         o.status === 'created' && el('button', {className: 'pill small', type: 'button', onclick: () => change(o, {status: 'paid'})}, 'Pay'),
@@ -169,4 +169,8 @@ function showOrders(changed) {
 }
 
 showBasket();
+for (const [reference, order] of JSON.parse(sessionStorage.getItem(waiting) ?? '[]')) {
+  pending.set(reference, order);
+  place(order);
+}
 showOrders();

@@ -1,32 +1,22 @@
 // What the customer's and the staff's page share: the products, the live stock,
 // and a table of orders in which the newest version always wins.
 
+import {sync} from '/v1/client/all.js';
 import {el} from '/demo/assets/page.js';
 
-// followStock keeps stock (product → count) true: first what the server has,
-// then every change. changed(product, count) is called for each.
-export function followStock(line, changed) {
+// followStock keeps stock (product → count) true: first what the server has, then
+// every change. changed(product, count, before) is called for each.
+export function followStock(client, changed) {
   const stock = new Map();
   const set = ({product, count}) => {
     const before = stock.get(product);
     stock.set(product, count);
     changed(product, count, before);
   };
-  line.subscribe('inventory', {
-    // Fetched after subscribing, so that no change falls between the two; what
-    // arrives live during the fetch is newer than its answer.
-    async subscribed() {
-      const seen = new Set();
-      this.seen = seen;
-      const {inventory} = await getJSON('/shop/inventory').catch(() => ({inventory: []}));
-      for (const item of inventory) if (!seen.has(item.product)) set(item);
-      if (this.seen === seen) this.seen = undefined;
-    },
-    message(m) {
-      if (m.type !== 'inventory-changed' || !m.data) return;
-      this.seen?.add(m.data.product);
-      set(m.data);
-    },
+  sync(client.channel('inventory'), {
+    load: async () => ({data: (await getJSON('/shop/inventory')).inventory}),
+    loaded: (inventory) => inventory.forEach(set),
+    apply: ({data}) => data && set(data),
   });
   return stock;
 }
@@ -48,7 +38,6 @@ export class OrderBook {
     this.#orders.set(order.id, order);
     return true;
   }
-  get(id) { return this.#orders.get(id); }
   get newestFirst() { return [...this.#orders.values()].sort((a, b) => b.id - a.id); }
 }
 

@@ -1,3 +1,4 @@
+import {sync} from '/v1/client/all.js';
 import {el, enter, flash, inPlace, money, clock, face, toast} from '/demo/assets/page.js';
 import {followStock, getJSON, OrderBook, things, word} from './shelf.js';
 
@@ -7,29 +8,27 @@ const $ = (id) => document.getElementById(id);
 // browser is left as it is.
 const asked = new URLSearchParams(location.search).get('user') ?? '';
 const name = /^staff(-|$)/.test(asked) ? asked : 'staff';
-const {line, api} = enter(name);
+const {client, api} = enter(name);
 const {products} = await getJSON('/shop/products');
 const book = new OrderBook();
 
 // ---- orders
 
-line.subscribe('orders', {
-  async subscribed(m) {
-    if (m.data?.recovered) return; // nothing was missed
-    try {
-      for (const order of (await api('/shop/orders')).orders) book.put(order);
-      show();
-    } catch (error) {
-      toast(error.message, 'bad');
-    }
+const orders = client.channel('orders');
+const failed = (error) => toast(error.message, 'bad');
+orders.when('failed', ({error}) => failed(error));
+sync(orders, {
+  load: async () => ({data: (await api('/shop/orders')).orders}),
+  loaded(list) {
+    list.forEach((order) => book.put(order));
+    show();
   },
-  gap() { this.subscribed({}); },
-  message(m) {
-    if (!m.type.startsWith('order-') || !book.put(m.data)) return;
-    show(m.data.id);
-    if (m.type === 'order-created') toast(`${m.data.customer} ordered for ${money(m.data.total)}.`);
+  apply({type, data: order}) {
+    if (!book.put(order)) return;
+    show(order.id);
+    if (type === 'order-created') toast(`${order.customer} ordered for ${money(order.total)}.`);
   },
-  refused: (error) => toast(error.message, 'bad'),
+  failed,
 });
 
 async function act(order, path, method, body) {
@@ -37,7 +36,7 @@ async function act(order, path, method, body) {
     const changed = await api(`/shop/orders/${order.id}${path}`, {method, body});
     if (book.put(changed)) show(changed.id);
   } catch (error) {
-    toast(error.message, 'bad');
+    failed(error);
   }
 }
 
@@ -90,11 +89,11 @@ async function count(product, input) {
     await api(`/shop/inventory/${product.id}`, {method: 'PUT', body: {count: Math.trunc(Number(input.value))}});
   } catch (error) {
     input.value = stock.get(product.id);
-    toast(error.message, 'bad');
+    failed(error);
   }
 }
 
-const stock = followStock(line, (id, count, before) => {
+const stock = followStock(client, (id, count, before) => {
   const row = $(`stock-${id}`);
   if (!row) return;
   const input = row.querySelector('input');

@@ -1,79 +1,57 @@
+import {keepOutbox, sync} from '/v1/client/all.js';
 import {clock, el, enter, face, inPlace, randomId, toast, userName} from '/demo/assets/page.js';
 
 const $ = (id) => document.getElementById(id);
-const {user, line, api} = enter(userName());
-
 const uploaded = /^\/chat\/uploads\/[0-9a-f]{32}\.(png|jpg|gif|webp)$/;
 const maxImage = 5 << 20;
-const typingEvery = 2500, typingLasts = 4000; // ms
 
 const rooms = new Map(); // name → Room
 let room; // the one on the screen
 
+// What is said without a line is said when it is back, within a day, and by the next page
+// if this one is closed before. What then was refused is shown, to be tried again.
+const {user, client, api} = enter(userName(), {publishTimeout: 86_400_000});
+keepOutbox(client, {user, settled({channel, data}, result) {
+  if (result instanceof Error) roomNamed(channel.slice('chat:'.length)).refused(data, result);
+}});
+
 // A room keeps everything said in it while this page is open, whichever room is
-// on the screen and however often the line is lost.
+// on the screen.
 class Room {
   messages = new Map(); // message id → message
-  typing = new Map(); // user → until when
-  members = new Map(); // connection → user
   unread = 0;
-  entered = false;
 
   constructor(name) {
     this.name = name;
-    this.channel = `chat:${name}`;
+    this.channel = client.channel(`chat:${name}`, {last: 50});
   }
 
-  // Who subscribes for the first time attends once the server has said so.
+  // It is followed from the first visit on, and its people are watched.
   open() {
-    if (this.entered) return void (line.state.name === 'live' && attend(this));
-    this.entered = true;
-    line.subscribe(this.channel, {
-      last: 50,
-      message: (m) => this.hear(m),
-      subscribed: (m) => {
-        if (m.data?.recovered === false) this.catchUp();
-        if (this === room) attend(this);
-      },
-      gap: () => this.catchUp(),
-      refused: (error) => toast(error.message, 'bad'),
-    });
+    if (this.opened) return;
+    this.opened = true;
+    this.channel.on('message', (_, m) => this.hear(m));
+    this.channel.when('gap', () => this.catchUp());
+    this.channel.when('failed', ({error}) => toast(error.message, 'bad'));
+    this.channel.presence.on(() => this === room && showMembers());
+    this.channel.typing.on(() => this === room && showTyping());
   }
 
   // The server could not hand over everything since we left; it may still have it in its history.
   async catchUp() {
     try {
-      const {data} = await line.request({type: 'history', channel: this.channel, data: {limit: 50}});
-      data.messages.forEach((m) => this.hear(m));
+      (await this.channel.page({limit: 50})).messages.forEach((m) => m.type === 'message' && this.hear(m));
     } catch (error) {
       toast(error.message, 'bad');
     }
   }
 
   hear(m) {
-    const who = m.from ?? 'somebody';
-    if (m.type === 'typing') {
-      if (who !== user) this.typing.set(who, Date.now() + typingLasts);
-      if (this === room) showTyping();
-    } else if (m.type === 'presence') {
-      const {action, member} = m.data;
-      if (action === 'members') this.meet(m.data); // too much has happened to be told one by one
-      else if (action === 'leave') this.members.delete(member.id);
-      else this.members.set(member.id, member.user);
-      if (this === room) showMembers();
-    } else if (m.type === 'message') {
-      const id = m.data.id ?? `${m.time}-${m.offset}`;
-      const isNew = !this.messages.has(id);
-      this.messages.set(id, {id, who, time: m.time ?? Date.now(), offset: m.offset ?? 0, ...pick(m.data), state: 'sent'});
-      this.typing.delete(who);
-      if (this === room) show();
-      else if (isNew && who !== user) { this.unread++; showRooms(); }
-    }
-  }
-
-  meet({members}) {
-    this.members = new Map(members.map((m) => [m.id, m.user]));
-    if (this === room) showMembers();
+    const who = m.from ?? 'somebody', id = m.data.id ?? `${m.time}-${m.offset}`;
+    const isNew = !this.messages.has(id);
+    this.messages.set(id, {id, who, time: m.time, offset: m.offset, ...pick(m.data), state: 'sent'});
+    if (this === room) show();
+    else if (isNew && who !== user) { this.unread++; showRooms(); }
   }
 
   get ordered() {
@@ -88,23 +66,29 @@ class Room {
     await this.deliver(m);
   }
 
+  // The client keeps it and sends it again until the server has answered. The same dedupe
+  // at every try: the server keeps it once.
   async deliver(m) {
     try {
       if (m.file) {
+        await client.connect(); // an image needs the network at once
         m.image = await upload(m.file);
         delete m.file;
       }
-      if (line.state.name !== 'live') return; // goes out when the line is back
-      const data = {id: m.id, text: m.text};
-      if (m.image) data.image = m.image;
-      // The same dedupe at every try: the server keeps it once.
-      await line.request({type: 'message', channel: this.channel, dedupe: m.id, data});
+      const data = {id: m.id, text: m.text, ...(m.image && {image: m.image})};
+      await this.channel.publish('message', data, {dedupe: m.id});
       m.state = 'sent';
+      if (this === room) show();
     } catch (error) {
-      if (error.retryable && m.state === 'sending') return void setTimeout(() => this.messages.get(m.id) === m && this.deliver(m), error.after);
-      m.state = 'failed';
-      toast(error.message, 'bad');
+      this.refused(m, error);
     }
+  }
+
+  // What has been heard meanwhile was stored, whatever became of the answer.
+  refused(m, error) {
+    if (this.messages.get(m.id)?.state === 'sent') return;
+    this.messages.set(m.id, {who: user, time: Date.now(), offset: 0, ...m, state: 'failed'});
+    toast(error.message, 'bad');
     if (this === room) show();
   }
 }
@@ -137,17 +121,10 @@ function go(name) {
   show();
   showMembers();
   showTyping();
-  if (before) line.send({type: 'presence', channel: before.channel, data: {action: 'leave'}});
-}
-
-async function attend(r) {
-  try {
-    await line.request({type: 'presence', channel: r.channel, data: {action: 'enter'}});
-    const {data} = await line.request({type: 'presence', channel: r.channel, data: {action: 'get'}});
-    r.meet(data);
-  } catch {
-    // The line was lost; coming back attends again.
-  }
+  // Whoever is there is there for as long as this room is on the screen.
+  room.channel.presence.enter().catch(() => {});
+  before?.channel.typing.stop();
+  before?.channel.presence.leave().catch(() => {});
 }
 
 function showRooms() {
@@ -176,21 +153,18 @@ $('new-room').onsubmit = async (event) => {
   }
 };
 
-line.subscribe('rooms', {
-  async subscribed() {
-    const answer = await api('/chat/rooms').catch(() => ({rooms: []}));
-    answer.rooms.forEach((r) => roomNamed(r.name));
-    showRooms();
-  },
-  message: (m) => { roomNamed(m.data.name); showRooms(); },
+sync(client.channel('rooms'), {
+  load: async () => ({data: (await api('/chat/rooms')).rooms}),
+  loaded: (list) => list.forEach(known),
+  apply: ({data}) => known(data),
 });
+
+function known({name}) {
+  roomNamed(name);
+  showRooms();
+}
 
 addEventListener('hashchange', () => go(decodeURIComponent(location.hash.slice(1)) || 'lobby'));
-
-line.watch((state) => {
-  if (state.name !== 'live' || !room) return;
-  for (const r of rooms.values()) for (const m of r.messages.values()) if (m.state === 'sending') r.deliver(m);
-});
 
 // ---- what was said
 
@@ -257,30 +231,24 @@ function picture(m) {
 }
 
 function showMembers() {
-  const names = [...new Set(room.members.values())].sort();
-  $('here').replaceChildren(...names.slice(0, 5).map((n) => {
-    const item = el('li', {title: n}, face(n), el('span', {}, n));
-    return item;
-  }), names.length > 5 ? el('li', {className: 'quiet'}, `and ${names.length - 5} more`) : '');
+  const members = [...room.channel.presence.members.values()];
+  const names = [...new Set(members.map((m) => m.user))].sort();
+  $('here').replaceChildren(...names.slice(0, 5).map((n) => el('li', {title: n}, face(n), el('span', {}, n))),
+    names.length > 5 ? el('li', {className: 'quiet'}, `and ${names.length - 5} more`) : '');
 }
 
-let typingTimer;
 function showTyping() {
-  clearTimeout(typingTimer);
-  const now = Date.now();
-  for (const [who, until] of room.typing) if (until <= now) room.typing.delete(who);
-  const names = [...room.typing.keys()];
+  const names = [...room.channel.typing.users].filter((name) => name !== user);
   $('typing').textContent = names.length === 0 ? ''
     : names.length === 1 ? `${names[0]} is typing`
     : names.length < 4 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)} are typing`
     : `${names.length} people are typing`;
   $('typing').classList.toggle('on', names.length > 0);
-  if (names.length) typingTimer = setTimeout(showTyping, Math.max(50, Math.min(...room.typing.values()) - now));
 }
 
 // ---- saying something
 
-let attached, lastTyping = 0;
+let attached;
 
 $('composer').onsubmit = (event) => {
   event.preventDefault();
@@ -288,7 +256,7 @@ $('composer').onsubmit = (event) => {
   if (!text && !attached) return;
   room.say({text, file: attached});
   $('text').value = '';
-  lastTyping = 0;
+  room.channel.typing.stop();
   attach();
   grow();
 };
@@ -301,10 +269,8 @@ $('text').onkeydown = (event) => {
 
 $('text').oninput = () => {
   grow();
-  const now = Date.now();
-  if (!$('text').value || now - lastTyping < typingEvery) return;
-  lastTyping = now;
-  line.send({type: 'typing', channel: room.channel, data: {}});
+  if ($('text').value) room.channel.typing.active();
+  else room.channel.typing.stop();
 };
 
 function grow() {

@@ -226,6 +226,7 @@ export class Channel<C extends ChannelType = any> {
   set followed(how: Follow) {
     this.follow = how
     if (this.holds === 0 && !this.stopGrace) this.subscription = this.renewed()
+    else if (this.subscription.set(how)) this.host.again(this.subscription)
   }
 
   /** @internal The client is closed: by the application, or for this. */

@@ -105,7 +105,7 @@ export class Ringdown<A extends Api = AnyApi> {
   /** Closes, for the user leaves. */
   signOut(): void { this.connection.close('sign_out') }
 
-  /** The channel of that name: always the same one. How it is followed is said before anybody listens. */
+  /** The channel of that name: always the same one. How it is followed is said before anybody listens; another rate is taken up at once, from where it is. */
   channel<N extends ChannelName<A>>(name: N, follow?: Follow): Channel<ChannelOf<A, N>> {
     let channel = this.channels.get(name)
     if (!channel) this.channels.set(name, (channel = new Channel(name, follow ?? {}, this.host)))

@@ -57,15 +57,23 @@ export class Subscription {
   private caughtUp = 0
   private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
+  private rate?: number // that was asked for last
 
-  constructor(readonly name: string, private readonly follow: Follow, private readonly follower: Follower) {}
+  constructor(readonly name: string, private follow: Follow, private readonly follower: Follower) {}
 
   item(): Item {
     const item: Item = {channel: this.name}
     const {last, rate} = this.follow
+    this.rate = rate
     if (this.position) item.since = {...this.position}
     if (rate || last && !this.position) item.data = {...(last && !this.position ? {last} : {}), ...(rate ? {rate} : {})}
     return item
+  }
+
+  /** Takes another rate from where it is; true if the caller has to subscribe anew for that. */
+  set(follow: Follow): boolean {
+    this.follow = follow
+    return this.phase === 'on' && this.rate !== follow.rate
   }
 
   /** Goes back to a position, if delivery began after it; the caller subscribes anew then. */
@@ -96,7 +104,7 @@ export class Subscription {
     }
   }
 
-  private subscribed(m: Message): undefined {
+  private subscribed(m: Message): Verdict {
     const {recovered, reason, head} = m.data ?? {}
     this.phase = 'on'
     this.error = undefined
@@ -110,6 +118,7 @@ export class Subscription {
     this.follower.told('subscribed', {recovered, reason})
     if (recovered === false) this.follower.told('gap', {reason: reason ?? 'unknown'})
     this.checkHead()
+    return this.rate === this.follow.rate ? undefined : 'again' // it was changed meanwhile
   }
 
   /** Delivery goes on behind the position that m names; of a state, when all of it is there. */

@@ -80,5 +80,7 @@ func openChat(at stage.Setting, _ *Options) (stage.App, error) {
 }
 
 func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
-	return trucks.Open(trucks.Options{Channels: trucks.Through(at.Server), Trucks: o.Trucks, Logger: at.Logger})
+	return trucks.Open(trucks.Options{
+		Channels: trucks.Through(at.Server), Watched: stage.Watched(at.Server, "trucks:"), Trucks: o.Trucks, Logger: at.Logger,
+	})
 }

@@ -3,14 +3,14 @@
 // Each of them reports where it is once a second, on the channel of the region
 // that it is in, trucks:{region}, with its own number as the key:
 //
-//	position  {"lon":-18.31,"lat":0.02,"heading":85,"speed":71,"status":"driving",…}
+//	position  {"time":1780315200000,"lon":-18.31,"lat":0.02,"heading":85,"speed":71,…}
 //	position  null: it has left this region
 //
 // That is all. Who opens the map gets the latest of each vehicle, because the
 // channel keeps a state; who was away gets what has changed; who is slow, or
 // asked for less with `rate`, gets the newest of each and not all that came
 // before. None of it is in this package, which is a simulation of trucks and a
-// page to look at them.
+// page to look at them. The simulation sleeps while nobody looks.
 //
 // The country is invented (country.json), and nothing of it is copied from any
 // map. It lies at the equator, where a degree is as long in either direction,
@@ -83,22 +83,21 @@ func (c channels) Held(ctx context.Context, region string) ([]string, error) {
 // Options say how large a fleet is and who hears of it.
 type Options struct {
 	Channels Channels
-	Trucks   int          // default 500, at most 5000
-	Seed     uint64       // of all that happens by chance; 0: another one each time
-	Logger   *slog.Logger // default slog.Default()
+	Watched  func(ctx context.Context) bool // whether anybody looks; the trucks sleep while nobody does. nil: always
+	Trucks   int                            // default 500, at most 5000
+	Seed     uint64                         // of all that happens by chance; 0: another one each time
+	Logger   *slog.Logger                   // default slog.Default()
 }
 
 // Fleet is the trucks of a country and their page. One goroutine drives all of
 // them, from Start to Stop.
 type Fleet struct {
+	*stage.Simulation
 	country  *country
-	traffic  *traffic // owned by run
+	traffic  *traffic // owned by the simulation
 	channels Channels
 	log      *slog.Logger
-	failing  bool // owned by run: the last reports did not go out
-
-	cancel context.CancelFunc
-	done   chan struct{}
+	failing  bool // owned by the simulation: the last reports did not go out
 }
 
 // Open draws the country and puts the trucks on its roads.
@@ -118,34 +117,26 @@ func Open(o Options) (*Fleet, error) {
 	for seed == 0 {
 		seed = rand.Uint64()
 	}
-	return &Fleet{
+	if o.Watched == nil {
+		o.Watched = func(context.Context) bool { return true }
+	}
+	f := &Fleet{
 		country:  c,
 		traffic:  newTraffic(c, n, rand.New(rand.NewPCG(seed, seed))),
 		channels: o.Channels,
 		log:      cmp.Or(o.Logger, slog.Default()),
-	}, nil
+	}
+	f.Simulation = stage.Simulate(tick, o.Watched, func(ctx context.Context, now time.Time) { f.report(ctx, f.traffic.due(now)) })
+	return f, nil
 }
 
 // Start clears the channels of trucks that an earlier run has left there, for a
-// store may outlive the process, and sets the trucks going.
+// store may outlive the process, and has the trucks go while somebody looks.
 func (f *Fleet) Start(ctx context.Context) error {
 	if err := f.clear(ctx); err != nil {
 		return fmt.Errorf("trucks: clearing the regions: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel, f.done = cancel, make(chan struct{})
-	go f.run(ctx)
-	return nil
-}
-
-// Stop stops all trucks where they are and waits until the last report is out.
-// Stopping again does nothing.
-func (f *Fleet) Stop(context.Context) error {
-	if f.cancel != nil {
-		f.cancel()
-		<-f.done
-	}
-	return nil
+	return f.Simulation.Start(ctx)
 }
 
 func (f *Fleet) clear(ctx context.Context) error {
@@ -154,27 +145,11 @@ func (f *Fleet) clear(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for some := range slices.Chunk(held, 100) {
-			if err := atOnce(some, func(truck string) error { return f.channels.Publish(ctx, r.ID, truck, nil) }); err != nil {
-				return err
-			}
+		if err := atOnce(held, func(truck string) error { return f.channels.Publish(ctx, r.ID, truck, nil) }); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-func (f *Fleet) run(ctx context.Context) {
-	defer close(f.done)
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for {
-		select {
-		case now := <-ticker.C:
-			f.report(ctx, f.traffic.due(now))
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // report sends the reports of the trucks whose turn it is.
@@ -189,21 +164,23 @@ func (f *Fleet) report(ctx context.Context, due []*truck) {
 	f.failing = err != nil || f.failing && len(due) == 0
 }
 
-// atOnce does something for each of a few, so that a store that has to write it
-// down does so once for all of them. It returns one of the errors.
-func atOnce[T any](few []T, do func(T) error) error {
-	var all sync.WaitGroup
-	var failure atomic.Pointer[error]
-	for _, one := range few {
-		all.Go(func() {
-			if err := do(one); err != nil {
-				failure.Store(&err)
-			}
-		})
-	}
-	all.Wait()
-	if err := failure.Load(); err != nil {
-		return *err
+// atOnce does something for each of all, a hundred at a time, so that a store that has
+// to write it down does so once for many of them. It returns one of the errors.
+func atOnce[T any](all []T, do func(T) error) error {
+	for some := range slices.Chunk(all, 100) {
+		var under sync.WaitGroup
+		var failure atomic.Pointer[error]
+		for _, one := range some {
+			under.Go(func() {
+				if err := do(one); err != nil {
+					failure.Store(&err)
+				}
+			})
+		}
+		under.Wait()
+		if err := failure.Load(); err != nil {
+			return *err
+		}
 	}
 	return nil
 }

@@ -7,28 +7,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
-	"github.com/coder/websocket"
 )
-
-// TestLineWhileItIsLookedAt: somebody who looks at the page waits three seconds
-// at most, however often it was in vain, and less again after coming back to it.
-func TestLineWhileItIsLookedAt(t *testing.T) {
-	t.Parallel()
-	down := func(*caller) (websocket.StatusCode, string) { return 4100, "not now" }
-	x := newExchange(t, down)
-	w := openLine(t, x)
-	w.eval(`Math.random = () => 0.999`)
-	wait := `Math.round((line.state.until - (Date.now() - seen.offset)) / 1000)`
-	w.wait(`line.state.name === 'waiting' && line.state.until - Date.now() > 2200`)
-	if s := w.eval(wait); s != "2" && s != "3" {
-		t.Errorf("the page waits for %s s", s)
-	}
-	w.eval(`seen.states.length = 0, dispatchEvent(new Event('focus'))`)
-	w.wait(`seen.states.includes('connecting') && line.state.name === 'waiting'`)
-	if s := w.eval(`line.state.until - Date.now() < 1200`); s != "true" {
-		t.Errorf("after a look at the page it waits for %s s", w.eval(wait))
-	}
-}
 
 // TestChatRefusedImage: an image that the server refuses can be discarded, and
 // what was said with it is not lost.

@@ -11,7 +11,7 @@ import {steer} from './steer.js';
 const $ = (id) => document.getElementById(id);
 const rates = [0.2, 1 / 3, 0.5, 1, undefined]; // deliveries a second of each truck; undefined: all there are
 
-const {line} = enter(userName());
+const {client} = enter(userName());
 const sheet = await (await fetch('/trucks/map.json')).json();
 const country = new Country(sheet);
 const view = new View(sheet.bounds);
@@ -21,45 +21,33 @@ const names = new Map(sheet.regions.map((r) => [r.id, r.name]));
 let chosen, hovered, tracking = false; // vehicles
 let stroke = true; // the country must be drawn again
 
-export {fleet, line, view}; // for whoever looks at the page from outside
+export {client, fleet, view}; // for whoever looks at the page from outside
 
 // ---- what the channels say
 
-const channel = (region) => `trucks:${region}`;
-let heard = 0; // messages since the last full second
+const channel = (region) => client.channel(`trucks:${region}`, {rate: rates[$('rate').value]});
+const ends = new Map(); // region → how to leave it
+let heard = 0; // reports since the last full second
 
-function follow(region, since) {
-  if (!fleet.regions.has(region)) fleet.follow(region);
-  line.subscribe(channel(region), {
-    since,
-    rate: rates[$('rate').value],
-    subscribed: (m) => m.data?.recovered || fleet.restart(region),
-    state: (m) => fleet.snapshot(region, m.data, Date.now()),
-    gap: () => fleet.restart(region), // and a snapshot is on its way
-    message(m) {
-      if (m.type !== 'position') return;
-      heard++;
-      fleet.message(region, m, Date.now());
-    },
-    refused: (error) => toast(error.message, 'bad'),
-  });
+function follow(region) {
+  const {state} = channel(region);
+  fleet.follow(region, state, Date.now());
+  ends.set(region, state.on((change) => {
+    if (change.value) heard++;
+    fleet.change(region, change, Date.now());
+  }));
 }
 
 function leave(region) {
-  line.unsubscribe(channel(region));
+  ends.get(region)();
   fleet.drop(region, Date.now());
 }
 
-// The same position, another pace: nothing has to be sent again.
+// The same place, another pace: nothing has to be sent again.
 function changeRate() {
-  const rate = rates[$('rate').value];
-  fleet.period = Math.max(1000, 1000 / (rate ?? 1));
+  fleet.period = Math.max(1000, 1000 / (rates[$('rate').value] ?? 1));
   sayRate();
-  for (const region of fleet.regions.keys()) {
-    const since = line.position(channel(region));
-    line.unsubscribe(channel(region));
-    follow(region, since);
-  }
+  for (const {id} of sheet.regions) channel(id);
 }
 
 function sayRate() {
@@ -72,15 +60,9 @@ $('rate').oninput = sayRate;
 $('rate').onchange = changeRate;
 sayRate();
 
-line.watch(async (state) => {
-  if (state.name !== 'live') return silent();
-  try { // whose clock is right does not matter, only that both mean the same
-    const asked = Date.now();
-    const {data} = await line.request({type: 'ping'});
-    fleet.ahead = (asked + Date.now()) / 2 - data.time;
-  } catch {
-    // The line is gone again; the next one is asked again.
-  }
+client.on('state', ({state}) => {
+  if (state === 'live') fleet.ahead = Infinity; // who slept may wake up with another clock
+  else if (state !== 'probing') silent();
 });
 
 // ---- the board
@@ -101,6 +83,7 @@ for (const r of sheet.regions) {
   };
   $('regions').append(el('li', {}, el('label', {}, box, r.name, el('span', {className: 'tally quiet', data: {region: r.id}}))));
   follow(r.id);
+  channel(r.id).when('failed', ({error}) => toast(error.message, 'bad'));
 }
 
 function tell() {
@@ -126,7 +109,7 @@ setInterval(() => {
   [heard, counted] = [0, now];
   if (flow.length > 60) flow.shift();
   const recent = flow.slice(-10); // at the slowest pace they come once in five seconds
-  if (line.state.name === 'live') $('flow').textContent = Math.round(recent.reduce((a, b) => a + b, 0) / recent.length);
+  if (client.state === 'live') $('flow').textContent = Math.round(recent.reduce((a, b) => a + b, 0) / recent.length);
   drawFlow();
 }, 1000);
 

@@ -76,7 +76,7 @@ export function enter(user, options = {}) {
       throw error;
     }
   };
-  const client = new Ringdown(location.origin, {token: fresh, WebSocket: Sparkling, ...options});
+  const client = new Ringdown(location.origin, {token: fresh, WebSocket: Sparkling, backoffCap: 5_000, ...options}) // somebody looks, and waits;
   frame(user);
   indicate(client, () => fatal);
   client.on('error', (cause) => reportError(cause));

@@ -51,24 +51,28 @@ export function remember(name) {
   localStorage.setItem('user', name);
 }
 
+const patience = 5_000; // ms for an answer by HTTP: it may be asked for on a connection that is dead
+
 export async function tokenFor(user) {
-  const answer = await fetch(`/demo/token?user=${encodeURIComponent(user)}`);
+  const answer = await fetch(`/demo/token?user=${encodeURIComponent(user)}`, {signal: AbortSignal.timeout(patience)});
   const body = await answer.json();
   if (!answer.ok) throw Object.assign(new Error(body.detail), {fatal: answer.status === 400});
   return body.token;
 }
 
 // enter opens a line for user, says in the page's header how it is, and marks the
-// page with it (data-line). What it returns has the client, the state of its line in
-// the words of the lamp, and api(), which is fetch with the user's token.
+// page with it (data-line). What it returns has the client, and api(), which is fetch
+// with the user's token.
 export function enter(user, options = {}) {
   let token, fatal;
-  const fresh = async () => {
-    const asked = token = tokenFor(user);
+  // One is good for many lines; the client says when it takes another.
+  const tokens = async (reason) => {
+    if (['expiring', 'expired', 'refused'].includes(reason)) token = undefined;
+    token ??= tokenFor(user);
     try {
-      return await asked;
+      return await token;
     } catch (error) {
-      if (token === asked) token = undefined; // ask again next time
+      token = undefined; // ask again next time
       if (error.fatal) {
         fatal = error.message;
         setTimeout(() => client.close());
@@ -76,7 +80,7 @@ export function enter(user, options = {}) {
       throw error;
     }
   };
-  const client = new Ringdown(location.origin, {token: fresh, WebSocket: Sparkling, backoffCap: 5_000, ...options}) // somebody looks, and waits;
+  const client = new Ringdown(location.origin, {token: tokens, WebSocket: Sparkling, backoffCap: 5_000, ...options}) // somebody looks, and waits;
   frame(user);
   indicate(client, () => fatal);
   client.on('error', (cause) => reportError(cause));
@@ -86,11 +90,12 @@ export function enter(user, options = {}) {
     const json = body !== undefined && !(body instanceof Blob);
     const answer = await fetch(path, {
       method,
-      headers: {Authorization: `Bearer ${await (token ?? fresh())}`, ...(json && {'Content-Type': 'application/json'}), ...headers},
+      headers: {Authorization: `Bearer ${await tokens()}`, ...(json && {'Content-Type': 'application/json'}), ...headers},
       body: json ? JSON.stringify(body) : body,
+      signal: method === 'GET' ? AbortSignal.timeout(patience) : undefined, // what changes something may take its time
     });
     if (answer.status === 401 && again) { // the token has run out
-      await fresh();
+      await tokens('refused');
       return api(path, {method, body, headers}, false);
     }
     const reply = await answer.json();

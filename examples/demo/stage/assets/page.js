@@ -80,7 +80,8 @@ export function enter(user, options = {}) {
       throw error;
     }
   };
-  const client = new Ringdown(location.origin, {token: tokens, WebSocket: Sparkling, backoffCap: 5_000, ...options}) // somebody looks, and waits;
+  // Somebody looks at the page and waits, so the next attempt comes soon.
+  const client = new Ringdown(location.origin, {token: tokens, WebSocket: Sparkling, backoffCap: 5_000, ...options});
   frame(user);
   indicate(client, () => fatal);
   client.on('error', (cause) => reportError(cause));

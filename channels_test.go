@@ -34,7 +34,7 @@ func TestChannels(t *testing.T) {
 	}
 	list("hall:", "[hall:1 1 hall:2 1]")
 	p.send(`{"type":"unsubscribe","channel":"hall:1","id":2}`)
-	if m := p.read(); m.Type != "ack" {
+	if m := p.read(); m.Type != "unsubscribed" {
 		t.Fatalf("%+v", m)
 	}
 	list("hall:", "[hall:2 1]")

@@ -40,7 +40,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{t: t, dir: t.TempDir()}
 	f.open()
 	t.Cleanup(func() {
-		if err := f.chat.Close(); err != nil {
+		if err := f.chat.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -120,7 +120,7 @@ func TestRooms(t *testing.T) {
 	if want := (Room{"attic", "ann"}); len(f.opened) != 1 || f.opened[0] != want {
 		t.Errorf("told of %v, want %v once", f.opened, want)
 	}
-	if err := f.chat.Close(); err != nil {
+	if err := f.chat.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f.open()

@@ -8,6 +8,11 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/devices"
+	"ringdown/examples/inbox"
+	"ringdown/examples/prices"
+	"ringdown/examples/sale"
+	"ringdown/examples/scores"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -26,6 +31,11 @@ var examples = []example{
 	{"shop", shop.Config, openShop},
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
+	{"prices", prices.Config, openPrices},
+	{"inbox", inbox.Config, openInbox},
+	{"scores", scores.Config, openScores},
+	{"sale", sale.Config, openSale},
+	{"devices", devices.Config, openDevices},
 }
 
 // Names returns the names of all apps.
@@ -80,7 +90,13 @@ func openChat(at stage.Setting, _ *Options) (stage.App, error) {
 }
 
 func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
-	return trucks.Open(trucks.Options{
-		Channels: trucks.Through(at.Server), Watched: stage.Watched(at.Server, "trucks:"), Trucks: o.Trucks, Logger: at.Logger,
-	})
+	return trucks.Open(trucks.Options{Channels: trucks.Through(at.Server), Watched: stage.Watched(at.Server, "trucks:"), Trucks: o.Trucks, Logger: at.Logger})
 }
+
+func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices.Open(at) }
+
+func openInbox(at stage.Setting, _ *Options) (stage.App, error)   { return inbox.Open(at) }
+func openSale(at stage.Setting, _ *Options) (stage.App, error)    { return sale.Open(at) }
+func openDevices(at stage.Setting, _ *Options) (stage.App, error) { return devices.Open(at) }
+
+func openScores(at stage.Setting, _ *Options) (stage.App, error) { return scores.Open(at) }

@@ -20,10 +20,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ringdown"
 	"ringdown/examples/demo/stage"
-	"ringdown/examples/trucks"
 )
 
 // own is the configuration of the demo without its apps.
@@ -74,7 +74,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	for _, a := range d.apps {
 		parts = append(parts, a)
 	}
-	ready := func(a net.Addr) { o.introduce(a, randomKey) }
+	ready := func(a net.Addr) {
+		d.ready(a)
+		o.introduce(a, randomKey)
+	}
 	defer context.AfterFunc(ctx, func() { fmt.Fprintln(o.Out, "\n  Going down: everybody is told.") })()
 	err = stage.Serve(ctx, o.Listen, d.routes(), o.Logger, ready, parts...)
 	if err == nil {
@@ -140,6 +143,15 @@ func (d *demo) stop(ctx context.Context) (err error) {
 	return err
 }
 
+// ready tells the apps that dial the demo where it is.
+func (d *demo) ready(address net.Addr) {
+	for _, a := range d.apps {
+		if dialer, ok := a.(stage.Dialer); ok {
+			dialer.Ready(address)
+		}
+	}
+}
+
 // routes puts the demo's own pages beside the server, which answers the rest.
 func (d *demo) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -158,6 +170,16 @@ func (d *demo) routes() http.Handler {
 	return mux
 }
 
+// hints are what to try first, each of an app; empty: of the demo itself.
+var hints = []struct{ app, path, does string }{
+	{"shop", "/shop/?user=ann", "order something as ann"},
+	{"shop", "/shop/staff", "ship it as staff"},
+	{"chat", "/chat/?user=ben", "talk"},
+	{"inbox", "/inbox/?user=ann", "read on one device what is read on all"},
+	{"trucks", "/trucks/", "watch trucks on a map"},
+	{"", "/demo/plain.html", "twenty lines of JavaScript, no SDK"},
+}
+
 func (o *Options) introduce(a net.Addr, randomKey bool) {
 	url, phone := "http://"+a.String(), ""
 	if host, port, err := net.SplitHostPort(a.String()); err == nil {
@@ -168,22 +190,25 @@ func (o *Options) introduce(a net.Addr, randomKey bool) {
 			}
 		}
 	}
+	apps := o.Apps
+	if len(apps) == 0 {
+		apps = Names()
+	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `
-  Ringdown demo   %s
-
-  Put two windows side by side:
-    %[1]s/shop/?user=ann     order something as ann
-    %[1]s/shop/staff         ship it as staff
-    %[1]s/chat/?user=ben     talk
-    %[1]s/trucks/            watch %d trucks on a map
-    %[1]s/demo/plain.html    twenty lines of JavaScript, no SDK
-
+	fmt.Fprintf(&b, "\n  Ringdown demo   %s\n\n  In its gallery: %s\n\n  Put two windows side by side:\n", url, strings.Join(apps, ", "))
+	for _, h := range hints {
+		if h.app == "" || slices.Contains(apps, h.app) {
+			fmt.Fprintf(&b, "    %-42s%s\n", url+h.path, h.does)
+		}
+	}
+	if slices.Contains(apps, "shop") {
+		fmt.Fprintf(&b, `
   From a shell:
-    TOKEN=$(curl -s '%[1]s/demo/token?user=ann' | cut -d'"' -f4)
+    TOKEN=$(curl -s '%s/demo/token?user=ann' | cut -d'"' -f4)
     curl %[1]s/shop/orders -H "Authorization: Bearer $TOKEN" \
       -d '{"lines":[{"product":"bell-collar","quantity":1}]}'
-`, url, cmp.Or(o.Trucks, trucks.DefaultTrucks))
+`, url)
+	}
 	if phone != "" {
 		fmt.Fprintf(&b, "\n  From a phone in the same network: %s\n%s", phone, code(phone))
 	}

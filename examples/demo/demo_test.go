@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ import (
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
+
+	"ringdown"
+	"ringdown/examples/demo/stage"
 )
 
 func TestMain(m *testing.M) {
@@ -392,7 +396,7 @@ func TestPagesAndFiles(t *testing.T) {
 	r := run(t, Options{DataDir: t.TempDir(), APIKey: testKey})
 	for path, want := range map[string]string{
 		"/": "Pick up.", "/shop/": "Small comforts", "/shop/staff": "At the counter", "/chat/": "Rooms", "/trucks/": "trucks", "/trucks/map.json": `"Maren"`, "/trucks/picture.svg": "<svg", "/demo/plain.html": "No SDK",
-		"/demo/ringdown.yaml": "name: orders", "/demo/assets/page.js": "new Ringdown(", "/demo/plain.js": "new WebSocket(", "/shop/products": "bell-collar",
+		"/demo/ringdown.yaml": "name: orders", "/demo/assets/page.js": "Ringdown", "/demo/about/shop": "<h1", "/demo/assets/apps.js": "shop", "/demo/plain.js": "new WebSocket(", "/shop/products": "bell-collar",
 		"/livez": "", "/readyz": "",
 	} {
 		if status, body := r.get(path); status != 200 || !strings.Contains(body, want) {
@@ -441,15 +445,35 @@ func TestRunSaysWhyItCannot(t *testing.T) {
 	}
 }
 
+// webs are the folders of all apps' pages.
+func webs(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob("../*/web")
+	if err != nil || len(found) < len(examples) {
+		t.Fatalf("%v: %v", found, err)
+	}
+	return found
+}
+
+// TestConfigurations: each app's own file is whole, so that it can be copied.
+func TestConfigurations(t *testing.T) {
+	for _, e := range examples {
+		dir := t.TempDir()
+		gate, err := stage.OpenGate(dir, testKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ringdown.New(ringdown.Options{Config: e.config, Env: gate.Env, StoreDir: dir, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+			t.Errorf("%s: %v", e.name, err)
+		}
+	}
+}
+
 // The policy of the pages forbids inline scripts, styles and handlers; a page
 // that has one would be broken in the browser only.
 func TestPagesHaveNothingInline(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)<script(?:\s[^>]*)?>[^<]|<style|\sstyle=|\son[a-z]+=`)
-	dirs, err := filepath.Glob("../*/web")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range append(dirs, "stage/assets") {
+	for _, dir := range append([]string{"web", "stage/assets"}, webs(t)...) {
 		err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(name, ".html") {
 				return err

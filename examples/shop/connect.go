@@ -6,19 +6,11 @@ import (
 
 	"ringdown"
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/outbox"
 )
 
 // Through returns the Publish that takes the shop's events to srv's channels.
-func Through(srv *ringdown.Server) Publish {
-	return func(ctx context.Context, e Event) error {
-		with := []ringdown.PublishOption{ringdown.WithDedupe(e.Dedupe)}
-		if e.Key != "" {
-			with = append(with, ringdown.WithKey(e.Key))
-		}
-		_, err := srv.Publish(ctx, e.Channel, e.Type, e.Data, with...)
-		return err
-	}
-}
+func Through(srv *ringdown.Server) outbox.Publish { return outbox.Through(srv, "shop") }
 
 // Answer takes orders over the socket: {"type":"order","id":1,"data":{"lines":…}}
 // does what POST /shop/orders does, and the ack brings the order.

@@ -6,6 +6,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/outbox"
 	"ringdown/protocol"
 )
 
@@ -61,7 +62,7 @@ func (s *Shop) Place(who stage.Caller, d Draft) (o *Order, placed bool, err erro
 		if err := t.addOrder(o); err != nil {
 			return err
 		}
-		return t.announce("orders", "order-created", "", o)
+		return outbox.Put(t.Tx, "orders", "order-created", "", o)
 	})
 	if err != nil {
 		return nil, false, err
@@ -142,13 +143,13 @@ func (s *Shop) changed(t tx, who stage.Caller, o *Order) error {
 	if o.Status == Shipped {
 		kind = "order-shipped"
 	}
-	if err := t.announce("orders", kind, "", o); err != nil {
+	if err := outbox.Put(t.Tx, "orders", kind, "", o); err != nil {
 		return err
 	}
 	if who.User == o.Customer {
 		return nil
 	}
-	return t.announce("user:"+o.Customer+":notifications", "notification", "",
+	return outbox.Put(t.Tx, "user:"+o.Customer+":notifications", "notification", "",
 		Notification{Text: news(o), Order: o.ID, Status: o.Status})
 }
 

@@ -6,13 +6,14 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"ringdown/examples/outbox"
 	"ringdown/protocol"
 )
 
 func TestEventsComeAfterTheyAreStored(t *testing.T) {
 	s, a := newShop(t)
 	seen := make(chan error, 10)
-	a.failWith(func(e Event) error {
+	a.failWith(func(e outbox.Event) error {
 		if e.Channel == "orders" {
 			_, err := s.Order(staff, 1)
 			seen <- err
@@ -41,7 +42,7 @@ func TestEventsKeepTheirOrder(t *testing.T) {
 }
 
 func TestUnpublishedEventsOutliveTheProcess(t *testing.T) {
-	dir, a := t.TempDir(), &audience{heard: make(chan Event, 100)}
+	dir, a := t.TempDir(), &audience{heard: make(chan outbox.Event, 100)}
 	s := openShop(t, dir, a)
 	mustPlace(t, s, ann, one("bird-swing", 1)) // never started: nothing is published
 	if err := s.Stop(t.Context()); err != nil {
@@ -61,7 +62,7 @@ func TestRetriesUseTheSameDedupe(t *testing.T) {
 	s, a := newShop(t)
 	var tries []string
 	done := make(chan struct{})
-	a.failWith(func(e Event) error {
+	a.failWith(func(e outbox.Event) error {
 		if e.Channel != "orders" {
 			return nil
 		}
@@ -80,7 +81,7 @@ func TestRetriesUseTheSameDedupe(t *testing.T) {
 
 func TestARefusedEventDoesNotHoldUpTheRest(t *testing.T) {
 	s, a := newShop(t)
-	a.failWith(func(e Event) error {
+	a.failWith(func(e outbox.Event) error {
 		if e.Type == "order-created" {
 			return errors.New("the schema says no")
 		}
@@ -98,9 +99,9 @@ func TestARefusedEventDoesNotHoldUpTheRest(t *testing.T) {
 // Stopping does not wait for an audience that does not answer.
 func TestStopCutsARetryShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &audience{heard: make(chan Event, 100)}
+		a := &audience{heard: make(chan outbox.Event, 100)}
 		tried := make(chan struct{}, 100)
-		a.failWith(func(Event) error {
+		a.failWith(func(outbox.Event) error {
 			tried <- struct{}{}
 			return &protocol.Error{Code: protocol.CodeUnavailable, Retryable: true}
 		})

@@ -31,13 +31,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/outbox"
 )
 
 // Options say where a shop keeps its records and how it reaches its audience.
 type Options struct {
-	Dir     string      // shop.db is kept here
-	Gate    *stage.Gate // tells callers apart
-	Publish Publish     // takes the shop's events to their channels
+	Dir     string         // shop.db is kept here
+	Gate    *stage.Gate    // tells callers apart
+	Publish outbox.Publish // takes the shop's events to their channels
 	Logger  *slog.Logger
 	Now     func() time.Time // time.Now if nil
 }
@@ -47,7 +48,7 @@ type Options struct {
 type Shop struct {
 	db      *bolt.DB
 	gate    *stage.Gate
-	courier *courier
+	courier *outbox.Courier
 	now     func() time.Time
 }
 
@@ -66,7 +67,7 @@ func Open(o Options) (*Shop, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.courier = newCourier(db, o.Publish, cmp.Or(o.Logger, slog.Default()))
+	s.courier = outbox.New(db, o.Publish, cmp.Or(o.Logger, slog.Default()))
 	if err := s.stockUp(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -100,14 +101,14 @@ func (s *Shop) stockUp() error {
 
 // Start begins to publish what is in the outbox.
 func (s *Shop) Start(context.Context) error {
-	s.courier.start()
+	s.courier.Start()
 	return nil
 }
 
 // Stop ends publishing and closes the records. Events that were not published
 // yet stay in the outbox for the next start. Stopping again does nothing.
 func (s *Shop) Stop(context.Context) error {
-	s.courier.stop()
+	s.courier.Stop()
 	return s.db.Close()
 }
 
@@ -117,6 +118,6 @@ func (s *Shop) change(fn func(t tx) error) error {
 	if err := s.db.Update(func(btx *bolt.Tx) error { return fn(tx{btx}) }); err != nil {
 		return err
 	}
-	s.courier.wake()
+	s.courier.Wake()
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/outbox"
 	"ringdown/protocol"
 )
 
@@ -25,12 +26,12 @@ var (
 
 // audience hears what a shop publishes.
 type audience struct {
-	heard chan Event
+	heard chan outbox.Event
 	mu    sync.Mutex
-	fail  func(Event) error // nil: never
+	fail  func(outbox.Event) error // nil: never
 }
 
-func (a *audience) publish(_ context.Context, e Event) error {
+func (a *audience) publish(_ context.Context, e outbox.Event) error {
 	a.mu.Lock()
 	fail := a.fail
 	a.mu.Unlock()
@@ -43,14 +44,14 @@ func (a *audience) publish(_ context.Context, e Event) error {
 	return nil
 }
 
-func (a *audience) failWith(f func(Event) error) {
+func (a *audience) failWith(f func(outbox.Event) error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fail = f
 }
 
 // next returns the next event on a channel, passing over others.
-func (a *audience) next(t *testing.T, channel string) Event {
+func (a *audience) next(t *testing.T, channel string) outbox.Event {
 	t.Helper()
 	for {
 		select {
@@ -81,7 +82,7 @@ func openShop(t *testing.T, dir string, a *audience) *Shop {
 // opening inventory already heard.
 func newShop(t *testing.T) (*Shop, *audience) {
 	t.Helper()
-	a := &audience{heard: make(chan Event, 1000)}
+	a := &audience{heard: make(chan outbox.Event, 1000)}
 	s := openShop(t, t.TempDir(), a)
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -145,7 +146,7 @@ func TestOpenTwiceIsRefused(t *testing.T) {
 }
 
 func TestARestartKeepsTheShop(t *testing.T) {
-	dir, a := t.TempDir(), &audience{heard: make(chan Event, 100)}
+	dir, a := t.TempDir(), &audience{heard: make(chan outbox.Event, 100)}
 	s := openShop(t, dir, a)
 	o := mustPlace(t, s, ann, one("sun-lamp", 3))
 	if _, err := s.SetStock(staff, "bird-swing", 7); err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
+
+	"ringdown/examples/outbox"
 )
 
 // The shop's records, one bucket each.
@@ -14,9 +16,8 @@ var (
 	customersBucket  = []byte("customers")  // customer, 0, order id → nothing
 	referencesBucket = []byte("references") // customer, 0, reference → order id
 	stockBucket      = []byte("stock")      // product → count
-	outboxBucket     = []byte("outbox")     // sequence → Event
 
-	buckets = [][]byte{ordersBucket, customersBucket, referencesBucket, stockBucket, outboxBucket}
+	buckets = [][]byte{ordersBucket, customersBucket, referencesBucket, stockBucket}
 )
 
 // tx is one transaction, in the shop's words.
@@ -127,7 +128,7 @@ func (t tx) setStock(product string, count int) error {
 	if err := t.Bucket(stockBucket).Put([]byte(product), number(uint64(count))); err != nil {
 		return err
 	}
-	return t.announce("inventory", "inventory-changed", product, Stock{product, count})
+	return outbox.Put(t.Tx, "inventory", "inventory-changed", product, Stock{product, count})
 }
 
 // take moves ls out of the stock, all or nothing.

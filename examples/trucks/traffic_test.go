@@ -136,12 +136,12 @@ func check(t *testing.T, c *country, truck *truck) {
 // A truck goes where its heading points, as far as its speed takes it.
 func TestHeadingAndSpeedAreTrue(t *testing.T) {
 	f := newTestTraffic(t, 40)
-	before := map[string]Position{}
+	before, moved := map[string]Position{}, map[string]time.Time{}
 	looked := 0
 	for s := range 60 {
 		for _, truck := range f.due(noon.Add(time.Duration(s) * time.Second)) {
-			p, was := truck.position, before[truck.id]
-			before[truck.id] = p
+			p, was, took := truck.position, before[truck.id], truck.moved.Sub(moved[truck.id])
+			before[truck.id], moved[truck.id] = p, truck.moved
 			if was.Status != Driving || p.Status != Driving || was.Heading != p.Heading {
 				continue // it turned a corner between
 			}
@@ -151,7 +151,7 @@ func TestHeadingAndSpeedAreTrue(t *testing.T) {
 			if math.Abs(turn) > 15 {
 				t.Errorf("%s heads for %d° and goes %.0f° beside it: %+v", truck.id, p.Heading, turn, p)
 			}
-			if went, told := math.Hypot(dx, dy), float64(p.Speed)*haste*float64(p.Time-was.Time)/3_600_000; math.Abs(went-told) > 0.15 {
+			if went, told := math.Hypot(dx, dy), float64(p.Speed)*haste*took.Hours(); math.Abs(went-told) > 0.15 {
 				t.Errorf("%s goes at %d km/h and went %.2f km, not %.2f", truck.id, p.Speed, went, told)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 
 // Position is what a truck reports.
 type Position struct {
-	Time    int64   `json:"time"`    // when it was there, in milliseconds since 1970
 	Lon     float64 `json:"lon"`     // degrees
 	Lat     float64 `json:"lat"`     // degrees
 	Heading int     `json:"heading"` // degrees clockwise from north, 0 to 359
@@ -125,8 +124,7 @@ func (t *truck) move(now time.Time, c *country, chance *rand.Rand) {
 	}
 	p, heading := t.road.at(t.gone, t.toward)
 	t.position = Position{
-		Time: now.UnixMilli(),
-		Lon:  degree(west, p.x), Lat: degree(south, p.y), Heading: heading, Speed: int(math.Round(t.speed)),
+		Lon: degree(west, p.x), Lat: degree(south, p.y), Heading: heading, Speed: int(math.Round(t.speed)),
 		Status: t.status, Load: t.load, Cargo: t.cargo, To: c.places[t.to].Name,
 	}
 	t.settle(c.region(p))

@@ -3,7 +3,7 @@
 // Each of them reports where it is once a second, on the channel of the region
 // that it is in, trucks:{region}, with its own number as the key:
 //
-//	position  {"time":1780315200000,"lon":-18.31,"lat":0.02,"heading":85,"speed":71,…}
+//	position  {"lon":-18.31,"lat":0.02,"heading":85,"speed":71,"status":"driving",…}
 //	position  null: it has left this region
 //
 // That is all. Who opens the map gets the latest of each vehicle, because the

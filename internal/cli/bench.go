@@ -46,8 +46,10 @@ per delivery, memory per connection. Without arguments all scenarios run.
   rooms   many small channels, and a small one beside a large one
   storm   all connect at once, are cut, and come back at once
 
-The client shares the machine with the server: look at the server's CPU first.`,
+The client shares the machine with the server: look at the server's CPU first.
+What polls cost beside streams and WebSockets is measured by bench transports.`,
 		Example: `  ringdown bench
+  ringdown bench transports --help
   ringdown bench fanout -n 1000 --duration 2s
   ringdown bench idle --json > idle.json`,
 		ValidArgs: []string{"idle", "fanout", "rooms", "storm"},
@@ -68,6 +70,7 @@ The client shares the machine with the server: look at the server's CPU first.`,
 	f.StringVar(&engine, "engine", "", "engine of the server: epoll or std")
 	f.BoolVar(&asJSON, "json", false, "print results as JSON")
 	_ = c.RegisterFlagCompletionFunc("engine", words("epoll", "std"))
+	c.AddCommand(benchTransportsCommand(g))
 	return c
 }
 
@@ -126,7 +129,7 @@ func (b *bench) run(ctx context.Context, scenarios []load.Scenario, addr, engine
 func (b *bench) one(ctx context.Context, s load.Scenario, addr, engine string, bar *progressBar) (*load.Result, error) {
 	t := load.Target{Name: "ringdown", Addr: addr}
 	if addr == "" {
-		srv, err := startServer(ctx, engine)
+		srv, err := startServer(ctx, engine, benchConfig)
 		if err != nil {
 			return nil, err
 		}
@@ -156,7 +159,9 @@ channels:
 
 var listening = regexp.MustCompile(`url=ws://([0-9.:]+)/v1/ws`)
 
-func startServer(ctx context.Context, engine string) (*child, error) {
+// startServer starts a server with a configuration, and further variables of its
+// environment.
+func startServer(ctx context.Context, engine, config string, env ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -167,11 +172,12 @@ func startServer(ctx context.Context, engine string) (*child, error) {
 	}
 	// The server has read it once it listens.
 	defer os.Remove(file.Name())
-	_, err = file.WriteString(benchConfig)
+	_, err = file.WriteString(config)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self, "serve", "--config", file.Name(), "--listen", "127.0.0.1:0", "--engine", engine, "--log-format", "text", "--log-level", "info")
+	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func (w *window) watch(url string) {
 func (w *window) right(trucks int) {
 	w.t.Helper()
 	w.wait(fmt.Sprintf(`document.querySelector('#count').textContent === '%[1]d' && fleet.vehicles.size === %[1]d
-		&& [...fleet.vehicles.values()].every((v) => !fleet.stale(v, Date.now()) && fleet.regions.get(v.region).get(v.key) === v.data)
+		&& [...fleet.vehicles.values()].every((v) => !fleet.stale(v, Date.now()) && fleet.regions.get(v.region).message(v.key)?.time === v.time)
 		&& [...fleet.regions.values()].reduce((n, state) => n + state.size, 0) === %[1]d`, trucks))
 }
 
@@ -314,30 +314,33 @@ func TestFleetKeepsNoGhosts(t *testing.T) {
 	w.open(s.url("/trucks/trucks.css"))
 	script := `import('/trucks/fleet.js').then(({Fleet}) => {
 		const said = [], f = new Fleet(), states = {};
-		const at = (lon, time) => ({time, lon, lat: 0, heading: 90, speed: 60, status: 'driving', load: 1, to: 'x'});
 		const note = (what) => said.push(what + ': ' + [...f.vehicles.values()].map((v) => v.key + '@' + v.region + v.data.lon).sort().join(' '));
-		const follow = (region) => f.follow(region, states[region] = Object.assign(new Map(), {ready: false}), 0);
+		const at = (key, lon, time) => ({key, time, data: {lon, lat: 0, heading: 90, speed: 60, status: 'driving', load: 1, to: 'x'}});
+		const follow = (region) => {
+			const messages = new Map();
+			f.follow(region, states[region] = {messages, ready: false, has: (k) => messages.has(k), keys: () => messages.keys(), message: (k) => messages.get(k)}, 0);
+		};
 		// What the client's state does before it tells of a change.
 		const whole = (region, items, now) => {
-			states[region].clear();
-			for (const [key, value] of Object.entries(items)) states[region].set(key, value);
+			states[region].messages.clear();
+			for (const m of items) states[region].messages.set(m.key, m);
 			states[region].ready = true;
 			f.change(region, {}, now);
 		};
-		const set = (region, key, value, now) => { states[region].set(key, value); f.change(region, {key, value}, now); };
-		const remove = (region, key, now) => { states[region].delete(key); f.change(region, {key}, now); };
+		const set = (region, message, now) => { states[region].messages.set(message.key, message); f.change(region, {key: message.key, message}, now); };
+		const remove = (region, key, now) => { states[region].messages.delete(key); f.change(region, {key, message: {key, time: now, data: null}}, now); };
 		follow('a'); follow('b');
-		whole('a', {t: at(1, 1000), u: at(2, 1000)}, 1000);
-		whole('b', {}, 1000);
+		whole('a', [at('t', 1, 1000), at('u', 2, 1000)], 1000);
+		whole('b', [], 1000);
 		note('snapshot');
-		set('b', 't', at(3, 2000), 2000); note('across');
-		set('a', 't', at(4, 1500), 2010); note('belated');
+		set('b', at('t', 3, 2000), 2000); note('across');
+		set('a', at('t', 4, 1500), 2010); note('belated');
 		remove('a', 't', 2020); note('let go');
-		set('a', 'v', at(7, 2500), 2500); set('b', 'v', at(8, 2600), 2600); remove('b', 'v', 2700); note('turned back');
-		whole('b', {w: at(5, 3000)}, 3000); note('another snapshot');
+		set('a', at('v', 7, 2500), 2500); set('b', at('v', 8, 2600), 2600); remove('b', 'v', 2700); note('turned back');
+		whole('b', [at('w', 5, 3000)], 3000); note('another snapshot');
 		remove('b', 'w', 3500); note('deleted');
-		f.drop('a', 4000); note('dropped'); f.change('a', {key: 'u', value: at(9, 4000)}, 4000); note('after it was dropped');
-		follow('a'); whole('a', {u: at(6, 4000)}, 4000); note('again');
+		f.drop('a', 4000); note('dropped'); f.change('a', {key: 'u', message: at('u', 9, 4000)}, 4000); note('after it was dropped');
+		follow('a'); whole('a', [at('u', 6, 4000)], 4000); note('again');
 		f.tidy(4000 + 3_700_000); note('an hour');
 		return said.join('; ');
 	})`

@@ -34,6 +34,9 @@ func Build(dir string) error {
 	return nil
 }
 
+// Path is where the program is that Build has built.
+func Path() string { return path }
+
 // Main builds the program, runs the tests of a package and, if they pass, what is
 // to be looked at after them; nil: nothing. It returns the code to exit with.
 func Main(m *testing.M, after func() error) (code int) {

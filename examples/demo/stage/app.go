@@ -4,9 +4,9 @@ import (
 	"context"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"ringdown"
@@ -16,6 +16,12 @@ import (
 type App interface {
 	Part
 	Routes(mux *http.ServeMux)
+}
+
+// Dialer is an app of which parts come to the demo over the network, as clients do.
+// Ready is called once, when requests are being answered at address.
+type Dialer interface {
+	Ready(address net.Addr)
 }
 
 // Setting is what the demo gives to each of its apps.
@@ -55,7 +61,6 @@ type Simulation struct {
 	watched func(ctx context.Context) bool
 	step    func(ctx context.Context, now time.Time)
 
-	once   sync.Once
 	cancel context.CancelFunc
 	done   chan struct{}
 }

@@ -1,5 +1,6 @@
 import {sync} from '/v1/client/all.js';
-import {el, enter, flash, inPlace, money, clock, randomId, toast, userName} from '/demo/assets/page.js';
+import {insist, Pending} from '/demo/assets/insist.js';
+import {el, enter, flash, inPlace, money, clock, toast, userName} from '/demo/assets/page.js';
 import {followStock, getJSON, OrderBook, things, track, word} from './shelf.js';
 
 const $ = (id) => document.getElementById(id);
@@ -8,8 +9,7 @@ const {products} = await getJSON('/shop/products');
 const byId = new Map(products.map((p) => [p.id, p]));
 const basket = new Map(JSON.parse(sessionStorage.getItem('basket') ?? '[]').filter(([id]) => byId.has(id)));
 const book = new OrderBook();
-const waiting = `pending ${user}`; // where orders on their way outlive the page
-const pending = new Map(); // reference → order on its way
+const pending = new Pending(`shop:${user}`); // orders on their way
 const stock = followStock(client, showStock);
 
 // ---- the shelf
@@ -78,14 +78,11 @@ $('checkout').onsubmit = (event) => {
   event.preventDefault();
   const lines = [...basket].map(([product, quantity]) => ({product, quantity}));
   if (lines.length === 0) return;
-  const order = {
-    reference: randomId(), // asking again after a lost line is the same order
+  const priced = lines.map((l) => ({...l, name: byId.get(l.product).name, price: byId.get(l.product).price}));
+  const order = pending.add({
     note: $('note').value.trim(), status: 'sending', customer: user, created: new Date().toISOString(),
-    lines: lines.map((l) => ({...l, name: byId.get(l.product).name, price: byId.get(l.product).price})),
-    wanted: lines,
-  };
-  order.total = order.lines.reduce((sum, l) => sum + l.price * l.quantity, 0);
-  pending.set(order.reference, order);
+    lines: priced, total: priced.reduce((sum, l) => sum + l.price * l.quantity, 0),
+  });
   basket.clear();
   $('note').value = '';
   showBasket();
@@ -94,24 +91,19 @@ $('checkout').onsubmit = (event) => {
   place(order);
 };
 
-// The call is sent once. Whether it was done is not known when the line breaks before the
-// answer, and then it is asked again: the same reference is the same order.
-async function place(order) {
-  while (pending.has(order.reference)) {
-    try {
-      const placed = await client.call('order', {lines: order.wanted, note: order.note, reference: order.reference});
-      arrived(placed);
-      toast(`Order ${placed.id} is placed. Thank you, ${user}.`);
-    } catch (error) {
-      if (error.retryable || error.code === 'unknown' || error.code === 'timeout') {
-        await new Promise((done) => setTimeout(done, error.retryAfter || 500));
-        continue;
-      }
-      pending.delete(order.reference);
-      for (const {product, quantity} of order.wanted) basket.set(product, (basket.get(product) ?? 0) + quantity);
-      showBasket();
-      toast(error.message, 'bad');
-    }
+// Whether an order was placed is not known when the line breaks before the answer. Then it
+// is asked again: the same reference is the same order.
+async function place({reference, note, lines}) {
+  try {
+    const wanted = lines.map(({product, quantity}) => ({product, quantity}));
+    const placed = await insist(client, 'order', {lines: wanted, note, reference});
+    arrived(placed);
+    toast(`Order ${placed.id} is placed. Thank you, ${user}.`);
+  } catch (error) {
+    pending.drop(reference);
+    for (const {product, quantity} of lines) basket.set(product, (basket.get(product) ?? 0) + quantity);
+    showBasket();
+    toast(error.message, 'bad');
   }
   showOrders();
 }
@@ -129,7 +121,7 @@ client.channel(`user:${user}:notifications`).on('notification', ({text}) => toas
 
 function arrived(order) {
   if (order.customer !== user) return; // the channel tells of everybody's
-  pending.delete(order.reference);
+  pending.drop(order.reference);
   if (book.put(order)) showOrders(order.id);
 }
 
@@ -142,7 +134,6 @@ async function change(order, body) {
 }
 
 function showOrders(changed) {
-  sessionStorage.setItem(waiting, JSON.stringify([...pending]));
   const list = [...[...pending.values()].reverse(), ...book.newestFirst];
   $('orders-empty').hidden = list.length > 0;
   inPlace($('orders'), list, (o) => o.reference ?? o.id, () => el('li', {className: 'panel order', tabIndex: -1}), (card, o) => {
@@ -169,8 +160,5 @@ function showOrders(changed) {
 }
 
 showBasket();
-for (const [reference, order] of JSON.parse(sessionStorage.getItem(waiting) ?? '[]')) {
-  pending.set(reference, order);
-  place(order);
-}
+pending.forEach(place); // of a page that was left before the answers came
 showOrders();

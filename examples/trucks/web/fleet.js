@@ -14,7 +14,7 @@ const leap = 0.15; // degrees in one report: it did not drive there
 const fade = 500;
 
 export class Fleet {
-  regions = new Map(); // id → state of its channel: key → report
+  regions = new Map(); // id → state of its channel, with the message of each key
   vehicles = new Map(); // key → Vehicle
   leaving = new Map(); // key → Vehicle that is being faded out; no longer one of the fleet
   period = 1000; // ms between two reports of a vehicle
@@ -31,31 +31,35 @@ export class Fleet {
     for (const v of this.vehicles.values()) if (v.region === region) this.#take(v, now);
   }
 
-  // change takes what a state says of itself: a key with its new value, one without, which
-  // was deleted, or no key when all of it is another.
-  change(region, {key, value}, now) {
+  // change takes what a state says of itself: a key with a message, whose data is null
+  // when it was deleted, or no key when all of it is another.
+  change(region, {key, message}, now) {
     const state = this.regions.get(region);
     if (!state) return;
-    if (value) return this.#report(region, key, value, now);
-    if (key === undefined) for (const [k, report] of state) this.#report(region, k, report, now);
+    if (message?.data) return this.#report(region, message, now);
+    if (key === undefined) for (const k of state.keys()) this.#report(region, state.message(k), now);
     for (const v of this.vehicles.values()) if (v.region === region && !state.has(v.key)) this.#take(v, now);
   }
 
-  #report(region, key, report, now) {
-    this.ahead = Math.min(this.ahead, now - report.time);
-    const known = this.vehicles.get(key);
-    if (known && known.region !== region && known.data.time > report.time) return;
+  #report(region, message, now) {
+    this.ahead = Math.min(this.ahead, now - message.time);
+    const {key} = message, known = this.vehicles.get(key);
+    if (known && known.region !== region && known.time > message.time) return;
     const vehicle = known ?? this.leaving.get(key) ?? new Vehicle(key);
     this.leaving.delete(key);
     this.vehicles.set(key, vehicle);
-    vehicle.report(region, report, now, this);
+    vehicle.report(region, message, now, this);
   }
 
   // Its region has let it go. If another has it, that is where it is.
   #take(vehicle, now) {
     const {key} = vehicle;
-    const others = [...this.regions].filter(([, state]) => state.ready && state.has(key)).sort((a, b) => b[1].get(key).time - a[1].get(key).time);
-    if (others.length) return vehicle.report(others[0][0], others[0][1].get(key), now, this);
+    let region, newest;
+    for (const [id, state] of this.regions) {
+      const message = state.ready && state.message(key);
+      if (message && !(message.time <= newest?.time)) [region, newest] = [id, message];
+    }
+    if (newest) return vehicle.report(region, newest, now, this);
     this.vehicles.delete(key);
     vehicle.left = now;
     this.leaving.set(key, vehicle);
@@ -90,14 +94,14 @@ export class Vehicle {
     this.key = key;
   }
 
-  report(region, data, now, fleet) {
-    const heard = Math.min(now, data.time + fleet.ahead);
+  report(region, {time, data}, now, fleet) {
+    const heard = Math.min(now, time + fleet.ahead);
     const before = this.data && this.at(now);
     const glides = before && !fleet.still && !fleet.stale(this, now) && this.left === undefined && now - heard < belated
       && Math.hypot(before.lon - data.lon, before.lat - data.lat) < leap * Math.max(1, fleet.period / 1000);
     if (this.data && !glides) this.trail.push(null);
     Object.assign(this, {
-      region, data, heard, left: undefined,
+      region, time, data, heard, left: undefined,
       from: glides ? before : {lon: data.lon, lat: data.lat, heading: data.heading},
       since: now, lasts: fleet.period,
     });

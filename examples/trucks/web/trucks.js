@@ -33,7 +33,7 @@ function follow(region) {
   const {state} = channel(region);
   fleet.follow(region, state, Date.now());
   ends.set(region, state.on((change) => {
-    if (change.value) heard++;
+    if (change.message) heard++;
     fleet.change(region, change, Date.now());
   }));
 }

@@ -86,6 +86,10 @@ def test_bytes(server: str, way: str) -> None:
             got = await followed(c.channel(f"live:{way}"))
             await c.channel(f"live:{way}").publish("frame", bytes([0, 10, 13, 255]))
             assert (await got.first(1))[0].data == bytes([0, 10, 13, 255])
+            await c.channel(f"chat:bytes-{way}").publish("message", bytes([0, 255]))
+            assert [m.data for m in (await c.channel(f"chat:bytes-{way}").page()).messages] == [bytes([0, 255])]
+            await c.channel(f"trucks:bytes-{way}").publish("position", bytes([0, 255]), key="a")
+            assert dict(await c.channel(f"trucks:bytes-{way}").state.ready()) == {"a": bytes([0, 255])}
 
     run(work)
 

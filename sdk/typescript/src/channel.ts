@@ -133,19 +133,17 @@ export class Channel<C extends ChannelType = any> {
   /** Publishes, and answers when it is stored as durably as the channel promises. It is kept and sent again over breaks until then. */
   publish<E extends EventName<C>>(event: E, data?: C['events'][E], options: PublishOptions = {}): Promise<Ack> {
     const {key, dedupe, traceparent} = options
-    const m: Message = {type: event, channel: this.name}
-    if (data !== undefined) m.data = data
-    if (key !== undefined) m.key = key
-    if (dedupe !== undefined) m.dedupe = dedupe
-    if (traceparent !== undefined) m.traceparent = traceparent
-    return this.host.publish(m, options)
+    // What is undefined is not in JSON.
+    return this.host.publish({type: event, channel: this.name, data, key, dedupe, traceparent}, options)
   }
 
-  /** A page of what is kept, oldest first, of the newest before `before`. */
-  async page({before, limit, signal}: HistoryOptions = {}): Promise<{messages: Event[]; more: boolean}> {
-    const data = {...(before === undefined ? {} : {before}), ...(limit === undefined ? {} : {limit})}
-    const answer = await this.host.request({type: 'history', channel: this.name, data}, {signal})
-    return {messages: answer.data.messages, more: answer.data.more === true}
+  /** Where the application is in the channel: the epoch that offsets are of, and the offset that it was given last. */
+  get position(): Position | undefined { return this.subscription.position }
+
+  /** A page of what is kept, oldest first, of the newest before `before`. Their offsets are of `epoch`. */
+  async page({before, limit, signal}: HistoryOptions = {}): Promise<{messages: Event[]; more: boolean; epoch: string}> {
+    const answer = await this.host.request({type: 'history', channel: this.name, data: {before, limit}}, {signal})
+    return {messages: answer.data.messages, more: answer.data.more === true, epoch: answer.epoch!}
   }
 
   /** What is kept, newest first, page by page as far as the loop goes. */
@@ -224,9 +222,10 @@ export class Channel<C extends ChannelType = any> {
 
   /** @internal */
   set followed(how: Follow) {
-    this.follow = how
+    const {subscription: s, follow: {rate}} = this
+    this.follow = s.follow = how
     if (this.holds === 0 && !this.stopGrace) this.subscription = this.renewed()
-    else if (this.subscription.set(how)) this.host.again(this.subscription)
+    else if (how.rate !== rate && s.phase === 'on') this.host.again(s) // from where it is
   }
 
   /** @internal The client is closed: by the application, or for this. */

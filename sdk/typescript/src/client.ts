@@ -105,7 +105,7 @@ export class Ringdown<A extends Api = AnyApi> {
   /** Closes, for the user leaves. */
   signOut(): void { this.connection.close('sign_out') }
 
-  /** The channel of that name: always the same one. How it is followed is said before anybody listens; another rate is taken up at once, from where it is. */
+  /** The channel of that name: always the same one. How it is followed is said before anybody listens; another `rate` holds at once. */
   channel<N extends ChannelName<A>>(name: N, follow?: Follow): Channel<ChannelOf<A, N>> {
     let channel = this.channels.get(name)
     if (!channel) this.channels.set(name, (channel = new Channel(name, follow ?? {}, this.host)))
@@ -115,7 +115,7 @@ export class Ringdown<A extends Api = AnyApi> {
 
   /** Asks the application behind the server. It is sent once: if the line breaks then, the error is `unknown`. */
   async call<E extends keyof A['calls'] & string>(event: E, data?: A['calls'][E]['data'], {timeout = this.settings.callTimeout, signal}: CallOptions = {}): Promise<A['calls'][E]['result']> {
-    const answer = await this.request({type: event, ...(data === undefined ? {} : {data})}, {timeout, signal, again: false})
+    const answer = await this.request({type: event, data}, {timeout, signal, again: false})
     return answer.data
   }
 
@@ -167,7 +167,6 @@ export class Ringdown<A extends Api = AnyApi> {
 
   private receive(s: Subscription, m: Message): void {
     switch (s.receive(m)) {
-      case 'hole':
       case 'again':
         return this.again(s)
       case 'failed':

@@ -1,4 +1,4 @@
-import type {Codec, Item, Message, Position} from './protocol.js'
+import {unpack, type Codec, type Item, type Message, type Position} from './protocol.js'
 
 /*
  * Messages as the server's ringdown.proto has them. What JSON has as data is JSON here too, but
@@ -132,5 +132,5 @@ function readMessage(bytes: Uint8Array): Message | undefined {
   })
   if (binary) m.data = payload?.slice() ?? new Uint8Array()
   else if (payload) m.data = JSON.parse(text.decode(payload))
-  return typeof m.type === 'string' ? m : undefined
+  return unpack(m)
 }

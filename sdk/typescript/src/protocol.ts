@@ -76,12 +76,13 @@ export function decode(frame: string | ArrayBuffer): Message | undefined {
 
 export const json: Codec = {protocol: 'ringdown.v1.json', encode, decode}
 
-/** Puts what came as base64 into data. */
+/** Puts what came as base64 into data, of a message and of those in it: a page of a history, a part of a state. */
 export function unpack(m: any): Message | undefined {
   if (typeof m?.type !== 'string') return undefined
   if (typeof m.data64 === 'string') {
     m.data = decodeBase64(m.data64)
     delete m.data64
   }
+  if (m.type === 'history' || m.type === 'state') (m.data?.messages ?? m.data?.items)?.forEach(unpack)
   return m
 }

@@ -13,7 +13,7 @@ export interface StateChange<T> {
 export class SharedState<T = any> implements ReadonlyMap<string, T> {
   /** Whether all of it is there. */
   ready = false
-  private values_ = new Map<string, T>()
+  private messages = new Map<string, Message>()
   private readonly handlers: Handlers<{change: StateChange<T>}>
 
   /** hold makes the channel be followed until the returned function is called. */
@@ -47,18 +47,20 @@ export class SharedState<T = any> implements ReadonlyMap<string, T> {
     return this
   }
 
-  get size(): number { return this.values_.size }
-  get(key: string): T | undefined { return this.values_.get(key) }
-  has(key: string): boolean { return this.values_.has(key) }
-  keys() { return this.values_.keys() }
-  values() { return this.values_.values() }
-  entries() { return this.values_.entries() }
-  forEach(fn: (value: T, key: string, map: ReadonlyMap<string, T>) => void): void { this.values_.forEach((v, k) => fn(v, k, this)) }
-  [Symbol.iterator]() { return this.values_[Symbol.iterator]() }
+  get size(): number { return this.messages.size }
+  get(key: string): T | undefined { return this.messages.get(key)?.data }
+  /** The message that a value came with: its time, its offset. */
+  message(key: string): Message | undefined { return this.messages.get(key) }
+  has(key: string): boolean { return this.messages.has(key) }
+  keys() { return this.messages.keys() }
+  values() { return [...this.messages.values()].map((m): T => m.data).values() }
+  entries() { return [...this.messages].map(([key, m]): [string, T] => [key, m.data]).values() }
+  forEach(fn: (value: T, key: string, map: ReadonlyMap<string, T>) => void): void { this.messages.forEach((m, k) => fn(m.data, k, this)) }
+  [Symbol.iterator]() { return this.entries() }
 
   /** @internal */
   replace(items: Message[]): void {
-    this.values_ = new Map(items.filter((m) => m.key !== undefined && m.data !== null).map((m) => [m.key!, m.data]))
+    this.messages = new Map(items.filter((m) => m.key !== undefined && m.data !== null).map((m) => [m.key!, m]))
     this.ready = true
     this.handlers.emit('change', {})
   }
@@ -66,8 +68,8 @@ export class SharedState<T = any> implements ReadonlyMap<string, T> {
   /** @internal */
   apply(m: Message): void {
     if (m.key === undefined) return
-    if (m.data === null) this.values_.delete(m.key)
-    else this.values_.set(m.key, m.data)
+    if (m.data === null) this.messages.delete(m.key)
+    else this.messages.set(m.key, m)
     this.handlers.emit('change', {key: m.key, value: m.data ?? undefined, message: m})
   }
 }

@@ -37,7 +37,7 @@ export interface Follow {
 export type Phase = 'off' | 'asked' | 'on' | 'failed'
 
 /** What is to be done about a message that a subscription was given. */
-export type Verdict = 'hole' | 'again' | 'failed' | undefined
+export type Verdict = 'again' | 'failed' | undefined
 
 /** One channel on the wire. Its position lives as long as it does, whatever becomes of lines. */
 export class Subscription {
@@ -57,23 +57,16 @@ export class Subscription {
   private caughtUp = 0
   private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
-  private rate?: number // that was asked for last
+  private asked!: Follow // how, last
 
-  constructor(readonly name: string, private follow: Follow, private readonly follower: Follower) {}
+  constructor(readonly name: string, public follow: Follow, private readonly follower: Follower) {}
 
   item(): Item {
     const item: Item = {channel: this.name}
-    const {last, rate} = this.follow
-    this.rate = rate
+    const {last, rate} = (this.asked = this.follow)
     if (this.position) item.since = {...this.position}
-    if (rate || last && !this.position) item.data = {...(last && !this.position ? {last} : {}), ...(rate ? {rate} : {})}
+    if (rate || last && !this.position) item.data = {last: this.position ? undefined : last, rate}
     return item
-  }
-
-  /** Takes another rate from where it is; true if the caller has to subscribe anew for that. */
-  set(follow: Follow): boolean {
-    this.follow = follow
-    return this.phase === 'on' && this.rate !== follow.rate
   }
 
   /** Goes back to a position, if delivery began after it; the caller subscribes anew then. */
@@ -108,17 +101,13 @@ export class Subscription {
     const {recovered, reason, head} = m.data ?? {}
     this.phase = 'on'
     this.error = undefined
-    this.failures = 0
-    if (recovered) {
-      this.head = head
-      this.caughtUp = 0
-    } else {
-      this.restart(m)
-    }
+    this.failures = this.caughtUp = 0
+    this.head = head
+    if (!recovered) this.restart(m)
     this.follower.told('subscribed', {recovered, reason})
     if (recovered === false) this.follower.told('gap', {reason: reason ?? 'unknown'})
     this.checkHead()
-    return this.rate === this.follow.rate ? undefined : 'again' // it was changed meanwhile
+    return this.asked.rate === this.follow.rate ? undefined : 'again' // it was changed meanwhile
   }
 
   /** Delivery goes on behind the position that m names; of a state, when all of it is there. */
@@ -168,7 +157,7 @@ export class Subscription {
       if (prev > at.offset && !this.keyed) {
         if (this.holeAt !== at.offset) {
           this.holeAt = at.offset
-          return 'hole'
+          return 'again'
         }
         // It is still there after asking again: so be it, but not in silence.
         this.follower.told('gap', {reason: 'unknown', from: at.offset, to: prev})

@@ -186,8 +186,9 @@ export class FakeServer {
 
   private history(line: Open, m: Message): void {
     const {before = Infinity, limit = 100} = m.data ?? {}
-    const older = this.log(m.channel!).messages.filter((k) => k.offset! < before)
-    line.events.message(structuredClone({type: 'history', id: m.id, channel: m.channel, data: {messages: older.slice(-limit), more: older.length > limit}}))
+    const log = this.log(m.channel!)
+    const older = log.messages.filter((k) => k.offset! < before)
+    line.events.message(structuredClone({type: 'history', id: m.id, channel: m.channel, epoch: log.epoch, data: {messages: older.slice(-limit), more: older.length > limit}}))
   }
 
   private presence(line: Open, m: Message): void {

@@ -28,6 +28,16 @@ test.afterEach(() => {
 for (const transport of ['websocket', 'sse', 'poll']) {
   const only = {transports: [transport]}
 
+  test(`${transport}: bytes are bytes in a history and in a state, too`, async () => {
+    const bytes = new Uint8Array([0, 10, 255])
+    const first = client(server.url, only)
+    const ack = await first.channel(`chat:bytes-${transport}`).publish('message', bytes)
+    await first.channel(`trucks:bytes-${transport}`).publish('position', bytes, {key: 'a'})
+    const {messages, more, epoch} = await first.channel(`chat:bytes-${transport}`).page()
+    assert.deepEqual([messages.map((m) => m.data), more, epoch], [[bytes], false, ack.epoch])
+    assert.deepEqual((await first.channel(`trucks:bytes-${transport}`).state.whenReady()).get('a'), bytes)
+  })
+
   test(`${transport}: what is published comes, with what was there before`, async () => {
     const room = `chat:${transport}`
     const ann = client(server.url, {...only, token: tokenOf('ann', 600)})

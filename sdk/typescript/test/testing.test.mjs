@@ -102,6 +102,24 @@ test('an application is tried with it: what it published, what others say, and a
   app.close()
 })
 
+test('a value has its message, and a channel its position, also at another rate', {timeout: 5_000}, async () => {
+  const server = new FakeServer({channels: () => ({state: true})})
+  const app = new Ringdown('http://test', {environment: server.environment})
+  server.publish('board', 'score', 1, {key: 'a'})
+  const {state} = app.channel('board')
+  await state.whenReady()
+  assert.equal(state.message('a').data, 1)
+  assert.equal(state.message('b'), undefined)
+  const {position} = app.channel('board')
+  assert.equal(position.offset, state.message('a').offset)
+  assert.equal(typeof position.epoch, 'string')
+  const again = until((fn) => app.channel('board').when('subscribed', fn))
+  app.channel('board', {rate: 2})
+  assert.equal((await again).recovered, true) // it goes on where it was
+  assert.deepEqual([...state], [['a', 1]])
+  app.close()
+})
+
 test('connect does not wait where the client would', {timeout: 5_000}, async () => {
   const server = new FakeServer()
   const app = new Ringdown('http://test', {environment: server.environment, backoffBase: 1e9, backoffCap: 1e9})

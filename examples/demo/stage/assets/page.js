@@ -2,7 +2,7 @@
 // its lamp, and a few ways to put things on the screen. Text from others only ever
 // becomes text nodes.
 
-import {Ringdown} from '/v1/client.js';
+import {Ringdown} from '/v1/client/all.js';
 import {apps} from './apps.js';
 
 const names = ['ann', 'ben', 'cleo', 'dora', 'emil', 'fay', 'gus', 'hana', 'ivo', 'june'];
@@ -51,7 +51,7 @@ export function remember(name) {
   localStorage.setItem('user', name);
 }
 
-const patience = 5_000; // ms for an answer by HTTP: it may be asked for on a connection that is dead
+const patience = 5_000; // ms for an answer by HTTP: over a dead connection it would be minutes
 
 export async function tokenFor(user) {
   const answer = await fetch(`/demo/token?user=${encodeURIComponent(user)}`, {signal: AbortSignal.timeout(patience)});
@@ -65,14 +65,14 @@ export async function tokenFor(user) {
 // with the user's token.
 export function enter(user, options = {}) {
   let token, fatal;
-  // One is good for many lines; the client says when it takes another.
-  const tokens = async (reason) => {
-    if (['expiring', 'expired', 'refused'].includes(reason)) token = undefined;
-    token ??= tokenFor(user);
+  const fresh = async (reason) => {
+    // The demo's tokens are good for half a day; one that is not is refused, and asked for.
+    if (reason === 'reconnect' && token) return token;
+    const asked = token = tokenFor(user);
     try {
-      return await token;
+      return await asked;
     } catch (error) {
-      token = undefined; // ask again next time
+      if (token === asked) token = undefined; // ask again next time
       if (error.fatal) {
         fatal = error.message;
         setTimeout(() => client.close());
@@ -81,7 +81,7 @@ export function enter(user, options = {}) {
     }
   };
   // Somebody looks at the page and waits, so the next attempt comes soon.
-  const client = new Ringdown(location.origin, {token: tokens, WebSocket: Sparkling, backoffCap: 5_000, ...options});
+  const client = new Ringdown(location.origin, {token: fresh, WebSocket: Sparkling, backoffCap: 5_000, ...options});
   frame(user);
   indicate(client, () => fatal);
   client.on('error', (cause) => reportError(cause));
@@ -91,12 +91,12 @@ export function enter(user, options = {}) {
     const json = body !== undefined && !(body instanceof Blob);
     const answer = await fetch(path, {
       method,
-      headers: {Authorization: `Bearer ${await tokens()}`, ...(json && {'Content-Type': 'application/json'}), ...headers},
+      headers: {Authorization: `Bearer ${await (token ?? fresh())}`, ...(json && {'Content-Type': 'application/json'}), ...headers},
       body: json ? JSON.stringify(body) : body,
       signal: method === 'GET' ? AbortSignal.timeout(patience) : undefined, // what changes something may take its time
     });
     if (answer.status === 401 && again) { // the token has run out
-      await tokens('refused');
+      await fresh();
       return api(path, {method, body, headers}, false);
     }
     const reply = await answer.json();

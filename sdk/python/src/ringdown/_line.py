@@ -132,11 +132,14 @@ def decode(frame: str | bytes) -> Wire | None:
 
 
 def unpack(m: Any) -> Wire | None:
-    """Puts what came as base64 into data."""
+    """Puts what came as base64 into data, of a message and of those in it: a page of a history, a part of a state."""
     if not isinstance(m, dict) or not isinstance(m.get("type"), str):
         return None
     if isinstance(m.get("data64"), str):
         m["data"] = base64.b64decode(m.pop("data64"))
+    if m["type"] in ("history", "state") and isinstance(m.get("data"), dict):
+        for inner in m["data"].get("messages") or m["data"].get("items") or []:
+            unpack(inner)
     return m
 
 

@@ -1,4 +1,15 @@
-package shop
+// Package outbox takes events from a database to their channels.
+//
+// An application that changes its records and then publishes what has changed may die
+// in between, and one that publishes first may die before it has changed anything. So
+// the event is written beside the records, in the same transaction, and published from
+// there: neither exists without the other, whatever crashes when.
+//
+// An event is published in the order in which it was written, and struck off
+// afterwards. A crash between the two has it published again with the same dedupe key,
+// which the server knows for two minutes; after a longer outage a reader may see it
+// twice, and so an event should say which one it is.
+package outbox
 
 import (
 	"context"
@@ -10,8 +21,11 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"ringdown"
 	"ringdown/protocol"
 )
+
+var bucket = []byte("outbox") // sequence → Event
 
 // Event is something to publish. Dedupe is the same each time the same event
 // is tried, so that a second try cannot be seen twice.
@@ -27,9 +41,22 @@ type Event struct {
 // event if it failed with a retryable *protocol.Error.
 type Publish func(ctx context.Context, e Event) error
 
-// announce puts an event into the outbox, in the same transaction as what it
-// tells of.
-func (t tx) announce(channel, kind, key string, data any) error {
+// Through returns the Publish that takes events to srv's channels. The dedupe keys begin
+// with a name, since several applications may publish on one server.
+func Through(srv *ringdown.Server, name string) Publish {
+	return func(ctx context.Context, e Event) error {
+		with := []ringdown.PublishOption{ringdown.WithDedupe(name + "-" + e.Dedupe)}
+		if e.Key != "" {
+			with = append(with, ringdown.WithKey(e.Key))
+		}
+		_, err := srv.Publish(ctx, e.Channel, e.Type, e.Data, with...)
+		return err
+	}
+}
+
+// Put puts an event into the outbox, in the same transaction as what it tells of. Wake
+// the courier when the transaction is done.
+func Put(tx *bolt.Tx, channel, kind, key string, data any) error {
 	body, err := json.Marshal(data)
 	if err != nil {
 		return err
@@ -38,12 +65,15 @@ func (t tx) announce(channel, kind, key string, data any) error {
 	if err != nil {
 		return err
 	}
-	outbox := t.Bucket(outboxBucket)
+	outbox, err := tx.CreateBucketIfNotExists(bucket)
+	if err != nil {
+		return err
+	}
 	seq, err := outbox.NextSequence()
 	if err != nil {
 		return err
 	}
-	return outbox.Put(number(seq), entry)
+	return outbox.Put(binary.BigEndian.AppendUint64(nil, seq), entry) // in the order of the numbers
 }
 
 const (
@@ -52,8 +82,8 @@ const (
 	longWait  = 5 * time.Second
 )
 
-// courier carries the outbox to the channels, in order, one event at a time.
-type courier struct {
+// Courier carries an outbox to the channels, in order, one event at a time.
+type Courier struct {
 	db      *bolt.DB
 	publish Publish
 	log     *slog.Logger
@@ -62,50 +92,56 @@ type courier struct {
 	done    chan struct{}
 }
 
-func newCourier(db *bolt.DB, publish Publish, log *slog.Logger) *courier {
-	return &courier{db: db, publish: publish, log: log, awake: make(chan struct{}, 1)}
+// New returns a courier for the outbox of db.
+func New(db *bolt.DB, publish Publish, log *slog.Logger) *Courier {
+	return &Courier{db: db, publish: publish, log: log, awake: make(chan struct{}, 1)}
 }
 
-func (c *courier) start() {
+// Start begins to publish what is in the outbox.
+func (c *Courier) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel, c.done = cancel, make(chan struct{})
+	c.Wake() // for what an earlier run has left
 	go c.run(ctx)
 }
 
-func (c *courier) stop() {
+// Stop ends publishing. What was not published stays for the next start. Stopping
+// again, or what was never started, does nothing.
+func (c *Courier) Stop() {
 	if c.cancel != nil {
 		c.cancel()
 		<-c.done
 	}
 }
 
-func (c *courier) wake() {
+// Wake says that there is something in the outbox. It never waits.
+func (c *Courier) Wake() {
 	select {
 	case c.awake <- struct{}{}:
 	default:
 	}
 }
 
-func (c *courier) run(ctx context.Context) {
+func (c *Courier) run(ctx context.Context) {
 	defer close(c.done)
 	for {
-		more, err := c.round(ctx)
-		if err != nil {
-			c.log.Error("the shop's outbox cannot be emptied", "error", err)
-		}
-		if more && ctx.Err() == nil {
-			continue
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.awake:
 		}
+		more, err := c.round(ctx)
+		if err != nil {
+			c.log.Error("the outbox cannot be emptied", "error", err)
+		}
+		if more {
+			c.Wake()
+		}
 	}
 }
 
 // round publishes up to batchSize events and strikes off those that left.
-func (c *courier) round(ctx context.Context) (more bool, err error) {
+func (c *Courier) round(ctx context.Context) (more bool, err error) {
 	keys, events, err := c.waiting()
 	if err != nil || len(events) == 0 {
 		return false, err
@@ -117,9 +153,9 @@ func (c *courier) round(ctx context.Context) (more bool, err error) {
 		}
 		left++
 	}
-	err = c.db.Update(func(btx *bolt.Tx) error {
+	err = c.db.Update(func(tx *bolt.Tx) error {
 		for _, key := range keys[:left] {
-			if err := btx.Bucket(outboxBucket).Delete(key); err != nil {
+			if err := tx.Bucket(bucket).Delete(key); err != nil {
 				return err
 			}
 		}
@@ -128,9 +164,13 @@ func (c *courier) round(ctx context.Context) (more bool, err error) {
 	return err == nil && len(events) == batchSize, err
 }
 
-func (c *courier) waiting() (keys [][]byte, events []Event, err error) {
-	err = c.db.View(func(btx *bolt.Tx) error {
-		cursor := btx.Bucket(outboxBucket).Cursor()
+func (c *Courier) waiting() (keys [][]byte, events []Event, err error) {
+	err = c.db.View(func(tx *bolt.Tx) error {
+		outbox := tx.Bucket(bucket)
+		if outbox == nil {
+			return nil // nothing was ever put there
+		}
+		cursor := outbox.Cursor()
 		for key, value := cursor.First(); key != nil && len(events) < batchSize; key, value = cursor.Next() {
 			var e Event
 			if err := json.Unmarshal(value, &e); err != nil {
@@ -147,7 +187,7 @@ func (c *courier) waiting() (keys [][]byte, events []Event, err error) {
 // carry publishes e, however long that takes while a retry may help. It reports
 // false if ctx ended first. An event that is refused for good is logged and let
 // go: holding up all later ones would be worse.
-func (c *courier) carry(ctx context.Context, e Event) bool {
+func (c *Courier) carry(ctx context.Context, e Event) bool {
 	for wait := firstWait; ; wait = min(2*wait, longWait) {
 		if ctx.Err() != nil {
 			return false

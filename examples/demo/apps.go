@@ -8,11 +8,13 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
+	"ringdown/examples/document"
 	"ringdown/examples/devices"
 	"ringdown/examples/inbox"
 	"ringdown/examples/prices"
 	"ringdown/examples/sale"
 	"ringdown/examples/scores"
+	"ringdown/examples/game"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
 )
@@ -31,11 +33,13 @@ var examples = []example{
 	{"shop", shop.Config, openShop},
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
+	{"document", document.Config, plainly(document.Open)},
 	{"prices", prices.Config, openPrices},
 	{"inbox", inbox.Config, openInbox},
 	{"scores", scores.Config, openScores},
 	{"sale", sale.Config, openSale},
 	{"devices", devices.Config, openDevices},
+	{"game", game.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return game.Open(at) }},
 }
 
 // Names returns the names of all apps.
@@ -70,6 +74,11 @@ func config(chosen []example) []byte {
 		files = append(files, e.config)
 	}
 	return stage.Merge(files...)
+}
+
+// plainly is the opening of an app that has no options.
+func plainly(open func(stage.Setting) (stage.App, error)) func(stage.Setting, *Options) (stage.App, error) {
+	return func(at stage.Setting, _ *Options) (stage.App, error) { return open(at) }
 }
 
 func openShop(at stage.Setting, _ *Options) (stage.App, error) {

@@ -9,6 +9,8 @@ export const apps = [
     picture: '/shop/pictures/rope-phone.svg', pages: [['/chat/', 'Chat']]},
   {name: 'trucks', title: 'Trucks', words: 'Five hundred of them on a map, each heard once a second.', shows: 'state · snapshot · rate',
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
+  {name: 'document', title: 'Document', words: 'A text that several write at once, offline too.', shows: 'Yjs · bytes · history · snapshots',
+    picture: '/document/picture.svg', pages: [['/document/', 'Document']]},
   {name: 'prices', title: 'Prices', words: 'Four markets at the pace that you choose, and trades that are made once.', shows: 'state · rate · calls · a private channel',
     picture: '/prices/picture.svg', pages: [['/prices/', 'Prices']]},
   {name: 'inbox', title: 'Inbox', words: 'Notifications, read on one device and so on all of them.', shows: 'history · pages · state · calls',
@@ -19,4 +21,6 @@ export const apps = [
     picture: '/devices/picture.svg', pages: [['/devices/', 'Devices']]},
   {name: 'scores', title: 'Scores', words: 'Matches as they stand, what happens in them, and an editor at the desk.', shows: 'state · history · rules · calls',
     picture: '/scores/picture.svg', pages: [['/scores/', 'Scores']]},
+  {name: 'game', title: 'Bells', words: 'A game on one field. Your own steps are ahead of the server, which has the last word.', shows: 'ephemeral ticks · prediction · OnPublish · state',
+    picture: '/game/picture.svg', pages: [['/game/', 'Play']]},
 ];

@@ -270,7 +270,7 @@ $('text').onkeydown = (event) => {
 
 $('text').oninput = () => {
   grow();
-  if ($('text').value) room.channel.typing.active();
+  if ($('text').value.trim()) room.channel.typing.active();
   else room.channel.typing.stop();
 };
 

@@ -8,15 +8,16 @@ import (
 
 	"ringdown/examples/chat"
 	"ringdown/examples/demo/stage"
-	"ringdown/examples/document"
 	"ringdown/examples/devices"
+	"ringdown/examples/document"
+	"ringdown/examples/game"
 	"ringdown/examples/inbox"
 	"ringdown/examples/prices"
 	"ringdown/examples/sale"
 	"ringdown/examples/scores"
-	"ringdown/examples/game"
 	"ringdown/examples/shop"
 	"ringdown/examples/trucks"
+	"ringdown/examples/whiteboard"
 )
 
 // example is an app of the demo: its name, which is also that of its folder, of its
@@ -34,6 +35,7 @@ var examples = []example{
 	{"chat", chat.Config, openChat},
 	{"trucks", trucks.Config, openTrucks},
 	{"document", document.Config, plainly(document.Open)},
+	{"whiteboard", whiteboard.Config, plainly(whiteboard.Open)},
 	{"prices", prices.Config, openPrices},
 	{"inbox", inbox.Config, openInbox},
 	{"scores", scores.Config, openScores},

@@ -50,7 +50,7 @@ async function open(name) {
     label: `The text of ${name}`, hint: 'Nothing is written here yet. Begin.', most: MOST_TEXT,
     refused: () => toast(`A document has at most ${MOST_TEXT.toLocaleString('en')} characters.`, 'bad'),
   });
-  globalThis.shared = {Y, doc, text, provider, presence, view}; // to look at in the console
+  globalThis.shared = {Y, doc, text, provider, presence, view, kept}; // to look at in the console
 }
 
 function showState({loaded, unsent, whole, error}) {

@@ -1,21 +1,15 @@
 // provider.js: joins a Y.Doc to Ringdown.
 //
-//   const provider = new Provider(client, 'minutes', doc, awareness, (status) => …)
-//   provider.close()
+//   const provider = new Provider(client, 'minutes', doc, awareness, (status) => …), and at the end provider.close()
 //
-// What is written goes as binary messages to the log doc:NAME:updates, which keeps the
-// last 2,000. Every 200 somebody who has all of them writes the whole document as a
-// snapshot to the state channel doc:NAME:snapshot, so there is always a snapshot from
-// which the log goes on, with much to spare. Who comes reads the snapshots, then the log
-// behind them, then what is new. Cursors are ephemeral messages.
+// What is written goes as binary messages to the log doc:NAME:updates, which keeps the last 2,000. Every 200
+// somebody who has all of them writes a snapshot of the whole to the state channel doc:NAME:snapshot. Who comes
+// reads the snapshots, the log behind them, and then what is new. Cursors are ephemeral messages.
 //
-// Yjs does not mind an update that comes twice or in another order. What it needs is that
-// none is lost, and this is how:
-//
+// Yjs does not mind an update that comes twice or in another order. None may be lost, and so:
 // - What was written here stays in `pending` until the server has acknowledged it.
-// - After each load, the first and any after a gap, what the server has is compared with
-//   the document, and what the server lacks is published. So what was written before a
-//   reload (and kept by y-indexeddb) or before the server lost its log comes back too.
+// - After each load, the first and any after a gap, what the server lacks is published: what was written before a
+//   reload (y-indexeddb keeps it), or before the server lost its log.
 // - Only who has the log up to a position without a hole writes a snapshot that names it.
 
 import {sync} from '/v1/client/all.js';
@@ -26,6 +20,7 @@ const EVERY = 200; // updates between two snapshots; ringdown.yaml keeps ten tim
 const SPREAD = 3_000; // ms in which one of those who could write it does
 const MOST = 48 * 1024; // bytes of one update; the server takes messages of 64 KiB
 const PACE = 100; // ms between two updates of this page, and between two moves of its cursor
+const TOGETHER = 20; // ms in which what others wrote is gathered
 const PAUSE = 3_000; // ms after an update that failed
 
 export class Provider {
@@ -37,6 +32,7 @@ export class Provider {
     this.skipped = false; // something came that Yjs could not read
     this.pending = []; // updates of this page that the server has not acknowledged
     this.sending = false;
+    this.incoming = []; // messages of the log that are not applied yet
     this.applied = new Set(); // ids of snapshots that are in doc
     this.end = new AbortController();
     const {signal} = this.end;
@@ -48,7 +44,7 @@ export class Provider {
     this.startPresence(signal);
 
     // A gap: until all has been loaded anew nobody knows up to where doc has the log.
-    this.log.when('gap', () => { this.position = undefined; this.tell(); }, {signal});
+    this.log.when('gap', () => { this.position = undefined; this.incoming = []; this.tell(); }, {signal});
     this.log.when('failed', ({error}) => { this.error = error; this.tell(); }, {signal});
     sync(this.log, {
       load: async (until) => ({data: await this.load(until)}),
@@ -75,6 +71,7 @@ export class Provider {
     this.doc.off('update', this.changed);
     this.end.abort();
     clearTimeout(this.timer);
+    clearTimeout(this.applying);
   }
 
   // Loading.
@@ -124,11 +121,21 @@ export class Provider {
     this.flush();
   }
 
-  // apply takes an update of the log that is new.
-  apply({data, offset}) {
-    if (!this.position) return; // it is loaded again, and this with it
-    if (data instanceof Uint8Array && !applied(this.doc, data, this)) this.skipped = true;
-    this.position.offset = Math.max(this.position.offset, offset);
+  // apply takes an update of the log that is new. Those that come together, a thousand after a night's sleep, are one change to the editor.
+  apply(m) {
+    this.incoming.push(m);
+    this.applying ??= setTimeout(() => this.applyAll(), TOGETHER);
+  }
+
+  applyAll() {
+    this.applying = undefined;
+    const list = this.incoming.splice(0);
+    if (!this.position) return; // all is loaded anew, and these with it
+    Y.transact(this.doc, () => {
+      for (const {data} of list) if (data instanceof Uint8Array && !applied(this.doc, data, this)) this.skipped = true;
+    }, this);
+    this.position.offset = Math.max(this.position.offset, ...list.map((m) => m.offset));
+    if (this.skipped) this.tell();
     this.compact();
   }
 
@@ -210,11 +217,7 @@ export class Provider {
     }, {signal});
     this.log.on('hello', () => this.saySoon(Math.random() * 5 * PACE), {signal}); // not all at once
     this.log.on('awareness', (data) => {
-      try {
-        awareness.applyAwarenessUpdate(this.presence, data, this);
-      } catch {
-        // Somebody sent something else.
-      }
+      try { awareness.applyAwarenessUpdate(this.presence, data, this); } catch { /* somebody sent something else */ }
     }, {signal});
     // Without a line nobody knows where the others are.
     this.client.on('state', ({state}) => state === 'waiting' && awareness.removeAwarenessStates(this.presence, others(), this), {signal});
@@ -228,8 +231,8 @@ export class Provider {
   }
 
   sayPresence() {
-    const update = awareness.encodeAwarenessUpdate(this.presence, [this.doc.clientID]);
-    this.log.publish('awareness', update, {ack: false}).catch(() => {}); // there is no line, so nobody to tell
+    const own = awareness.encodeAwarenessUpdate(this.presence, [this.doc.clientID]);
+    this.log.publish('awareness', own, {ack: false}).catch(() => {}); // without a line there is nobody to tell
   }
 }
 

@@ -28,7 +28,7 @@ export class Snapshots {
   ready(signal) { return this.state.whenReady({signal}); }
 
   // list has each complete snapshot: {id, epoch, offset, keys, bytes}.
-  list() { return this.all().filter((s) => s.bytes); }
+  list() { return this.all().filter((s) => s.complete); }
 
   // newest is the offset up to which the log of that epoch is in snapshots.
   newest(epoch) { return Math.max(0, ...this.list().filter((s) => s.epoch === epoch).map((s) => s.offset)); }
@@ -41,12 +41,11 @@ export class Snapshots {
       const [epoch, writer] = [match[1], match[3]], [offset, part, parts] = [match[2], match[4], match[5]].map(Number);
       if (part >= parts || parts > PARTS) continue;
       const id = `${epoch}/${offset}/${writer}/${parts}`;
-      const s = found.get(id) ?? {id, epoch, offset, keys: [], parts: new Array(parts)};
+      const s = found.get(id) ?? new Snapshot(id, epoch, offset, parts);
       found.set(id, s);
       s.keys.push(key);
       s.parts[part] = value;
     }
-    for (const s of found.values()) if (s.keys.length === s.parts.length) s.bytes = join(s.parts);
     return [...found.values()];
   }
 
@@ -69,19 +68,27 @@ export class Snapshots {
 
   // abandoned are those whose writers went away in the middle.
   abandoned() {
-    const partial = this.all().filter((s) => !s.bytes);
+    const partial = this.all().filter((s) => !s.complete);
     const now = Date.now();
     this.seen = new Map(partial.map(({id}) => [id, this.seen.get(id) ?? now]));
     return partial.filter(({id}) => now - this.seen.get(id) > GIVEN_UP);
   }
 }
 
-function join(parts) {
-  const whole = new Uint8Array(parts.reduce((sum, p) => sum + p.length, 0));
-  let at = 0;
-  for (const p of parts) {
-    whole.set(p, at);
-    at += p.length;
+class Snapshot {
+  constructor(id, epoch, offset, parts) {
+    Object.assign(this, {id, epoch, offset, keys: [], parts: new Array(parts)});
   }
-  return whole;
+
+  get complete() { return this.keys.length === this.parts.length; }
+
+  get bytes() {
+    const whole = new Uint8Array(this.parts.reduce((sum, p) => sum + p.length, 0));
+    let at = 0;
+    for (const p of this.parts) {
+      whole.set(p, at);
+      at += p.length;
+    }
+    return whole;
+  }
 }

@@ -15,13 +15,13 @@ const field = new Field(await (await fetch('/game/field.txt')).text());
 const own = new Own(field), others = new Others();
 const picture = new Picture($('field'), field);
 const still = matchMedia('(prefers-reduced-motion: reduce)');
-const meter = {ahead: 0, longest: 0}; // in cells, since the last reset; for who looks from outside
+const meter = {ahead: 0, samples: []}; // in cells; samples are those of the last ticks during which the player walked
 const silence = 5000; // ms after which the world lets go of who says nothing
 let bells = [], ticks = 0, heard = 0;
 
 export {client, field, meter, others, own};
 export const scores = client.channel('game:scores').state;
-export const reset = () => { own.worst = 0; meter.longest = 0; };
+export const reset = () => { own.worst = 0; meter.samples = []; }; // for who looks from outside
 
 // ---- what the server says
 
@@ -30,11 +30,10 @@ client.channel('game:field').on('tick', (frame) => {
   ticks++;
   heard = now;
   const people = frame.players.filter((p) => p.user !== user && !p.user.startsWith('~'));
-  const was = own.inside, before = others.frames.at(-1);
-  const anew = frame.world !== before?.world || frame.at - before.at > silence;
+  const before = others.frames.at(-1);
+  const pause = frame.world !== before?.world || frame.at - before.at > silence;
   others.hear(frame, now);
-  own.hear(frame.players.find((p) => p.user === user), people, anew);
-  if (was && !own.inside && !own.elsewhere) tell(); // the server has begun anew
+  if (own.hear(frame.players.find((p) => p.user === user), people, pause)) tell();
   for (const [x, y] of bells) if (!frame.bells.some((b) => b[0] === x && b[1] === y) && !still.matches) picture.rings.push({x, y, at: now});
   bells = frame.bells;
   measure();
@@ -42,7 +41,8 @@ client.channel('game:field').on('tick', (frame) => {
 
 function measure() {
   meter.ahead = own.ahead / cell;
-  meter.longest = Math.max(meter.longest, meter.ahead);
+  if (own.pending.length) meter.samples.push(meter.ahead);
+  if (meter.samples.length > 200) meter.samples.shift();
 }
 
 // ---- what the server is told: steps as they are made, and once a second that one is there

@@ -41,16 +41,18 @@ export class Own {
   }
 
   // hear takes what a tick says of this user; undefined: nothing. others are the places of
-  // the other people. If it goes on from nothing that was heard before, the player is begun
-  // anew from where it is now.
-  hear(said, others, anew) {
+  // the other people. It is true when the player has to enter anew: the server no longer has
+  // it, or what was heard before is too long ago to go on from (pause).
+  hear(said, others, pause) {
     this.others = others;
-    if (anew) [this.inside, this.pending] = [false, []];
+    if (this.inside && (pause || said === undefined)) {
+      this.again();
+      return true;
+    }
     this.elsewhere = said !== undefined && said.session > this.session;
     if (said?.session !== this.session) {
-      this.inside = false;
-      this.pending = [];
-      return;
+      [this.inside, this.pending] = [false, []];
+      return false;
     }
     const expected = this.inside ? this.at : undefined;
     this.server = {x: said.x, y: said.y};
@@ -60,6 +62,7 @@ export class Own {
     this.inside = true;
     if (expected) this.correct(expected);
     else [this.before, this.aside] = [this.at, {x: 0, y: 0}];
+    return false;
   }
 
   correct(expected) {
@@ -85,8 +88,9 @@ export class Own {
     };
   }
 
-  // again has this page play, and not another one of the same user.
+  // again begins a session, in which none of the steps counts that may still be on their way.
+  // It plays, and no older one of the same user.
   again() {
-    [this.session, this.last, this.pending, this.elsewhere] = [Math.max(Date.now(), this.session + 1), 0, [], false];
+    Object.assign(this, {session: Math.max(Date.now(), this.session + 1), last: 0, pending: [], inside: false, elsewhere: false});
   }
 }

@@ -31,11 +31,12 @@ export function flow(client) {
   }
 
   client.on('state', ({state}) => {
-    if (state !== 'live') past.length = 0; // nothing comes, and the mean of before says otherwise
+    if (state === 'live' || state === 'probing') return;
+    past.length = 0; // nothing comes, and the mean of before says otherwise
+    last.clear(); // what is missed meanwhile is not left out
   });
 
   return {
-    begin: (market) => last.delete(market),
     message(market, offset) {
       now[0]++;
       now[1] += Math.max(1, offset - (last.get(market) ?? offset - 1));

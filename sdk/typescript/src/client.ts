@@ -167,6 +167,7 @@ export class Ringdown<A extends Api = AnyApi> {
 
   private receive(s: Subscription, m: Message): void {
     switch (s.receive(m)) {
+      case 'hole':
       case 'again':
         return this.again(s)
       case 'failed':

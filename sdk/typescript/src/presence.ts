@@ -85,7 +85,7 @@ export class Presence<T = any> {
 
   private async say(action: 'enter'): Promise<void> {
     const {data, will} = this.entered!
-    await this.ask({action, ...(data === undefined ? {} : {data}), ...(will ? {will} : {})})
+    await this.ask({action, data, will: will || undefined}) // JSON leaves out what is undefined
   }
 
   /** @internal The channel is subscribed to. */
@@ -138,7 +138,7 @@ export class Presence<T = any> {
     this.fresh = fresh
     try {
       for (let after: string | undefined; ;) {
-        const {data} = await this.ask({action: 'get', ...(after === undefined ? {} : {after})}, ({data}) => {
+        const {data} = await this.ask({action: 'get', after}, ({data}) => {
           for (const m of data.members) fresh.set(m.id, m)
         })
         if (turn !== this.reading) return

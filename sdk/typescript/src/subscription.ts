@@ -37,7 +37,7 @@ export interface Follow {
 export type Phase = 'off' | 'asked' | 'on' | 'failed'
 
 /** What is to be done about a message that a subscription was given. */
-export type Verdict = 'again' | 'failed' | undefined
+export type Verdict = 'hole' | 'again' | 'failed' | undefined
 
 /** One channel on the wire. Its position lives as long as it does, whatever becomes of lines. */
 export class Subscription {
@@ -57,15 +57,17 @@ export class Subscription {
   private caughtUp = 0
   private began?: number // the offset after which delivery began
   private holeAt?: number // a hole that was asked about already
-  private asked!: Follow // how, last
+  private pace?: number // that was asked for; by the time of the answer it may be another
 
   constructor(readonly name: string, public follow: Follow, private readonly follower: Follower) {}
 
   item(): Item {
     const item: Item = {channel: this.name}
-    const {last, rate} = (this.asked = this.follow)
+    const {last, rate} = this.follow
+    this.pace = rate
     if (this.position) item.since = {...this.position}
-    if (rate || last && !this.position) item.data = {last: this.position ? undefined : last, rate}
+    const begin = this.position ? undefined : last
+    if (begin || rate) item.data = {last: begin, rate} // JSON leaves out what is undefined
     return item
   }
 
@@ -101,13 +103,17 @@ export class Subscription {
     const {recovered, reason, head} = m.data ?? {}
     this.phase = 'on'
     this.error = undefined
-    this.failures = this.caughtUp = 0
-    this.head = head
-    if (!recovered) this.restart(m)
+    this.failures = 0
+    if (recovered) {
+      this.head = head
+      this.caughtUp = 0
+    } else {
+      this.restart(m)
+    }
     this.follower.told('subscribed', {recovered, reason})
     if (recovered === false) this.follower.told('gap', {reason: reason ?? 'unknown'})
     this.checkHead()
-    return this.asked.rate === this.follow.rate ? undefined : 'again' // it was changed meanwhile
+    if (this.pace !== this.follow.rate) return 'again'
   }
 
   /** Delivery goes on behind the position that m names; of a state, when all of it is there. */
@@ -157,7 +163,7 @@ export class Subscription {
       if (prev > at.offset && !this.keyed) {
         if (this.holeAt !== at.offset) {
           this.holeAt = at.offset
-          return 'again'
+          return 'hole'
         }
         // It is still there after asking again: so be it, but not in silence.
         this.follower.told('gap', {reason: 'unknown', from: at.offset, to: prev})

@@ -120,6 +120,26 @@ test('a value has its message, and a channel its position, also at another rate'
   app.close()
 })
 
+test('a rate that changes before the answer to the last change is asked for then', {timeout: 5_000}, async () => {
+  const server = new FakeServer({channels: () => ({state: true})})
+  const app = new Ringdown('http://test', {environment: server.environment})
+  server.publish('board', 'score', 1, {key: 'a'})
+  const board = app.channel('board')
+  await board.state.whenReady()
+  let answers = 0
+  const last = until((fn) => board.when('subscribed', fn), () => ++answers === 2)
+  app.channel('board', {rate: 2})
+  await null // now it is asked, and not answered
+  assert.equal(board.subscription.phase, 'asked')
+  app.channel('board', {rate: 5})
+  await last
+  const changed = until((fn) => board.state.on(fn), () => board.state.get('a') === 2)
+  server.publish('board', 'score', 2, {key: 'a'})
+  await changed
+  assert.equal(answers, 2)
+  app.close()
+})
+
 test('connect does not wait where the client would', {timeout: 5_000}, async () => {
   const server = new FakeServer()
   const app = new Ringdown('http://test', {environment: server.environment, backoffBase: 1e9, backoffCap: 1e9})

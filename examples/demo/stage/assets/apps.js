@@ -11,6 +11,8 @@ export const apps = [
     picture: '/trucks/picture.svg', pages: [['/trucks/', 'Trucks']]},
   {name: 'document', title: 'Document', words: 'A text that several write at once, offline too.', shows: 'Yjs · bytes · history · snapshots',
     picture: '/document/picture.svg', pages: [['/document/', 'Document']]},
+  {name: 'whiteboard', title: 'Whiteboard', words: 'Draw together, and see each stroke as it is drawn.', shows: 'state · ephemeral · presence · a hook',
+    picture: '/whiteboard/picture.svg', pages: [['/whiteboard/', 'Whiteboard']]},
   {name: 'prices', title: 'Prices', words: 'Four markets at the pace that you choose, and trades that are made once.', shows: 'state · rate · calls · a private channel',
     picture: '/prices/picture.svg', pages: [['/prices/', 'Prices']]},
   {name: 'inbox', title: 'Inbox', words: 'Notifications, read on one device and so on all of them.', shows: 'history · pages · state · calls',

@@ -21,7 +21,7 @@ import (
 
 // aboutPage is the frame of an explanation: its app, its title, its text.
 const aboutPage = `<!doctype html>
-<html lang="en" data-line="connecting">
+<html lang="en">
 <head>
 <meta charset="utf-8">
 <title>%[2]s · Ringdown</title>

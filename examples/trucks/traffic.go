@@ -10,13 +10,14 @@ import (
 // chance are handed in. It is not safe for concurrent use.
 //
 // Every truck has its own moment of the second, so that the reports come in an
-// even stream and not in one burst.
+// even stream. Only at the beginning, and after a sleep, all of them report at once,
+// for somebody has just opened the map.
 type traffic struct {
 	country *country
 	trucks  []*truck
 	chance  *rand.Rand
-	begun   time.Time // of the first call of due
-	next    int64     // reports due so far; the next is of truck next modulo all
+	begun   time.Time // when all of them reported last
+	next    int64     // reports due since then; the next is of truck next modulo all
 }
 
 func newTraffic(c *country, n int, chance *rand.Rand) *traffic {
@@ -27,16 +28,16 @@ func newTraffic(c *country, n int, chance *rand.Rand) *traffic {
 	return t
 }
 
-// due moves the trucks whose turn it is and returns them. A machine that slept
-// does not make good for the turns that were missed: each truck comes at most
-// once in a call.
+// due moves the trucks whose turn it is and returns them. Turns that were missed are
+// not made good for: each truck comes at most once in a call.
 func (t *traffic) due(now time.Time) (due []*truck) {
-	if t.begun.IsZero() {
-		t.begun = now
-	}
 	all := int64(len(t.trucks))
-	if late := int64(now.Sub(t.turn(t.next)) / time.Second); late > 0 {
-		t.next += late * all
+	if t.begun.IsZero() || now.Sub(t.turn(t.next)) > time.Second {
+		t.begun, t.next = now, 0
+		for _, truck := range t.trucks {
+			truck.move(now, t.country, t.chance)
+		}
+		return t.trucks
 	}
 	for ; !t.turn(t.next).After(now); t.next++ {
 		truck := t.trucks[t.next%all]
@@ -46,8 +47,8 @@ func (t *traffic) due(now time.Time) (due []*truck) {
 	return due
 }
 
-// turn returns when a report is due.
+// turn returns when a report is due: the first ones a second after all have reported.
 func (t *traffic) turn(n int64) time.Time {
 	all := int64(len(t.trucks))
-	return t.begun.Add(time.Duration(n/all)*time.Second + time.Duration(n%all)*time.Second/time.Duration(all))
+	return t.begun.Add(time.Duration(n/all+1)*time.Second + time.Duration(n%all)*time.Second/time.Duration(all))
 }

@@ -60,13 +60,14 @@ func TestMinutesOnTheRoad(t *testing.T) {
 	seen := map[Status]int{}
 	moves, most := 0, 0
 	was := map[string]string{}
-	if first := f.due(noon); len(first) != 1 {
+	if first := f.due(noon); len(first) != trucks {
 		t.Fatalf("%d trucks reported at the first moment", len(first))
 	}
+	f.due(noon.Add(time.Second))
 	for s := range seconds {
 		reported := map[string]int{}
 		for now := step; now <= time.Second; now += step {
-			due := f.due(noon.Add(time.Duration(s)*time.Second + now))
+			due := f.due(noon.Add(time.Duration(s+1)*time.Second + now))
 			most = max(most, len(due))
 			for _, truck := range due {
 				if err := truck.report(t.Context(), b); err != nil {
@@ -135,12 +136,12 @@ func check(t *testing.T, c *country, truck *truck) {
 // A truck goes where its heading points, as far as its speed takes it.
 func TestHeadingAndSpeedAreTrue(t *testing.T) {
 	f := newTestTraffic(t, 40)
-	before := map[string]Position{}
+	before, moved := map[string]Position{}, map[string]time.Time{}
 	looked := 0
 	for s := range 60 {
 		for _, truck := range f.due(noon.Add(time.Duration(s) * time.Second)) {
-			p, was := truck.position, before[truck.id]
-			before[truck.id] = p
+			p, was, took := truck.position, before[truck.id], truck.moved.Sub(moved[truck.id])
+			before[truck.id], moved[truck.id] = p, truck.moved
 			if was.Status != Driving || p.Status != Driving || was.Heading != p.Heading {
 				continue // it turned a corner between
 			}
@@ -150,7 +151,7 @@ func TestHeadingAndSpeedAreTrue(t *testing.T) {
 			if math.Abs(turn) > 15 {
 				t.Errorf("%s heads for %d° and goes %.0f° beside it: %+v", truck.id, p.Heading, turn, p)
 			}
-			if went, told := math.Hypot(dx, dy), float64(p.Speed)*haste/3600; math.Abs(went-told) > 0.15 {
+			if went, told := math.Hypot(dx, dy), float64(p.Speed)*haste*took.Hours(); math.Abs(went-told) > 0.15 {
 				t.Errorf("%s goes at %d km/h and went %.2f km, not %.2f", truck.id, p.Speed, went, told)
 			}
 		}
@@ -181,6 +182,9 @@ func TestSleepIsNotMadeGoodFor(t *testing.T) {
 		if km := math.Hypot(p.Lon-was.Lon, p.Lat-was.Lat) * kmInDegree; km > 100*haste*longestStep.Hours() {
 			t.Errorf("%s went %.1f km while nobody was awake", truck.id, km)
 		}
+	}
+	if len(seen) != len(f.trucks) {
+		t.Errorf("%d of %d trucks reported when it woke up", len(seen), len(f.trucks))
 	}
 	if again := f.due(noon.Add(time.Hour)); len(again) != 0 {
 		t.Errorf("%d trucks reported twice at the same time", len(again))

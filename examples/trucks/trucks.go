@@ -10,7 +10,7 @@
 // channel keeps a state; who was away gets what has changed; who is slow, or
 // asked for less with `rate`, gets the newest of each and not all that came
 // before. None of it is in this package, which is a simulation of trucks and a
-// page to look at them.
+// page to look at them. The simulation sleeps while nobody looks.
 //
 // The country is invented (country.json), and nothing of it is copied from any
 // map. It lies at the equator, where a degree is as long in either direction,
@@ -83,14 +83,14 @@ func (c channels) Held(ctx context.Context, region string) ([]string, error) {
 // Options say how large a fleet is and who hears of it.
 type Options struct {
 	Channels Channels
-	Watched  func(context.Context) bool // whether anybody looks; nil: always
-	Trucks   int                        // default 500, at most 5000
-	Seed     uint64                     // of all that happens by chance; 0: another one each time
-	Logger   *slog.Logger               // default slog.Default()
+	Watched  func(ctx context.Context) bool // whether anybody looks; the trucks sleep while nobody does. nil: always
+	Trucks   int                            // default 500, at most 5000
+	Seed     uint64                         // of all that happens by chance; 0: another one each time
+	Logger   *slog.Logger                   // default slog.Default()
 }
 
 // Fleet is the trucks of a country and their page. One goroutine drives all of
-// them, from Start to Stop, while somebody watches.
+// them, from Start to Stop.
 type Fleet struct {
 	*stage.Simulation
 	country  *country
@@ -131,7 +131,7 @@ func Open(o Options) (*Fleet, error) {
 }
 
 // Start clears the channels of trucks that an earlier run has left there, for a
-// store may outlive the process, and sets the trucks going.
+// store may outlive the process, and has the trucks go while somebody looks.
 func (f *Fleet) Start(ctx context.Context) error {
 	if err := f.clear(ctx); err != nil {
 		return fmt.Errorf("trucks: clearing the regions: %w", err)
@@ -145,10 +145,8 @@ func (f *Fleet) clear(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for some := range slices.Chunk(held, 100) {
-			if err := atOnce(some, func(truck string) error { return f.channels.Publish(ctx, r.ID, truck, nil) }); err != nil {
-				return err
-			}
+		if err := atOnce(held, func(truck string) error { return f.channels.Publish(ctx, r.ID, truck, nil) }); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -166,21 +164,23 @@ func (f *Fleet) report(ctx context.Context, due []*truck) {
 	f.failing = err != nil || f.failing && len(due) == 0
 }
 
-// atOnce does something for each of a few, so that a store that has to write it
-// down does so once for all of them. It returns one of the errors.
-func atOnce[T any](few []T, do func(T) error) error {
-	var all sync.WaitGroup
-	var failure atomic.Pointer[error]
-	for _, one := range few {
-		all.Go(func() {
-			if err := do(one); err != nil {
-				failure.Store(&err)
-			}
-		})
-	}
-	all.Wait()
-	if err := failure.Load(); err != nil {
-		return *err
+// atOnce does something for each of all, a hundred at a time, so that a store that has
+// to write it down does so once for many of them. It returns one of the errors.
+func atOnce[T any](all []T, do func(T) error) error {
+	for some := range slices.Chunk(all, 100) {
+		var under sync.WaitGroup
+		var failure atomic.Pointer[error]
+		for _, one := range some {
+			under.Go(func() {
+				if err := do(one); err != nil {
+					failure.Store(&err)
+				}
+			})
+		}
+		under.Wait()
+		if err := failure.Load(); err != nil {
+			return *err
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +65,50 @@ func TestFleetReportsOnceASecond(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if l.count["truck-001"] != before {
 			t.Error("a stopped fleet reports")
+		}
+	})
+}
+
+// While nobody looks nothing is reported, and once somebody does, all trucks are there
+// within half a second.
+func TestFleetSleepsWhileNobodyLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var watched atomic.Bool
+		l := &listener{count: map[string]int{}}
+		f, err := Open(Options{Channels: l, Trucks: 30, Watched: func(context.Context) bool { return watched.Load() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		reports := func() (n int) {
+			synctest.Wait()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			for _, times := range l.count {
+				n += times
+			}
+			return n
+		}
+		time.Sleep(time.Hour)
+		if n := reports(); n > 0 {
+			t.Errorf("%d reports while nobody looked", n)
+		}
+		watched.Store(true)
+		time.Sleep(500 * time.Millisecond)
+		if n := reports(); n != 30 {
+			t.Errorf("half a second after somebody came there are %d reports, want one of each truck", n)
+		}
+		watched.Store(false)
+		time.Sleep(time.Second)
+		before := reports()
+		time.Sleep(time.Hour)
+		if n := reports(); n != before {
+			t.Errorf("%d reports after all had left", n-before)
+		}
+		if err := f.Stop(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -201,3 +201,84 @@ func TestChatReloadDoesNotFlicker(t *testing.T) {
 		t.Errorf("ben was gone %s times", n)
 	}
 }
+
+// lines returns what was said in the room, in the order of the screen.
+func (w *window) lines() string {
+	w.t.Helper()
+	return w.eval(`[...document.querySelectorAll('#messages > li')].map((e) => e.querySelector('.text').textContent + (e.classList.contains('sent') ? '' : '?')).join(' ')`)
+}
+
+// What is said over a cut network, to a frozen page, and to a server that is killed comes
+// once, in its order, also from a page that is loaded anew before it could be sent.
+func TestChatSaysItOnce(t *testing.T) {
+	t.Parallel()
+	g := newGallery(t, "chat")
+	ann, ben := g.page(t, "/chat/?user=ann"), g.page(t, "/chat/?user=ben")
+	for _, w := range []*window{ann, ben} {
+		w.waitText("#here", "ann")
+		w.waitText("#here", "ben")
+	}
+	agree := func(want string) {
+		t.Helper()
+		for _, w := range []*window{ann, ben} {
+			w.wait(fmt.Sprintf(`document.querySelectorAll('#messages > .sent').length === %d`, len(strings.Fields(want))))
+			if got := w.lines(); got != want {
+				t.Errorf("the room has %q, want %q", got, want)
+			}
+		}
+	}
+	ann.say("one")
+	agree("one")
+
+	g.cut()
+	ann.lost()
+	ben.lost()
+	ann.say("two")
+	ann.say("three")
+	ann.wait(`document.querySelectorAll('#messages > .sending').length === 2`)
+	g.heal()
+	ann.back()
+	ben.back()
+	agree("one two three")
+
+	ben.freeze()
+	ann.say("four")
+	ann.wait(`document.querySelectorAll('#messages > .sent').length === 4`)
+	ben.thaw()
+	agree("one two three four")
+
+	g.kill()
+	ann.lost()
+	ben.lost()
+	ann.say("five")
+	ann.say("six")
+	ann.open("about:blank")
+	g.start()
+	ben.back()
+	ann.live(g.url("/chat/?user=ann"))
+	agree("one two three four five six")
+	for _, w := range []*window{ann, ben} {
+		w.waitText("#here", "ann")
+		w.waitText("#here", "ben")
+	}
+}
+
+// What a page left behind and the server refuses is shown by the next one, to be mended.
+func TestChatSaysWhatWasRefusedLater(t *testing.T) {
+	t.Parallel()
+	g := newGallery(t, "chat")
+	ann := g.page(t, "/chat/?user=ann")
+	g.kill()
+	ann.lost()
+	ann.eval(`document.querySelector('#text').maxLength = 9999`)
+	ann.do(chromedp.SetValue(chromedp.CSS("#text"), strings.Repeat("x", 2001)))
+	ann.say("")
+	ann.wait(`document.querySelectorAll('#messages > .sending').length === 1`)
+	ann.open("about:blank")
+	g.start()
+	ann.live(g.url("/chat/?user=ann"))
+	ann.wait(`document.querySelectorAll('#messages > .failed').length === 1`)
+	ann.wait(`document.querySelector('.toast.bad') !== null`)
+	ann.click("#messages .failed .acts button:last-child")
+	ann.wait(`document.querySelectorAll('#messages > li').length === 0 && document.querySelector('#text').value.length === 2001`)
+}

@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // buy puts one of each product into the basket and orders.
@@ -127,5 +128,91 @@ func TestPagesSurviveARestart(t *testing.T) {
 	s.call("GET", "/shop/orders", "", 200, &kept)
 	if got := fmt.Sprint(kept.Orders); len(kept.Orders) != 2 || kept.Orders[1].Status != "shipped" {
 		t.Errorf("after the restart the shop has %s, want order 2 and a shipped order 1", got)
+	}
+}
+
+// Orders that are placed while the network is cut, while the page is frozen, and at a
+// server that is killed are placed once each, also when the page is loaded anew meanwhile.
+func TestShopOrdersOnce(t *testing.T) {
+	t.Parallel()
+	g := newGallery(t, "shop")
+	ann, staff := g.page(t, "/shop/?user=ann"), g.page(t, "/shop/staff")
+	placed := 0
+	agree := func(left int) {
+		t.Helper()
+		placed++
+		ann.wait(fmt.Sprintf(`document.querySelectorAll('#orders > [data-status=created]').length === %d && document.querySelectorAll('#orders > li').length === %[1]d`, placed))
+		staff.wait(fmt.Sprintf(`document.querySelectorAll('#orders > tr').length === %d`, placed))
+		for _, w := range []*window{ann, staff} {
+			w.wait(fmt.Sprintf(`(document.querySelector('#product-sun-lamp .left')?.textContent ?? document.querySelector('#stock-sun-lamp input').value).includes(%d)`, left))
+		}
+	}
+	ann.buy("sun-lamp")
+	agree(7)
+
+	g.cut()
+	ann.lost()
+	staff.lost()
+	ann.buy("sun-lamp")
+	ann.waitText("#orders", "Will be sent when the line is back")
+	g.heal()
+	ann.back()
+	staff.back()
+	agree(6)
+
+	staff.freeze()
+	ann.buy("sun-lamp")
+	ann.wait(`document.querySelectorAll('#orders > [data-status=created]').length === 3`)
+	staff.thaw()
+	agree(5)
+
+	g.kill()
+	ann.lost()
+	staff.lost()
+	ann.buy("sun-lamp")
+	ann.waitText("#orders", "Will be sent when the line is back")
+	ann.open("about:blank") // the page is left before it could be sent
+	g.start()
+	staff.back()
+	ann.live(g.url("/shop/?user=ann"))
+	agree(4)
+	ann.wait(`sessionStorage.getItem('shop:ann') === '[]'`)
+}
+
+// An order of which nobody knows whether it was placed, for the line broke before the
+// answer, is asked for again and is one order.
+func TestShopOrderWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "shop")
+	c := newCable(t, s.addr)
+	ann := newWindow(t)
+	// The page sends its order, and hears no answer: its messages are kept from it.
+	ann.before(`const send = WebSocket.prototype.send;
+		WebSocket.prototype.send = function (data) {
+			send.call(this, data);
+			if (!String(data).includes('"type":"order"') || window.once) return;
+			window.once = true;
+			for (const name of ['onmessage', 'onclose']) this[name] = () => {};
+			this.addEventListener('message', (e) => e.stopImmediatePropagation(), true);
+			window.deaf = this;
+		};`)
+	ann.live("http://" + c.Addr().String() + "/shop/?user=ann")
+	ann.buy("bell-collar")
+	var kept struct{ Orders []order }
+	for end := time.Now().Add(patience); len(kept.Orders) == 0; s.call("GET", "/shop/orders", "", 200, &kept) {
+		if time.Now().After(end) {
+			t.Fatal("the order was not placed")
+		}
+	}
+	if got := ann.eval(`document.querySelector('#orders > li').dataset.status`); got != "sending" {
+		t.Fatalf("the page says %s: it heard the answer", got)
+	}
+	c.cut()
+	ann.eval(`dispatchEvent(new Event('online'))`) // it looks whether anybody is there
+	ann.waitText(".toast", "Order 1 is placed") // the answer has come
+	ann.wait(`document.querySelector('#orders > [data-status=created]') !== null`)
+	s.call("GET", "/shop/orders", "", 200, &kept)
+	if n := ann.eval(`document.querySelectorAll('#orders > li').length`); n != "1" || len(kept.Orders) != 1 {
+		t.Errorf("the page shows %s orders, and the shop has %d", n, len(kept.Orders))
 	}
 }

@@ -31,8 +31,8 @@ func (w *window) watch(url string) {
 func (w *window) right(trucks int) {
 	w.t.Helper()
 	w.wait(fmt.Sprintf(`document.querySelector('#count').textContent === '%[1]d' && fleet.vehicles.size === %[1]d
-		&& [...fleet.vehicles.values()].every((v) => !fleet.stale(v, Date.now()) && fleet.regions.get(v.region).held.get(v.key)?.time === v.time)
-		&& [...fleet.regions.values()].reduce((n, r) => n + r.held.size, 0) === %[1]d`, trucks))
+		&& [...fleet.vehicles.values()].every((v) => !fleet.stale(v, Date.now()) && fleet.regions.get(v.region).message(v.key)?.time === v.time)
+		&& [...fleet.regions.values()].reduce((n, state) => n + state.size, 0) === %[1]d`, trucks))
 }
 
 // places returns where every truck is drawn.
@@ -249,61 +249,98 @@ func (c *cable) cut() {
 	}
 }
 
-// A line that looks open and is dead is found out when the machine is in another network.
+// A line that looks open and is dead is found out when the page wakes up, and after
+// 40 seconds of silence otherwise.
 func TestTrucksOverADeadLine(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "--trucks", fmt.Sprint(fleetSize))
-	c := newCable(t, s.addr)
-	w := newWindow(t)
-	w.watch("http://" + c.Addr().String() + "/trucks/")
-	w.right(fleetSize)
-	c.cut()
-	w.waitText(`#statuses [data-status=silent] b`, fmt.Sprint(fleetSize)) // all of them grey
-	if state := w.eval(`client.state`); state != "live" {
-		t.Fatalf("the line is %s: the page was told", state)
-	}
-	w.shot("trucks-silent")
-	w.eval(`window.states = [], client.on('state', ({state}) => states.push(state))`)
-	w.eval(`dispatchEvent(new Event('online'))`) // another network
-	w.wait(`states.join().startsWith('probing,waiting') && states.at(-1) === 'live'`)
-	w.right(fleetSize)
-	resumed := 0
-	for _, frame := range w.received("subscribed") {
-		if strings.Contains(frame, `"recovered":true`) {
-			resumed++
-		}
-	}
-	if resumed != 6 {
-		t.Errorf("%d of 6 channels went on where they were", resumed)
+	for _, test := range []struct {
+		name  string
+		doubt func(w *window) // what makes the page ask whether anybody is there
+	}{
+		{"waking up", func(w *window) { w.eval(`document.dispatchEvent(new Event('resume'))`) }},
+		{"silence", func(w *window) {
+			for range 2 { // a longer step at once would be a sleep
+				w.eval(`looks = 0, passed += 17_500`)
+				w.wait(`looks > 1`)
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCable(t, s.addr)
+			w := newWindow(t)
+			// A test can let time pass, and the line is looked at often.
+			w.before(`window.passed = window.looks = 0;
+				const now = Date.now, after = setTimeout;
+				Date.now = () => now() + passed;
+				window.setTimeout = (f, ms) => ms === 5000 ? after(() => { looks++; f(); }, 50) : after(f, ms);`)
+			w.watch("http://" + c.Addr().String() + "/trucks/")
+			w.right(fleetSize)
+			w.eval(`window.states = [], client.on('state', ({state}) => states.push(state))`)
+			c.cut()
+			w.eval(`passed += 6_000`)
+			w.waitText(`#statuses [data-status=silent] b`, fmt.Sprint(fleetSize)) // all of them grey
+			if states := w.eval(`client.state + states.join()`); states != "live" {
+				t.Fatalf("the line is %s: the page was told", states)
+			}
+			w.shot("trucks-silent")
+			test.doubt(w)
+			w.wait(`states.join().startsWith('probing,waiting') && states.at(-1) === 'live'`)
+			w.right(fleetSize)
+			resumed := 0
+			for _, frame := range w.received("subscribed") {
+				if strings.Contains(frame, `"recovered":true`) {
+					resumed++
+				}
+			}
+			if resumed != 6 {
+				t.Errorf("%d of 6 channels went on where they were", resumed)
+			}
+		})
 	}
 }
 
-// What the tables of fleet.js make of messages that come late, twice, across a
-// border, or not at all.
+// before has every page run a script before its own.
+func (w *window) before(script string) {
+	w.t.Helper()
+	w.do(command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
+}
+
+// What fleet.js makes of reports that come late, across a border, or not at all.
 func TestFleetKeepsNoGhosts(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	w := newWindow(t)
 	w.open(s.url("/trucks/trucks.css"))
 	script := `import('/trucks/fleet.js').then(({Fleet}) => {
-		const said = [], f = new Fleet();
-		const at = (lon) => ({lon, lat: 0, heading: 90, speed: 60, status: 'driving', load: 1, to: 'x'});
+		const said = [], f = new Fleet(), states = {};
 		const note = (what) => said.push(what + ': ' + [...f.vehicles.values()].map((v) => v.key + '@' + v.region + v.data.lon).sort().join(' '));
-		f.follow('a'); f.follow('b');
-		f.restart('a'); f.restart('b');
-		f.snapshot('a', {items: [{key: 't', offset: 5, time: 1000, data: at(1)}], more: true}, 1000);
-		f.snapshot('a', {items: [{key: 'u', offset: 6, time: 1000, data: at(2)}], more: false}, 1000);
-		f.snapshot('b', {items: [], more: false}, 1000);
+		const at = (key, lon, time) => ({key, time, data: {lon, lat: 0, heading: 90, speed: 60, status: 'driving', load: 1, to: 'x'}});
+		const follow = (region) => {
+			const messages = new Map();
+			f.follow(region, states[region] = {messages, ready: false, has: (k) => messages.has(k), keys: () => messages.keys(), message: (k) => messages.get(k)}, 0);
+		};
+		// What the client's state does before it tells of a change.
+		const whole = (region, items, now) => {
+			states[region].messages.clear();
+			for (const m of items) states[region].messages.set(m.key, m);
+			states[region].ready = true;
+			f.change(region, {}, now);
+		};
+		const set = (region, message, now) => { states[region].messages.set(message.key, message); f.change(region, {key: message.key, message}, now); };
+		const remove = (region, key, now) => { states[region].messages.delete(key); f.change(region, {key, message: {key, time: now, data: null}}, now); };
+		follow('a'); follow('b');
+		whole('a', [at('t', 1, 1000), at('u', 2, 1000)], 1000);
+		whole('b', [], 1000);
 		note('snapshot');
-		f.message('a', {key: 't', offset: 5, time: 1000, data: at(9)}, 1100); note('twice');
-		f.message('b', {key: 't', offset: 1, time: 2000, data: at(3)}, 2000); note('across');
-		f.message('a', {key: 't', offset: 7, time: 1500, data: at(4)}, 2010); note('belated');
-		f.message('a', {key: 't', offset: 8, time: 2000, data: null}, 2020); note('let go');
-		f.restart('b'); f.snapshot('b', {items: [{key: 'w', offset: 1, time: 3000, data: at(5)}], more: false}, 3000); note('gap');
-		f.message('b', {key: 'w', offset: 2, time: 3500, data: null}, 3500); note('deleted');
-		f.message('b', {key: 'w', offset: 1, time: 3000, data: at(5)}, 3510); note('deleted before');
-		f.drop('a', 4000); note('dropped');
-		f.follow('a'); f.restart('a'); f.snapshot('a', {items: [{key: 'u', offset: 1, time: 4000, data: at(6)}], more: false}, 4000); note('again');
+		set('b', at('t', 3, 2000), 2000); note('across');
+		set('a', at('t', 4, 1500), 2010); note('belated');
+		remove('a', 't', 2020); note('let go');
+		set('a', at('v', 7, 2500), 2500); set('b', at('v', 8, 2600), 2600); remove('b', 'v', 2700); note('turned back');
+		whole('b', [at('w', 5, 3000)], 3000); note('another snapshot');
+		remove('b', 'w', 3500); note('deleted');
+		f.drop('a', 4000); note('dropped'); f.change('a', {key: 'u', message: at('u', 9, 4000)}, 4000); note('after it was dropped');
+		follow('a'); whole('a', [at('u', 6, 4000)], 4000); note('again');
 		f.tidy(4000 + 3_700_000); note('an hour');
 		return said.join('; ');
 	})`
@@ -312,16 +349,10 @@ func TestFleetKeepsNoGhosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"snapshot: t@a1 u@a2", "twice: t@a1 u@a2", "across: t@b3 u@a2", "belated: t@b3 u@a2", "let go: t@b3 u@a2",
-		"gap: u@a2 w@b5", "deleted: u@a2", "deleted before: u@a2", "dropped: ", "again: u@a6", "an hour: ",
+		"snapshot: t@a1 u@a2", "across: t@b3 u@a2", "belated: t@b3 u@a2", "let go: t@b3 u@a2", "turned back: t@b3 u@a2 v@a7",
+		"another snapshot: u@a2 v@a7 w@b5", "deleted: u@a2 v@a7", "dropped: ", "after it was dropped: ", "again: u@a6", "an hour: ",
 	}
 	if got != strings.Join(want, "; ") {
 		t.Errorf("the fleet was\n%s, want\n%s", got, strings.Join(want, "; "))
 	}
-}
-
-// before has every page run a script before its own.
-func (w *window) before(script string) {
-	w.t.Helper()
-	w.do(command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
 }

@@ -2,53 +2,45 @@ import {keepOutbox, sync} from '/v1/client/all.js';
 import {clock, el, enter, face, inPlace, randomId, toast, userName} from '/demo/assets/page.js';
 
 const $ = (id) => document.getElementById(id);
-const {user, client, api} = enter(userName());
-keepOutbox(client, {user}); // what was said and not sent outlives the page
-
 const uploaded = /^\/chat\/uploads\/[0-9a-f]{32}\.(png|jpg|gif|webp)$/;
 const maxImage = 5 << 20;
 
 const rooms = new Map(); // name → Room
 let room; // the one on the screen
 
+// What is said without a line is said when it is back, within a day, and by the next page
+// if this one is closed before. What then was refused is shown, to be tried again.
+const {user, client, api} = enter(userName(), {publishTimeout: 86_400_000});
+keepOutbox(client, {user, settled({channel, data}, result) {
+  if (result instanceof Error) roomNamed(channel.slice('chat:'.length)).refused(data, result);
+}});
+
 // A room keeps everything said in it while this page is open, whichever room is
-// on the screen and however often the line is lost.
+// on the screen.
 class Room {
   messages = new Map(); // message id → message
-  typing = new Set(); // users
-  members = new Map(); // id → member
   unread = 0;
-  entered = false;
 
   constructor(name) {
     this.name = name;
     this.channel = client.channel(`chat:${name}`, {last: 50});
   }
 
+  // It is followed from the first visit on, and its people are watched.
   open() {
-    if (this.entered) return;
-    this.entered = true;
-    const {channel} = this;
-    channel.on('message', (data, m) => this.hear(m));
-    channel.when('subscribed', ({recovered}) => recovered === false && this.catchUp());
-    channel.when('gap', () => this.catchUp());
-    channel.when('failed', ({error}) => toast(error.message, 'bad'));
-    channel.typing.on((users) => {
-      this.typing = new Set(users);
-      this.typing.delete(user);
-      if (this === room) showTyping();
-    });
-    channel.presence.on((members) => {
-      this.members = members;
-      if (this === room) showMembers();
-    });
+    if (this.opened) return;
+    this.opened = true;
+    this.channel.on('message', (_, m) => this.hear(m));
+    this.channel.when('gap', () => this.catchUp());
+    this.channel.when('failed', ({error}) => toast(error.message, 'bad'));
+    this.channel.presence.on(() => this === room && showMembers());
+    this.channel.typing.on(() => this === room && showTyping());
   }
 
   // The server could not hand over everything since we left; it may still have it in its history.
   async catchUp() {
     try {
-      const {messages} = await this.channel.page({limit: 50});
-      for (const m of messages) if (m.type === 'message') this.hear(m);
+      (await this.channel.page({limit: 50})).messages.forEach((m) => m.type === 'message' && this.hear(m));
     } catch (error) {
       toast(error.message, 'bad');
     }
@@ -57,7 +49,7 @@ class Room {
   hear(m) {
     const who = m.from ?? 'somebody', id = m.data.id ?? `${m.time}-${m.offset}`;
     const isNew = !this.messages.has(id);
-    this.messages.set(id, {id, who, time: m.time ?? Date.now(), offset: m.offset ?? 0, ...pick(m.data), state: 'sent'});
+    this.messages.set(id, {id, who, time: m.time, offset: m.offset, ...pick(m.data), state: 'sent'});
     if (this === room) show();
     else if (isNew && who !== user) { this.unread++; showRooms(); }
   }
@@ -74,25 +66,30 @@ class Room {
     await this.deliver(m);
   }
 
-  // The client publishes when there is a line, again when it broke, and once in all.
+  // The client keeps it and sends it again until the server has answered. The same dedupe
+  // at every try: the server keeps it once.
   async deliver(m) {
     try {
-      m.state = 'sending';
       if (m.file) {
         m.image = await upload(m.file);
         delete m.file;
       }
-      const data = {id: m.id, text: m.text};
-      if (m.image) data.image = m.image;
+      const data = {id: m.id, text: m.text, ...(m.image && {image: m.image})};
       await this.channel.publish('message', data, {dedupe: m.id});
       m.state = 'sent';
+      if (this === room) show();
     } catch (error) {
       // An image goes by HTTP, which does not wait for the line.
-      const again = error instanceof TypeError || error.retryable;
-      if (again && this.messages.get(m.id) === m) return void setTimeout(() => this.messages.get(m.id) === m && this.deliver(m), 1000);
-      m.state = 'failed';
-      toast(error.message, 'bad');
+      if (error instanceof TypeError) return void setTimeout(() => this.deliver(m), 1000);
+      this.refused(m, error);
     }
+  }
+
+  // What has been heard meanwhile was stored, whatever became of the answer.
+  refused(m, error) {
+    if (this.messages.get(m.id)?.state === 'sent') return;
+    this.messages.set(m.id, {who: user, time: Date.now(), offset: 0, ...m, state: 'failed'});
+    toast(error.message, 'bad');
     if (this === room) show();
   }
 }
@@ -125,9 +122,10 @@ function go(name) {
   show();
   showMembers();
   showTyping();
-  // It is said again on every line, until one leaves.
-  room.channel.presence.enter().catch((error) => toast(error.message, 'bad'));
-  before?.channel.presence.leave().catch(() => {}); // without a line there is nothing to leave
+  // Whoever is there is there for as long as this room is on the screen.
+  room.channel.presence.enter().catch(() => {});
+  before?.channel.typing.stop();
+  before?.channel.presence.leave().catch(() => {});
 }
 
 function showRooms() {
@@ -158,9 +156,14 @@ $('new-room').onsubmit = async (event) => {
 
 sync(client.channel('rooms'), {
   load: async () => ({data: (await api('/chat/rooms')).rooms}),
-  loaded: (list) => { list.forEach((r) => roomNamed(r.name)); showRooms(); },
-  apply: (m) => { roomNamed(m.data.name); showRooms(); },
+  loaded: (list) => list.forEach(known),
+  apply: ({data}) => known(data),
 });
+
+function known({name}) {
+  roomNamed(name);
+  showRooms();
+}
 
 addEventListener('hashchange', () => go(decodeURIComponent(location.hash.slice(1)) || 'lobby'));
 
@@ -229,15 +232,14 @@ function picture(m) {
 }
 
 function showMembers() {
-  const names = [...new Set([...room.members.values()].map((m) => m.user))].sort();
-  $('here').replaceChildren(...names.slice(0, 5).map((n) => {
-    const item = el('li', {title: n}, face(n), el('span', {}, n));
-    return item;
-  }), names.length > 5 ? el('li', {className: 'quiet'}, `and ${names.length - 5} more`) : '');
+  const members = [...room.channel.presence.members.values()];
+  const names = [...new Set(members.map((m) => m.user))].sort();
+  $('here').replaceChildren(...names.slice(0, 5).map((n) => el('li', {title: n}, face(n), el('span', {}, n))),
+    names.length > 5 ? el('li', {className: 'quiet'}, `and ${names.length - 5} more`) : '');
 }
 
 function showTyping() {
-  const names = [...room.typing];
+  const names = [...room.channel.typing.users].filter((name) => name !== user);
   $('typing').textContent = names.length === 0 ? ''
     : names.length === 1 ? `${names[0]} is typing`
     : names.length < 4 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)} are typing`
@@ -268,7 +270,8 @@ $('text').onkeydown = (event) => {
 
 $('text').oninput = () => {
   grow();
-  if ($('text').value) room.channel.typing.active(); // often is no more than now and then
+  if ($('text').value.trim()) room.channel.typing.active();
+  else room.channel.typing.stop();
 };
 
 function grow() {

@@ -23,7 +23,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 //go:embed assets
 var assets embed.FS
 
-// Assets serves what the pages share: the line to the server, the frame around
+// Assets serves what the pages share: the way in to the server, the frame around
 // each page, and the look. Mount it at /demo/assets/.
 func Assets() http.Handler {
 	sub, err := fs.Sub(assets, "assets")

@@ -199,7 +199,7 @@ func TestPages(t *testing.T) {
 	h := Pages(fstest.MapFS{
 		"index.html":   {Data: []byte("<p>home")},
 		"staff.html":   {Data: []byte("<p>staff")},
-		"js/line.js":   {Data: []byte("let x")},
+		"js/page.js":   {Data: []byte("let x")},
 		"config.yaml":  {Data: []byte("a: 1")},
 		"pictures/a.b": {Data: []byte("?")},
 	})
@@ -211,7 +211,7 @@ func TestPages(t *testing.T) {
 		{"GET", "/", 200, "text/html; charset=utf-8"},
 		{"HEAD", "/", 200, "text/html; charset=utf-8"},
 		{"GET", "/staff", 200, "text/html; charset=utf-8"},
-		{"GET", "/js/line.js", 200, "text/javascript; charset=utf-8"},
+		{"GET", "/js/page.js", 200, "text/javascript; charset=utf-8"},
 		{"GET", "/config.yaml", 200, "text/plain; charset=utf-8"},
 		{"GET", "/js/", 404, "application/problem+json"},
 		{"GET", "/../stage_test.go", 404, "application/problem+json"},

@@ -1,5 +1,7 @@
-import {el, enter, flash, inPlace, money, clock, randomId, toast, userName} from '/demo/assets/page.js';
-import {followOrders, followStock, getJSON, OrderBook, things, track, word} from './shelf.js';
+import {sync} from '/v1/client/all.js';
+import {insist, Pending} from '/demo/assets/insist.js';
+import {el, enter, flash, inPlace, money, clock, toast, userName} from '/demo/assets/page.js';
+import {followStock, getJSON, OrderBook, things, track, word} from './shelf.js';
 
 const $ = (id) => document.getElementById(id);
 const {user, client, api} = enter(userName());
@@ -7,7 +9,7 @@ const {products} = await getJSON('/shop/products');
 const byId = new Map(products.map((p) => [p.id, p]));
 const basket = new Map(JSON.parse(sessionStorage.getItem('basket') ?? '[]').filter(([id]) => byId.has(id)));
 const book = new OrderBook();
-const pending = new Map(); // reference → order on its way
+const pending = new Pending(`shop:${user}`); // orders on their way
 const stock = followStock(client, showStock);
 
 // ---- the shelf
@@ -70,20 +72,17 @@ function showBasket() {
   $('bar').textContent = `Basket: ${count} ${count === 1 ? 'thing' : 'things'}, ${money(total)}`;
 }
 
-// ---- ordering, over the socket: shown at once, confirmed by the ack
+// ---- ordering, by a call: shown at once, confirmed by its answer
 
 $('checkout').onsubmit = (event) => {
   event.preventDefault();
   const lines = [...basket].map(([product, quantity]) => ({product, quantity}));
   if (lines.length === 0) return;
-  const order = {
-    reference: randomId(), // asking again after a lost line is the same order
+  const priced = lines.map((l) => ({...l, name: byId.get(l.product).name, price: byId.get(l.product).price}));
+  const order = pending.add({
     note: $('note').value.trim(), status: 'sending', customer: user, created: new Date().toISOString(),
-    lines: lines.map((l) => ({...l, name: byId.get(l.product).name, price: byId.get(l.product).price})),
-    wanted: lines,
-  };
-  order.total = order.lines.reduce((sum, l) => sum + l.price * l.quantity, 0);
-  pending.set(order.reference, order);
+    lines: priced, total: priced.reduce((sum, l) => sum + l.price * l.quantity, 0),
+  });
   basket.clear();
   $('note').value = '';
   showBasket();
@@ -92,17 +91,17 @@ $('checkout').onsubmit = (event) => {
   place(order);
 };
 
-// A call waits for the line, and is sent once. Whether it was done is not known when the
-// line breaks then: asked again, the same reference is the same order.
-async function place(order) {
+// Whether an order was placed is not known when the line breaks before the answer. Then it
+// is asked again: the same reference is the same order.
+async function place({reference, note, lines}) {
   try {
-    const placed = await client.call('order', {lines: order.wanted, note: order.note, reference: order.reference});
+    const wanted = lines.map(({product, quantity}) => ({product, quantity}));
+    const placed = await insist(client, 'order', {lines: wanted, note, reference});
     arrived(placed);
     toast(`Order ${placed.id} is placed. Thank you, ${user}.`);
   } catch (error) {
-    if (error.retryable || error.code === 'unknown') return void setTimeout(() => pending.has(order.reference) && place(order), 500);
-    pending.delete(order.reference);
-    for (const {product, quantity} of order.wanted) basket.set(product, (basket.get(product) ?? 0) + quantity);
+    pending.drop(reference);
+    for (const {product, quantity} of lines) basket.set(product, (basket.get(product) ?? 0) + quantity);
     showBasket();
     toast(error.message, 'bad');
   }
@@ -113,11 +112,16 @@ client.on('state', () => pending.size && showOrders());
 
 // ---- my orders, live
 
-followOrders(client, api, (order) => order.customer === user && arrived(order));
+sync(client.channel('orders'), {
+  load: async () => ({data: (await api('/shop/orders')).orders}),
+  loaded: (orders) => orders.forEach(arrived),
+  apply: ({data}) => arrived(data),
+});
 client.channel(`user:${user}:notifications`).on('notification', ({text}) => toast(text));
 
 function arrived(order) {
-  pending.delete(order.reference);
+  if (order.customer !== user) return; // the channel tells of everybody's
+  pending.drop(order.reference);
   if (book.put(order)) showOrders(order.id);
 }
 
@@ -133,7 +137,7 @@ function showOrders(changed) {
   const list = [...[...pending.values()].reverse(), ...book.newestFirst];
   $('orders-empty').hidden = list.length > 0;
   inPlace($('orders'), list, (o) => o.reference ?? o.id, () => el('li', {className: 'panel order', tabIndex: -1}), (card, o) => {
-    const live = client.state === 'live', version = `${o.status} ${o.version ?? live}`;
+    const version = `${o.status} ${o.version ?? client.state}`;
     if (card.dataset.version === version) return;
     card.dataset.version = version;
     const again = card.childElementCount > 0, focused = card.contains(document.activeElement);
@@ -144,7 +148,7 @@ function showOrders(changed) {
         el('strong', {className: 'tally'}, money(o.total))),
       el('p', {className: 'things'}, things(o)),
       o.note && el('p', {className: 'quiet things'}, `“${o.note}”`),
-      o.status === 'sending' ? el('p', {className: 'quiet'}, live ? word(o.status) : 'Will be sent when the line is back')
+      o.status === 'sending' ? el('p', {className: 'quiet'}, client.state === 'live' ? word(o.status) : 'Will be sent when the line is back')
         : o.status === 'cancelled' ? el('p', {className: 'cancelled'}, word(o.status)) : track(o.status),
       el('p', {className: 'acts'},
         o.status === 'created' && el('button', {className: 'pill small', type: 'button', onclick: () => change(o, {status: 'paid'})}, 'Pay'),
@@ -156,4 +160,5 @@ function showOrders(changed) {
 }
 
 showBasket();
+pending.forEach(place); // of a page that was left before the answers came
 showOrders();

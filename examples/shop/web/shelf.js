@@ -4,30 +4,21 @@
 import {sync} from '/v1/client/all.js';
 import {el} from '/demo/assets/page.js';
 
-// followStock calls changed(product, count, before) for what there is of each product,
-// and with every change. It returns the counts, by product.
+// followStock keeps stock (product → count) true: first what the server has, then
+// every change. changed(product, count, before) is called for each.
 export function followStock(client, changed) {
-  const stock = new Map(), inventory = client.channel('inventory').state;
-  inventory.on(({key}) => {
-    for (const product of key === undefined ? inventory.keys() : [key]) {
-      const before = stock.get(product), count = inventory.get(product)?.count;
-      if (count === undefined || count === before) continue;
-      stock.set(product, count);
-      changed(product, count, before);
-    }
+  const stock = new Map();
+  const set = ({product, count}) => {
+    const before = stock.get(product);
+    stock.set(product, count);
+    changed(product, count, before);
+  };
+  sync(client.channel('inventory'), {
+    load: async () => ({data: (await getJSON('/shop/inventory')).inventory}),
+    loaded: (inventory) => inventory.forEach(set),
+    apply: ({data}) => data && set(data),
   });
   return stock;
-}
-
-// followOrders has the orders that may be seen: those of before, loaded once, and what
-// is told of them, without a moment in between. arrived(order, news) may hear of an
-// order twice; news is the type of what was told, undefined for what was loaded.
-export function followOrders(client, api, arrived) {
-  return sync(client.channel('orders'), {
-    load: async () => ({data: (await api('/shop/orders')).orders}),
-    loaded: (orders) => orders.forEach((order) => arrived(order)),
-    apply: (m) => m.type.startsWith('order-') && arrived(m.data, m.type),
-  });
 }
 
 export async function getJSON(path) {
@@ -47,7 +38,6 @@ export class OrderBook {
     this.#orders.set(order.id, order);
     return true;
   }
-  get(id) { return this.#orders.get(id); }
   get newestFirst() { return [...this.#orders.values()].sort((a, b) => b.id - a.id); }
 }
 

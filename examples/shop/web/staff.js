@@ -1,5 +1,6 @@
+import {sync} from '/v1/client/all.js';
 import {el, enter, flash, inPlace, money, clock, face, toast} from '/demo/assets/page.js';
-import {followOrders, followStock, getJSON, OrderBook, things, word} from './shelf.js';
+import {followStock, getJSON, OrderBook, things, word} from './shelf.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -13,19 +14,29 @@ const book = new OrderBook();
 
 // ---- orders
 
-followOrders(client, api, (order, news) => {
-  if (!book.put(order)) return;
-  show(news && order.id);
-  if (news === 'order-created') toast(`${order.customer} ordered for ${money(order.total)}.`);
+const orders = client.channel('orders');
+const failed = (error) => toast(error.message, 'bad');
+orders.when('failed', ({error}) => failed(error));
+sync(orders, {
+  load: async () => ({data: (await api('/shop/orders')).orders}),
+  loaded(list) {
+    list.forEach((order) => book.put(order));
+    show();
+  },
+  apply({type, data: order}) {
+    if (!book.put(order)) return;
+    show(order.id);
+    if (type === 'order-created') toast(`${order.customer} ordered for ${money(order.total)}.`);
+  },
+  failed,
 });
-client.channel('orders').when('failed', ({error}) => toast(error.message, 'bad'));
 
 async function act(order, path, method, body) {
   try {
     const changed = await api(`/shop/orders/${order.id}${path}`, {method, body});
     if (book.put(changed)) show(changed.id);
   } catch (error) {
-    toast(error.message, 'bad');
+    failed(error);
   }
 }
 
@@ -78,7 +89,7 @@ async function count(product, input) {
     await api(`/shop/inventory/${product.id}`, {method: 'PUT', body: {count: Math.trunc(Number(input.value))}});
   } catch (error) {
     input.value = stock.get(product.id);
-    toast(error.message, 'bad');
+    failed(error);
   }
 }
 

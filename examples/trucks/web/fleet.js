@@ -2,12 +2,9 @@
 // It knows neither the page nor the clock: whoever calls hands in the time, in
 // milliseconds.
 //
-// The rules that keep ghosts out:
-//   - each region has a table of its own, by key; a message that is not newer than
-//     what the table has, by its offset, is none
-//   - a snapshot is the whole truth: what it does not name is gone
-//   - null deletes, in its own region only: a truck that crossed a border may be told
-//     of in the new region before the old one has let it go
+// Each region has a channel of its own, whose state has the last report of each truck
+// there; the client keeps it right. A truck that crosses a border may be told of in the
+// new region before the old one has let it go: the newest of its reports counts.
 
 const silence = 5000; // a vehicle that was not heard of for longer is not where it is drawn
 const forgotten = 3_600_000; // and after this the channel has forgotten it too
@@ -17,72 +14,52 @@ const leap = 0.15; // degrees in one report: it did not drive there
 const fade = 500;
 
 export class Fleet {
-  regions = new Map(); // id → {held: key → {offset, time, data}, deleted: key → offset, named: keys of a snapshot under way}
+  regions = new Map(); // id → state of its channel, with the message of each key
   vehicles = new Map(); // key → Vehicle
   leaving = new Map(); // key → Vehicle that is being faded out; no longer one of the fleet
   period = 1000; // ms between two reports of a vehicle
-  ahead = 0; // how far this clock is ahead of the server's
+  ahead = Infinity; // how far this clock is ahead of theirs, at most: no report comes before it was made
   still = false; // no gliding
 
-  follow(region) {
-    this.regions.set(region, {held: new Map(), deleted: new Map()});
+  follow(region, state, now) {
+    this.regions.set(region, state);
+    if (state.ready) this.change(region, {}, now);
   }
 
   drop(region, now) {
-    for (const key of [...this.regions.get(region)?.held.keys() ?? []]) this.#take(region, key, now);
     this.regions.delete(region);
+    for (const v of this.vehicles.values()) if (v.region === region) this.#take(v, now);
   }
 
-  // From here on offsets may begin anew, and a snapshot follows.
-  restart(region) {
-    const r = this.regions.get(region);
-    for (const entry of r.held.values()) entry.offset = 0;
-    r.deleted.clear();
-    r.named = new Set();
+  // change takes what a state says of itself: a key with a message, whose data is null
+  // when it was deleted, or no key when all of it is another.
+  change(region, {key, message}, now) {
+    const state = this.regions.get(region);
+    if (!state) return;
+    if (message?.data) return this.#report(region, message, now);
+    if (key === undefined) for (const k of state.keys()) this.#report(region, state.message(k), now);
+    for (const v of this.vehicles.values()) if (v.region === region && !state.has(v.key)) this.#take(v, now);
   }
 
-  snapshot(region, {items, more}, now) {
-    const r = this.regions.get(region);
-    r.named ??= new Set();
-    for (const item of items) this.message(region, item, now);
-    if (more) return;
-    for (const key of [...r.held.keys()]) if (!r.named.has(key)) this.#take(region, key, now);
-    r.named = undefined;
-  }
-
-  message(region, {key, offset, time, data}, now) {
-    const r = this.regions.get(region);
-    if (!r || !key) return;
-    r.named?.add(key);
-    if (offset <= (r.held.get(key)?.offset ?? r.deleted.get(key))) return;
-    if (data === null) {
-      r.deleted.set(key, offset);
-      return this.#take(region, key, now);
-    }
-    const entry = {region, offset, time, data};
-    r.held.set(key, entry);
-    const vehicle = this.vehicles.get(key);
-    if (vehicle && vehicle.region !== region && vehicle.time > time) return;
-    this.#show(key, entry, now);
-  }
-
-  #show(key, entry, now) {
-    const vehicle = this.vehicles.get(key) ?? this.leaving.get(key) ?? new Vehicle(key);
+  #report(region, message, now) {
+    this.ahead = Math.min(this.ahead, now - message.time);
+    const {key} = message, known = this.vehicles.get(key);
+    if (known && known.region !== region && known.time > message.time) return;
+    const vehicle = known ?? this.leaving.get(key) ?? new Vehicle(key);
     this.leaving.delete(key);
     this.vehicles.set(key, vehicle);
-    vehicle.report(entry, now, this);
+    vehicle.report(region, message, now, this);
   }
 
-  #take(region, key, now) {
-    this.regions.get(region).held.delete(key);
-    const vehicle = this.vehicles.get(key);
-    if (vehicle?.region !== region) return;
-    let newest;
-    for (const {held} of this.regions.values()) {
-      const entry = held.get(key);
-      if (entry && !(entry.time <= newest?.time)) newest = entry;
+  // Its region has let it go. If another has it, that is where it is.
+  #take(vehicle, now) {
+    const {key} = vehicle;
+    let region, newest;
+    for (const [id, state] of this.regions) {
+      const message = state.ready && state.message(key);
+      if (message && !(message.time <= newest?.time)) [region, newest] = [id, message];
     }
-    if (newest) return this.#show(key, newest, now);
+    if (newest) return vehicle.report(region, newest, now, this);
     this.vehicles.delete(key);
     vehicle.left = now;
     this.leaving.set(key, vehicle);
@@ -91,7 +68,7 @@ export class Fleet {
   // What time alone changes.
   tidy(now) {
     for (const [key, v] of this.leaving) if (now - v.left > fade) this.leaving.delete(key);
-    for (const v of this.vehicles.values()) if (now - v.heard > forgotten) this.#take(v.region, v.key, now);
+    for (const v of this.vehicles.values()) if (now - v.heard > forgotten) this.vehicles.delete(v.key);
   }
 
   stale(vehicle, now) {
@@ -117,8 +94,8 @@ export class Vehicle {
     this.key = key;
   }
 
-  report({region, time, data}, now, fleet) {
-    const heard = now - Math.max(0, now - fleet.ahead - time);
+  report(region, {time, data}, now, fleet) {
+    const heard = Math.min(now, time + fleet.ahead);
     const before = this.data && this.at(now);
     const glides = before && !fleet.still && !fleet.stale(this, now) && this.left === undefined && now - heard < belated
       && Math.hypot(before.lon - data.lon, before.lat - data.lat) < leap * Math.max(1, fleet.period / 1000);

@@ -26,42 +26,28 @@ export {client, fleet, view}; // for whoever looks at the page from outside
 // ---- what the channels say
 
 const channel = (region) => client.channel(`trucks:${region}`, {rate: rates[$('rate').value]});
-const following = new Map(); // region → what ends it
-let heard = 0; // messages since the last full second
-let freshest = Infinity; // ms that the newest of all reports took, as far as the clocks agree
+const ends = new Map(); // region → how to leave it
+let heard = 0; // reports since the last full second
 
 function follow(region) {
-  const enough = new AbortController(), {state} = channel(region);
-  following.set(region, enough);
-  fleet.follow(region);
-  state.on(({key, message}) => {
-    const now = Date.now();
-    if (key !== undefined) {
-      heard++;
-      // Whose clock is right does not matter, only that both mean the same.
-      fleet.ahead = freshest = Math.min(freshest, now - message.time);
-      return fleet.message(region, message, now);
-    }
-    whole();
-  }, {signal: enough.signal});
-  const whole = () => { // what is not in it is gone
-    fleet.restart(region);
-    fleet.snapshot(region, {items: [...state.keys()].map((k) => state.message(k))}, Date.now());
-  };
-  if (state.ready) whole(); // it was left a moment ago
-  channel(region).when('failed', ({error}) => toast(error.message, 'bad'), {signal: enough.signal});
+  const {state} = channel(region);
+  fleet.follow(region, state, Date.now());
+  ends.set(region, state.on((change) => {
+    if (change.message) heard++;
+    fleet.change(region, change, Date.now());
+  }));
 }
 
 function leave(region) {
-  following.get(region).abort();
+  ends.get(region)();
   fleet.drop(region, Date.now());
 }
 
-// The same position, another pace: nothing has to be sent again.
+// The same place, another pace: nothing has to be sent again.
 function changeRate() {
   fleet.period = Math.max(1000, 1000 / (rates[$('rate').value] ?? 1));
   sayRate();
-  for (const region of fleet.regions.keys()) channel(region);
+  for (const {id} of sheet.regions) channel(id);
 }
 
 function sayRate() {
@@ -75,8 +61,8 @@ $('rate').onchange = changeRate;
 sayRate();
 
 client.on('state', ({state}) => {
-  freshest = Infinity;
-  if (state !== 'live' && state !== 'probing') silent();
+  if (state === 'live') fleet.ahead = Infinity; // who slept may wake up with another clock
+  else if (state !== 'probing') silent();
 });
 
 // ---- the board
@@ -97,6 +83,7 @@ for (const r of sheet.regions) {
   };
   $('regions').append(el('li', {}, el('label', {}, box, r.name, el('span', {className: 'tally quiet', data: {region: r.id}}))));
   follow(r.id);
+  channel(r.id).when('failed', ({error}) => toast(error.message, 'bad'));
 }
 
 function tell() {

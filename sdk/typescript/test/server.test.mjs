@@ -319,3 +319,51 @@ test('each request of a long line has a signal of its own, so that nothing gathe
     globalThis.fetch = fetch
   }
 })
+
+test('another rate is taken up from where the channel is, with no new snapshot, and at once', async () => {
+  const writer = client(server.url), reader = client(server.url)
+  const out = writer.channel('trucks:paced')
+  const publish = async (from, to) => { for (let n = from; n <= to; n++) await out.publish('position', n, {key: 'a'}) }
+  await publish(1, 1)
+  const state = reader.channel('trucks:paced').state
+  let changes = 0, snapshots = 0
+  const reaches = (value) => until((fn) => state.on(fn), () => state.get('a') === value)
+  state.on(({key}) => key === undefined ? snapshots++ : changes++)
+  await state.whenReady()
+
+  reader.channel('trucks:paced', {rate: 2})
+  let last = reaches(40)
+  await publish(2, 40)
+  await last
+  assert.ok(changes < 20, `${changes} of 39 were delivered`)
+
+  changes = 0
+  reader.channel('trucks:paced', {}) // all of them, again
+  await until((fn) => reader.channel('trucks:paced').when('subscribed', fn))
+  last = reaches(60)
+  await publish(41, 60)
+  await last
+  assert.equal(changes, 20)
+  assert.equal(snapshots, 1)
+})
+
+test('a rate that is changed while the subscription is asked for holds', async () => {
+  const {url, close} = await proxy(server.url)
+  const writer = client(server.url), reader = client(url)
+  await reader.connect()
+  const out = writer.channel('trucks:hasty')
+  const subscribed = []
+  reader.channel('trucks:hasty').when('subscribed', () => subscribed.push(1))
+  const state = reader.channel('trucks:hasty').state
+  let changes = 0
+  state.on(({key}) => key === undefined || changes++)
+  await null // it is asked for
+  await null
+  reader.channel('trucks:hasty', {rate: 1})
+  await until((fn) => reader.channel('trucks:hasty').when('subscribed', fn), () => subscribed.length === 2)
+  const last = until((fn) => state.on(fn), () => state.get('a') === 30)
+  for (let n = 1; n <= 30; n++) await out.publish('position', n, {key: 'a'})
+  await last
+  assert.ok(changes < 10, `${changes} of 30 were delivered`)
+  await close()
+})

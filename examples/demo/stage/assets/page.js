@@ -51,17 +51,18 @@ export function remember(name) {
   localStorage.setItem('user', name);
 }
 
+const patience = 5_000; // ms for an answer by HTTP: over a dead connection it would be minutes
+
 export async function tokenFor(user) {
-  // A request over a dead connection would wait for minutes.
-  const answer = await fetch(`/demo/token?user=${encodeURIComponent(user)}`, {signal: AbortSignal.timeout(5000)});
+  const answer = await fetch(`/demo/token?user=${encodeURIComponent(user)}`, {signal: AbortSignal.timeout(patience)});
   const body = await answer.json();
   if (!answer.ok) throw Object.assign(new Error(body.detail), {fatal: answer.status === 400});
   return body.token;
 }
 
 // enter opens a line for user, says in the page's header how it is, and marks the
-// page with it (data-line). What it returns has the client, the state of its line in
-// the words of the lamp, and api(), which is fetch with the user's token.
+// page with it (data-line). What it returns has the client, and api(), which is fetch
+// with the user's token.
 export function enter(user, options = {}) {
   let token, fatal;
   const fresh = async (reason) => {
@@ -79,7 +80,8 @@ export function enter(user, options = {}) {
       throw error;
     }
   };
-  const client = new Ringdown(location.origin, {token: fresh, WebSocket: Sparkling, ...options});
+  // Somebody looks at the page and waits, so the next attempt comes soon.
+  const client = new Ringdown(location.origin, {token: fresh, WebSocket: Sparkling, backoffCap: 5_000, ...options});
   frame(user);
   indicate(client, () => fatal);
   client.on('error', (cause) => reportError(cause));
@@ -91,6 +93,7 @@ export function enter(user, options = {}) {
       method,
       headers: {Authorization: `Bearer ${await (token ?? fresh())}`, ...(json && {'Content-Type': 'application/json'}), ...headers},
       body: json ? JSON.stringify(body) : body,
+      signal: method === 'GET' ? AbortSignal.timeout(patience) : undefined, // what changes something may take its time
     });
     if (answer.status === 401 && again) { // the token has run out
       await fresh();

@@ -209,7 +209,7 @@ func TestShopOrderWithoutAnAnswer(t *testing.T) {
 	}
 	c.cut()
 	ann.eval(`dispatchEvent(new Event('online'))`) // it looks whether anybody is there
-	ann.waitText(".toast", "Order 1 is placed") // the answer has come
+	ann.waitText(".toast", "Order 1 is placed")    // the answer has come
 	ann.wait(`document.querySelector('#orders > [data-status=created]') !== null`)
 	s.call("GET", "/shop/orders", "", 200, &kept)
 	if n := ann.eval(`document.querySelectorAll('#orders > li').length`); n != "1" || len(kept.Orders) != 1 {

@@ -1,148 +1,101 @@
-// Package scores is an example: the scores of two leagues and the news of them, with a
-// desk where editors put right what is wrong.
+// Package scores is an example: a board of matches, the news of them, and a desk whose
+// editors set scores right and write notes.
 //
-// Scores are a state channel with the match as the key: whoever comes has all of them at
-// once. News is a log: whoever was away is given what was missed. Editors write news on
-// the channel themselves, since a rule lets them; a score is put right by a call, since
-// the program that keeps the scores has to know.
+// Each league has two channels. scores:{league} is a state: the latest of each match.
+// scores:{league}:news is a history: what happened, in order. A goal is both. It is told as
+// news first, and then put on the board (see league).
+//
+// Matches are played by chance, a minute in a second, and only while somebody looks.
 package scores
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"sync"
 	"time"
 
 	"ringdown"
 	"ringdown/examples/demo/stage"
-	"ringdown/protocol"
 )
 
-// Config is the configuration of the desk alone.
+// Config is the configuration of the scores alone.
 //
 //go:embed ringdown.yaml
 var Config []byte
 
 //go:embed web
-var pages embed.FS
+var web embed.FS
 
-// minute is how long a minute of a match lasts.
+// minute is how long one lasts.
 const minute = time.Second
 
-// Desk plays the matches while somebody looks, and answers editors.
-type Desk struct {
-	*stage.Simulation
-	server *ringdown.Server
-	log    *slog.Logger
+const maxBody = 4 << 10 // bytes of a correction
 
-	mu      sync.Mutex
+// Scores is all leagues and their desk.
+type Scores struct {
+	gate    *stage.Gate
+	log     *slog.Logger
 	leagues map[string]*league
+	plays   []*stage.Simulation
 }
 
-// Open makes the desk and answers its call.
+// Open makes the leagues and has the desk answer calls.
 func Open(at stage.Setting) (stage.App, error) {
-	d := &Desk{server: at.Server, log: at.Logger, leagues: map[string]*league{}}
+	s := &Scores{gate: at.Gate, log: cmp.Or(at.Logger, slog.Default()), leagues: map[string]*league{}}
 	for name := range leagues {
-		d.leagues[name] = newLeague(name)
+		l := newLeague(name, Through(at.Server), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
+		s.leagues[name] = l
+		s.plays = append(s.plays, stage.Simulate(minute, stage.Watched(at.Server, "scores:"+name), s.play(l)))
 	}
-	chance := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	d.Simulation = stage.Simulate(minute, stage.Watched(at.Server, "scores:"), func(ctx context.Context, _ time.Time) {
-		if err := d.step(ctx, chance); err != nil && ctx.Err() == nil {
-			d.log.Warn("the scores were not told", "error", err)
-		}
-	})
-	at.Server.HandleCall("scores-correct", d.correct)
-	return d, nil
-}
-
-// Routes adds the page to mux, under /scores/.
-func (d *Desk) Routes(mux *http.ServeMux) {
-	web, _ := fs.Sub(pages, "web")
-	mux.Handle("/scores/", http.StripPrefix("/scores", stage.Pages(web)))
-}
-
-// Start takes up the matches where an earlier run left them: what was told stays true.
-func (d *Desk) Start(ctx context.Context) error {
-	for name, l := range d.leagues {
-		kept, err := d.server.State(ctx, "scores:"+name)
+	at.Server.HandleCall("scores-correct", func(ctx context.Context, c *ringdown.Call) (any, error) {
+		who, err := stage.CallerOf(c.Claims)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for key, m := range l.matches {
-			if v, ok := kept.Values[key]; ok {
-				if err := json.Unmarshal(v.Data, m); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return d.Simulation.Start(ctx)
+		return s.correct(ctx, who, c.Data)
+	})
+	return s, nil
 }
 
-// step plays a minute of everything and tells it.
-func (d *Desk) step(ctx context.Context, chance *rand.Rand) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var failed error
-	for name, l := range d.leagues {
-		news := l.step(chance)
-		for _, key := range l.keys {
-			if m := l.matches[key]; m.Period != "over" || l.rest[key] == 0 {
-				failed = errors.Join(failed, d.tell(ctx, name, key, m))
-			}
+// play is a step of a league's simulation. While the channels fail it says so once.
+func (s *Scores) play(l *league) func(context.Context, time.Time) {
+	failing := false
+	return func(ctx context.Context, _ time.Time) {
+		err := l.play(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			s.log.Warn("a league stands still; it is tried again", "league", l.name, "error", err)
 		}
-		for _, n := range news {
-			_, err := d.server.Publish(ctx, "scores:"+name+":news", "news", n)
-			failed = errors.Join(failed, err)
-		}
+		failing = err != nil
 	}
-	return failed
 }
 
-func (d *Desk) tell(ctx context.Context, league, key string, m *Match) error {
-	_, err := d.server.Publish(ctx, "scores:"+league, "score", m, ringdown.WithKey(key))
+// Start takes up all leagues where they were, and lets them play.
+func (s *Scores) Start(ctx context.Context) (err error) {
+	for _, l := range s.leagues {
+		err = errors.Join(err, l.load(ctx))
+	}
+	for _, p := range s.plays {
+		err = errors.Join(err, p.Start(ctx))
+	}
 	return err
 }
 
-// correct is the call of an editor. To ask again does no harm: it says what the score is,
-// and not by how much it changes.
-func (d *Desk) correct(ctx context.Context, c *ringdown.Call) (any, error) {
-	who, err := stage.CallerOf(c.Claims)
-	if err == nil && !who.Staff {
-		err = protocol.Errorf(protocol.CodeForbidden, "only editors put scores right: sign in as staff")
+// Stop has all matches stand still.
+func (s *Scores) Stop(ctx context.Context) (err error) {
+	for _, p := range s.plays {
+		err = errors.Join(err, p.Stop(ctx))
 	}
-	if err != nil {
-		return nil, err
-	}
-	var asked struct {
-		League, Match string
-		Home, Away    int
-	}
-	if err := stage.DecodeJSON(bytes.NewReader(c.Data), &asked); err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := d.leagues[asked.League]
-	if l == nil || l.matches[asked.Match] == nil {
-		return nil, protocol.Errorf(protocol.CodeNotFound, "there is no match %q in the league %q", asked.Match, asked.League)
-	}
-	m := l.matches[asked.Match]
-	before := m.Goals
-	m.Goals = [2]int{asked.Home, asked.Away}
-	if err := d.tell(ctx, asked.League, asked.Match, m); err != nil {
-		m.Goals = before // it was not told
-		return nil, err
-	}
-	if m.Goals != before {
-		_, err = d.server.Publish(ctx, "scores:"+asked.League+":news", "news", News{"desk", asked.Match, "Put right: " + m.line()})
-	}
-	return m, err
+	return err
+}
+
+// Routes adds the page and the desk's route to mux, all of it under /scores/.
+func (s *Scores) Routes(mux *http.ServeMux) {
+	pages, _ := fs.Sub(web, "web")
+	mux.Handle("/scores/", http.StripPrefix("/scores", stage.Pages(pages)))
+	mux.HandleFunc("POST /scores/correction", s.serveCorrection)
 }

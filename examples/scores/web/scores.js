@@ -1,109 +1,125 @@
-// scores.js: the page. One league at a time is followed: its scores are a state, its
-// news a log of which the last thirty are there when one comes.
+// scores.js: the page. The board is what the states say (board.js), the news are those of
+// the leagues on the screen (news.js), and editors have a desk (desk.js).
 
-import {clock, el, enter, flash, inPlace, randomId, toast, userName} from '/demo/assets/page.js';
+import {clock, el, enter, inPlace, toast, userName} from '/demo/assets/page.js';
+import {showBoard} from './board.js';
+import {desk} from './desk.js';
+import {News} from './news.js';
 
+export const leagues = new Map([['north', 'Northern League'], ['south', 'Southern League'], ['cup', 'Cup']]);
 const $ = (id) => document.getElementById(id);
-const {user, client} = enter(userName());
-const leagues = {harbour: 'Harbour', hills: 'Hills'};
-const editor = /^staff(-|$)/.test(user); // what the server thinks of it, it says itself
-const periods = {first: 'first half', 'half-time': 'half-time', second: 'second half', over: 'over'};
-const mostNews = 200;
-let league, enough;
+const isStaff = (name) => name === 'staff' || name.startsWith('staff-');
+const asked = new URLSearchParams(location.search).get('user') ?? '';
+const name = 'desk' in document.body.dataset ? (isStaff(asked) ? asked : 'staff') : userName();
+const {user, client} = enter(name);
+const staff = isStaff(user); // what it may do, the server decides
+const open = new Map(); // league → {news, state, stop}: of those on the screen
 
-$('write').hidden = !editor;
-$('editor-hint').hidden = editor;
+export {client, open};
+const edit = staff && desk(client, leagues);
 
-for (const [name, title] of Object.entries(leagues)) {
-  $('leagues').append(el('button', {className: 'pill small plain', type: 'button', value: name, onclick: () => follow(name)}, title));
+// ---- what is on the screen
+
+function chosen() {
+  const hash = location.hash.slice(1);
+  return leagues.has(hash) ? [hash] : [...leagues.keys()];
 }
 
-function follow(name) {
-  enough?.abort();
-  league = name;
-  enough = new AbortController();
-  const {signal} = enough;
-  history.replaceState(null, '', `#${name}`);
-  for (const b of $('leagues').children) b.setAttribute('aria-pressed', b.value === name);
-
-  const {state} = client.channel(`scores:${name}`);
-  state.on(({key}) => showMatches(state, key), {signal});
-  showMatches(state);
-
-  const items = new Map(); // offset → message
-  const news = client.channel(`scores:${name}:news`, {last: 30});
-  const put = (m) => {
-    items.set(m.offset, m);
-    if (items.size > mostNews) items.delete(Math.min(...items.keys()));
-    showNews(items);
-  };
-  news.on('news', (data, m) => put(m), {signal});
-  news.when('recovered', ({count}) => count && toast(`${count === 1 ? 'One thing' : `${count} things`} happened while you were away.`), {signal});
-  const anew = async () => { // what was missed is more than comes by itself
-    const {messages} = await news.page({limit: 30}).catch(() => ({messages: []}));
-    items.clear();
-    messages.forEach(put);
-  };
-  news.when('gap', anew, {signal});
-  // A league that was left a moment ago goes on where it was, so what came before is asked for.
-  news.when('subscribed', ({recovered}) => recovered === false && anew(), {signal});
-  if (news.position) anew();
-  showNews(items);
+// follow has the page follow the leagues on the screen, and no others.
+function follow() {
+  const wanted = chosen();
+  for (const [league, o] of open) {
+    if (wanted.includes(league)) continue;
+    o.stop();
+    open.delete(league);
+  }
+  for (const league of wanted) if (!open.has(league)) open.set(league, begin(league));
+  for (const button of $('filter').children) button.setAttribute('aria-pressed', String((button.value || 'all') === (wanted.length > 1 ? 'all' : wanted[0])));
+  if (edit && wanted.length === 1) $('note-league').value = wanted[0];
+  show();
 }
 
-function showMatches(state, changed) {
-  inPlace($('matches'), [...state].sort(([a], [b]) => (a < b ? -1 : 1)), ([key]) => key, ([key, m]) => {
-    const side = (name, i) => el('p', {className: 'side'}, el('span', {}, name), el('span', {className: 'goals tally', data: {side: i}}));
-    const card = el('li', {className: 'panel match'}, side(m.home, 0), side(m.away, 1), el('p', {className: 'clock'}, el('span', {className: 'tally'}), el('i'), el('span')));
-    if (editor) card.append(desk(key, m));
-    return card;
-  }, (card, [key, m]) => {
-    const [minute, , period] = card.querySelector('.clock').children;
-    minute.textContent = `${m.minute}'`;
-    card.style.setProperty('--minute', m.minute);
-    period.textContent = periods[m.period];
-    m.goals.forEach((n, i) => {
-      const place = card.querySelector(`[data-side="${i}"]`), before = place.textContent;
-      place.textContent = n;
-      if (before !== '' && before !== String(n) && key === changed) flash(card);
-    });
+function begin(league) {
+  const {state} = client.channel(`scores:${league}`);
+  const news = new News(client, league, {changed: show});
+  const before = new Map(); // match → goals, as they were shown
+  const off = state.on(({key, value}) => {
+    const was = before.get(key);
+    if (key === undefined) for (const [id, m] of state) before.set(id, String(m.goals));
+    else if (value) before.set(key, String(value.goals));
+    else before.delete(key);
+    show();
+    if (was !== undefined && value && was !== String(value.goals)) scored(value);
+  });
+  news.open();
+  return {news, state, stop() { off(); news.close(); }};
+}
+
+for (const [value, words] of [['', 'All'], ...leagues]) {
+  $('filter').append(el('button', {className: 'pill small plain', type: 'button', value, 'aria-pressed': 'false',
+    onclick: () => { history.replaceState(null, '', `#${value}`); follow(); }}, words));
+}
+addEventListener('hashchange', follow);
+
+let due;
+function show() { // once for all that changes at a time
+  due ??= requestAnimationFrame(() => {
+    due = undefined;
+    showBoard($('boards'), [...leagues].filter(([l]) => open.has(l)).map(([league, title]) => ({league, title, state: open.get(league).state})), edit);
+    showNews();
+    showMissed();
   });
 }
 
-// desk is the form with which an editor puts a score right.
-function desk(match, m) {
-  const inputs = ['home', 'away'].map((side) => el('input', {type: 'number', name: side, min: 0, max: 99, required: true, 'aria-label': `Goals of ${m[side]}`}));
-  const form = el('form', {}, ...inputs, el('button', {className: 'pill small plain', type: 'submit'}, 'Put right'));
-  form.onsubmit = async (event) => {
-    event.preventDefault();
-    const [home, away] = inputs.map((i) => i.valueAsNumber);
-    try {
-      await client.call('scores-correct', {league, match, home, away});
-      form.reset();
-    } catch (error) {
-      toast(error.message, 'bad');
-    }
-  };
-  return form;
+function scored(m) {
+  $('spoken').textContent = `${m.home} ${m.goals[0]}, ${m.away} ${m.goals[1]}`;
+  requestAnimationFrame(() => {
+    const row = document.querySelector(`[data-match="${CSS.escape(m.match)}"]`);
+    if (!row) return;
+    row.classList.add('goal');
+    setTimeout(() => row.classList.remove('goal'), 4000);
+  });
 }
 
-function showNews(items) {
-  const list = [...items.values()].sort((a, b) => b.offset - a.offset);
-  $('quiet').hidden = list.length > 0;
-  inPlace($('news'), list, (m) => `${league} ${m.offset}`, (m) => el('li', {data: {kind: m.data.kind}}, m.data.text, el('small', {className: 'tally'}, m.from ? `${clock(m.time)}, ${m.from}` : clock(m.time))), () => {});
-}
+// ---- news
 
-$('write').onsubmit = async (event) => {
-  event.preventDefault();
-  const text = $('text').value.trim();
-  if (!text) return;
-  $('text').value = '';
-  try { // the client keeps it while there is no line, and it is told once
-    await client.channel(`scores:${league}:news`).publish('news', {kind: 'desk', text}, {dedupe: randomId()});
-  } catch (error) {
-    $('text').value ||= text;
-    toast(error.message, 'bad');
-  }
+const periods = {first: 'Kick-off', 'half-time': 'Half-time', second: 'Second half', ended: 'Full time'};
+const sayings = {
+  goal: (d) => `Goal: ${d.player} for ${d.team}`,
+  card: (d) => `${d.card === 'red' ? 'Red' : 'Yellow'} card: ${d.player}, ${d.team}`,
+  whistle: (d) => periods[d.period],
+  correction: (d) => `Correction: it is ${d.goals.join(' : ')}${d.reason ? `. ${d.reason}` : ''}`,
+  note: (d) => d.text,
 };
 
-follow(location.hash.slice(1) in leagues ? location.hash.slice(1) : 'harbour');
+function showNews() {
+  const list = [...open.values()].flatMap((o) => o.news.list).sort((a, b) => b.time - a.time || b.offset - a.offset).slice(0, 30);
+  $('empty').hidden = list.length > 0;
+  inPlace($('news'), list, (n) => `${n.league}-${n.offset}`, (n) => el('li', {data: {kind: n.event}},
+    el('time', {dateTime: new Date(n.time).toISOString()}, clock(n.time)),
+    el('div', {}, el('p', {}, n.event === 'goal' ? el('b', {}, sayings.goal(n.data)) : sayings[n.event]?.(n.data) ?? n.event),
+      el('p', {className: 'where'}, n.event === 'note' ? `${leagues.get(n.league)}, by ${n.from ?? 'the desk'}`
+        : `${n.data.home} ${n.data.goals.join(' : ')} ${n.data.away}, ${n.data.minute}'`))),
+  (row, n) => row.classList.toggle('missed-item', open.get(n.league).news.isMissed(n)));
+}
+
+// Whoever comes back reads in one line what there was, and has it marked until it is seen.
+const counted = [['goal', 'goal', 'goals'], ['card', 'card', 'cards'], ['whistle', 'whistle', 'whistles'], ['correction', 'correction', 'corrections'], ['note', 'note', 'notes']];
+function showMissed() {
+  const missed = [...open.values()].filter((o) => o.news.following).flatMap((o) => o.news.missed);
+  const words = counted.map(([event, one, many]) => [missed.filter((n) => n.event === event).length, one, many])
+    .filter(([n]) => n > 0).map(([n, one, many]) => `${n} ${n === 1 ? one : many}`).join(', ');
+  $('missed').hidden = missed.length === 0;
+  const text = `While you were away: ${words}.`;
+  if (missed.length && $('missed-words').textContent !== text) $('missed-words').textContent = text;
+}
+$('seen').onclick = () => {
+  for (const {news} of open.values()) news.allSeen();
+  show();
+};
+client.on('state', ({state}) => {
+  if (state !== 'live' && state !== 'probing') for (const {news} of open.values()) news.lost();
+});
+client.on('state', ({state, error}) => state === 'closed' && error && toast(error.message, 'bad'));
+
+follow();

@@ -21,8 +21,8 @@ export const apps = [
     picture: '/sale/picture.svg', pages: [['/sale/', 'Sale']]},
   {name: 'devices', title: 'Devices', words: 'Greenhouses that report, obey, and are missed when a plug is pulled.', shows: 'state · commands with a deadline · last will',
     picture: '/devices/picture.svg', pages: [['/devices/', 'Devices']]},
-  {name: 'scores', title: 'Scores', words: 'Matches as they stand, what happens in them, and an editor at the desk.', shows: 'state · history · rules · calls',
-    picture: '/scores/picture.svg', pages: [['/scores/', 'Scores']]},
+  {name: 'scores', title: 'Scores', words: 'Three leagues, goal by goal, and what you missed. Editors set it right.', shows: 'state · history · rules by role · a call',
+    picture: '/scores/picture.svg', pages: [['/scores/', 'Scores'], ['/scores/desk', 'Desk']]},
   {name: 'game', title: 'Bells', words: 'A game on one field. Your own steps are ahead of the server, which has the last word.', shows: 'ephemeral ticks · prediction · OnPublish · state',
     picture: '/game/picture.svg', pages: [['/game/', 'Play']]},
 ];

@@ -1,7 +1,9 @@
 package ringdown_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"ringdown"
@@ -38,4 +40,35 @@ func TestChannels(t *testing.T) {
 		t.Fatalf("%+v", m)
 	}
 	list("hall:", "[hall:2 1]")
+}
+
+// TestChannelsPageByPage: all of them are listed, however many there are.
+func TestChannelsPageByPage(t *testing.T) {
+	s := start(t, ringdown.Options{})
+	const many = 1001 // one more than is asked for at a time
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	for n := range many {
+		all.Go(func() {
+			for range s.Subscribe(ctx, fmt.Sprintf("lab:%04d", n)) { //nolint:revive // nothing comes
+			}
+		})
+	}
+	for {
+		list, err := s.Channels(t.Context(), "lab:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) < many {
+			continue // some have not begun yet
+		}
+		for n, c := range list {
+			if c.Name != fmt.Sprintf("lab:%04d", n) || c.Epoch == "" {
+				t.Fatalf("number %d is %+v", n, c)
+			}
+		}
+		return
+	}
 }

@@ -102,6 +102,7 @@ type demo struct {
 	config []byte
 	gate   *stage.Gate
 	server *ringdown.Server
+	names  []string // of the apps
 	apps   []stage.App
 }
 
@@ -130,7 +131,7 @@ func open(o Options) (d *demo, err error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", a.name, err), d.stop(context.Background()))
 		}
-		d.apps = append(d.apps, opened)
+		d.names, d.apps = append(d.names, a.name), append(d.apps, opened)
 	}
 	return d, nil
 }
@@ -161,7 +162,8 @@ func (d *demo) routes() http.Handler {
 	}
 	mux.HandleFunc("GET /demo/token", d.gate.ServeToken)
 	mux.Handle("GET /demo/ringdown.yaml", stage.File("ringdown.yaml", d.config))
-	mux.Handle("GET /demo/about/{app}", about())
+	mux.Handle("GET /demo/about/{app}", stage.About())
+	mux.Handle("GET /demo/assets/served.js", stage.Served(d.names...))
 	sub, _ := fs.Sub(web, "web")
 	pages := stage.Pages(sub)
 	mux.Handle("/demo/", http.StripPrefix("/demo", pages))
@@ -170,14 +172,15 @@ func (d *demo) routes() http.Handler {
 	return mux
 }
 
-// hints are what to try first, each of an app; empty: of the demo itself.
+// hints are what to try first, each of an app.
 var hints = []struct{ app, path, does string }{
 	{"shop", "/shop/?user=ann", "order something as ann"},
 	{"shop", "/shop/staff", "ship it as staff"},
 	{"chat", "/chat/?user=ben", "talk"},
-	{"inbox", "/inbox/?user=ann", "read on one device what is read on all"},
 	{"trucks", "/trucks/", "watch trucks on a map"},
-	{"", "/demo/plain.html", "twenty lines of JavaScript, no SDK"},
+	{"document", "/document/?user=ann", "write a text with others"},
+	{"game", "/game/", "gather bells"},
+	{"shop", "/demo/plain.html", "twenty lines of JavaScript, no SDK"},
 }
 
 func (o *Options) introduce(a net.Addr, randomKey bool) {
@@ -197,7 +200,7 @@ func (o *Options) introduce(a net.Addr, randomKey bool) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "\n  Ringdown demo   %s\n\n  In its gallery: %s\n\n  Put two windows side by side:\n", url, strings.Join(apps, ", "))
 	for _, h := range hints {
-		if h.app == "" || slices.Contains(apps, h.app) {
+		if slices.Contains(apps, h.app) {
 			fmt.Fprintf(&b, "    %-42s%s\n", url+h.path, h.does)
 		}
 	}

@@ -489,3 +489,26 @@ func TestPagesHaveNothingInline(t *testing.T) {
 		}
 	}
 }
+
+// TestSomeApps: of a demo with some apps the pages lead to these, and the others are not
+// there.
+func TestSomeApps(t *testing.T) {
+	r := run(t, Options{DataDir: t.TempDir(), Apps: []string{"chat", "inbox"}})
+	for path, want := range map[string]string{"/demo/assets/served.js": `["chat","inbox"]`, "/chat/": "Rooms", "/inbox/": "Inbox", "/demo/ringdown.yaml": "chat:{room}"} {
+		if status, body := r.get(path); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s answered %d %.200s", path, status, body)
+		}
+	}
+	if status, _ := r.get("/shop/"); status != 404 {
+		t.Errorf("the shop answered %d", status)
+	}
+	if _, body := r.get("/demo/ringdown.yaml"); strings.Contains(body, "name: orders") {
+		t.Error("the channels of the shop are declared")
+	}
+	if said := r.said.String(); strings.Contains(said, "/shop/") || !strings.Contains(said, "chat, inbox") {
+		t.Errorf("it said %s", said)
+	}
+	if err := Run(t.Context(), Options{DataDir: t.TempDir(), Apps: []string{"chess"}, Out: io.Discard}); err == nil || !strings.Contains(err.Error(), `no app "chess", but shop`) {
+		t.Errorf("an app that there is not: %v", err)
+	}
+}

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	maxBoards = 200              // that are counted; the others are counted anew when something is drawn on them
-	recount   = 10 * time.Second // at least between two counts of a board that is full
+	maxBoards = 200         // that are counted; the others are counted anew when something is drawn on them
+	recount   = time.Second // at least between two counts of a board that is full
 )
 
 // counter knows which strokes boards have, so that none gets too many. What it knows may
-// be too much: a stroke that was let in and then not stored, or that went by its age. So
-// a board that seems full is counted anew.
+// be too much: a stroke that was let in and then not stored, that was taken back, or that
+// went by its age. So a board that seems full is counted anew.
 type counter struct {
 	channels channels
 	now      func() time.Time

@@ -88,8 +88,7 @@ func (g *guard) publish(ctx context.Context, c *ringdown.Connection, m *ringdown
 		return protocol.Errorf(protocol.CodeBadRequest, "behind the author's name a key has 8 to 32 digits from 0 to f")
 	}
 	if !m.Binary && string(m.Data) == "null" {
-		g.count.remove(m.Channel, m.Key)
-		return nil
+		return nil // that it will be deleted is not sure: of a dedupe key that was used it is not
 	}
 	return g.count.add(ctx, m.Channel, m.Key)
 }

@@ -151,11 +151,11 @@ func TestFull(t *testing.T) {
 		&ringdown.Message{Channel: "whiteboard:a", Event: "stroke", Key: "ann/00000000", Data: []byte(`null`)}); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, draw("ben", 100), "")
-	wants(t, draw("ben", 101), protocol.CodeLimitExceeded)
-	// Those of ben were never stored, and that is found out, but not at once.
+	delete(b.keys["whiteboard:a"], "ann/00000000")
+	wants(t, draw("ben", 100), protocol.CodeLimitExceeded)
+	// That it is gone, and that those of ben were never stored, is found out, but not at once.
 	now = now.Add(recount)
-	wants(t, draw("ben", 101), "")
+	wants(t, draw("ben", 100), "")
 	if b.counts != 2 {
 		t.Errorf("the server was asked %d times, want twice", b.counts)
 	}
@@ -209,5 +209,21 @@ func TestClear(t *testing.T) {
 	}
 	if len(b.keys["whiteboard:b"]) != 3 {
 		t.Error("strokes are gone that could not be deleted")
+	}
+}
+
+// TestTakenBackIsNoRoom: a deletion makes room when it is stored and not when it is asked
+// for, for it may not be: under a key of dedupe that was used it is taken for a repetition.
+func TestTakenBackIsNoRoom(t *testing.T) {
+	b := &boards{}
+	b.put("whiteboard:a", "ann", MaxStrokes)
+	g := newGuard(b)
+	say := func(key, data string) error {
+		return g.publish(t.Context(), &ringdown.Connection{User: "ann"}, &ringdown.Message{Channel: "whiteboard:a", Event: "stroke", Key: key, Data: []byte(data)})
+	}
+	wants(t, say("ann/00000000", `{}`), "") // it is there already
+	for range 3 {
+		wants(t, say("ann/00000001", `null`), "")
+		wants(t, say("ann/ffffffff", `{}`), protocol.CodeLimitExceeded)
 	}
 }

@@ -156,6 +156,19 @@ func TestGallery(t *testing.T) {
 	}
 }
 
+// TestGalleryOfSome: nothing leads to an app that is not served.
+func TestGalleryOfSome(t *testing.T) {
+	t.Parallel()
+	g := newGallery(t, "chat", "inbox")
+	w := g.page(t, "/?user=ann")
+	for _, list := range []string{"#doors", "#places ul"} {
+		links := w.eval(`[...document.querySelector('` + list + `').querySelectorAll('a')].map((a) => new URL(a.href).pathname).join()`)
+		if want := map[string]string{"#doors": "/chat/,/inbox/", "#places ul": "/,/chat/,/inbox/"}[list]; links != want {
+			t.Errorf("%s leads to %s", list, links)
+		}
+	}
+}
+
 // TestDemoSleeps: with nobody there the demo costs nearly nothing, however many apps it
 // has, and again when those who looked at it have left.
 func TestDemoSleeps(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -31,6 +33,16 @@ func Assets() http.Handler {
 		panic(err) // only a wrong name in the line above
 	}
 	return http.StripPrefix("/demo/assets", Pages(sub))
+}
+
+// Served tells the pages which apps there are here, so that none leads to one that is
+// not. Mount it at GET /demo/assets/served.js.
+func Served(names ...string) http.Handler {
+	list, err := json.Marshal(names)
+	if err != nil {
+		panic(err) // names are texts
+	}
+	return File("served.js", fmt.Appendf(nil, "// The apps that are served.\nexport const served = %s;\n", list))
 }
 
 // Pages serves the files of fsys by path; "/" is index.html and a path without

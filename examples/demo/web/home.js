@@ -7,10 +7,11 @@ const {client} = enter(user);
 
 // ---- the gallery
 
-const doors = [...apps.map((a) => ({...a, href: a.pages[0][0]})), {
-  name: 'plain', title: 'Twenty lines', href: '/demo/plain.html', picture: '/shop/pictures/scratch-post.svg', shows: 'no client at all',
-  words: "The same events with nothing but the browser's WebSocket.",
-}];
+// The plain page shows what happens in the shop.
+const plain = {name: 'plain', title: 'Twenty lines', href: '/demo/plain.html', picture: '/shop/pictures/scratch-post.svg', shows: 'no client at all',
+  words: "The same events with nothing but the browser's WebSocket."};
+const shop = apps.some(({name}) => name === 'shop');
+const doors = [...apps.map((a) => ({...a, href: a.pages[0][0]})), ...(shop ? [plain] : [])];
 for (const a of doors) {
   $('doors').append(el('a', {className: 'panel door-card', id: `to-${a.name}`, href: a.href}, el('img', {src: a.picture, alt: '', width: 320, height: 240}),
     el('span', {}, el('b', {}, a.title), a.words, el('i', {}, a.shows))));
@@ -34,7 +35,7 @@ for (const name of ['ann', 'ben', 'cleo']) {
   $('names').append(el('li', {}, el('button', {className: 'pill small plain', type: 'button', onclick: () => become(name)}, name)));
 }
 $('name').oninput = () => become($('name').value);
-$('who').onsubmit = (event) => { event.preventDefault(); location.assign($('to-shop').href); };
+$('who').onsubmit = (event) => { event.preventDefault(); location.assign($('doors').firstElementChild.href); };
 become(user);
 
 // ---- a call along the wire for each order, and one now and then to show it is open
@@ -44,7 +45,7 @@ function call() {
   if (still.matches || document.hidden) return;
   document.querySelector('.call').animate([{offsetDistance: '0%', opacity: 1}, {offsetDistance: '100%', opacity: 1}], {duration: 1400, easing: 'ease-in-out'});
 }
-client.channel('orders').on('*', call);
+if (shop) client.channel('orders').on('*', call);
 setInterval(() => client.state === 'live' && call(), 5000);
 
 // ---- the file

@@ -1,6 +1,8 @@
 // apps.js: the apps of the demo, in the order of the gallery. The name is that of the
 // app's folder, of its first path and of its page in docs/apps; pages are what its
-// header leads to; picture is 4 to 3.
+// header leads to; picture is 4 to 3. Not all of them need to be served here.
+
+import {served} from './served.js';
 
 export const apps = [
   {name: 'shop', title: 'Pet shop', words: 'Fill a basket and order. Stock counts move as others buy.', shows: 'calls · history · state · a private channel',
@@ -25,4 +27,4 @@ export const apps = [
     picture: '/scores/picture.svg', pages: [['/scores/', 'Scores'], ['/scores/desk', 'Desk']]},
   {name: 'game', title: 'Bells', words: 'A game on one field. Your own steps are ahead of the server, which has the last word.', shows: 'ephemeral ticks · prediction · OnPublish · state',
     picture: '/game/picture.svg', pages: [['/game/', 'Play']]},
-];
+].filter(({name}) => served.includes(name));

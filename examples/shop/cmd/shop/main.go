@@ -58,7 +58,8 @@ func run(ctx context.Context, listen, data string, out io.Writer) error {
 	mux.Handle("/demo/assets/", stage.Assets())
 	mux.HandleFunc("GET /demo/token", gate.ServeToken)
 	mux.Handle("GET /{$}", http.RedirectHandler("/shop/", http.StatusFound))
-	mux.Handle("GET /chat/", http.RedirectHandler("/shop/", http.StatusFound)) // the pages' navigation is the demo's
+	mux.Handle("GET /demo/assets/served.js", stage.Served("shop"))
+	mux.Handle("GET /demo/about/{app}", stage.About())
 	pets.Routes(mux)
 
 	ready := func(a net.Addr) { fmt.Fprintf(out, "the shop is open: http://%s/shop/ (API key %s)\n", a, key) }

@@ -32,7 +32,7 @@ func TestTheShopAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := regexp.MustCompile(`http://[0-9.:]+`).FindString(string(line[:n]))
-	for path, want := range map[string]string{"/": "Small comforts", "/chat/": "Small comforts", "/shop/staff": "At the counter", "/demo/token?user=ann": "token", "/livez": ""} {
+	for path, want := range map[string]string{"/": "Small comforts", "/demo/about/shop": "A pet shop", "/demo/assets/served.js": `["shop"]`, "/shop/staff": "At the counter", "/demo/token?user=ann": "token", "/livez": ""} {
 		answer, err := http.Get(base + path)
 		if err != nil {
 			t.Fatal(err)

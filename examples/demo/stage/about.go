@@ -1,4 +1,4 @@
-package demo
+package stage
 
 import (
 	"bytes"
@@ -15,7 +15,6 @@ import (
 	"github.com/yuin/goldmark/text"
 
 	"ringdown/docs"
-	"ringdown/examples/demo/stage"
 	"ringdown/protocol"
 )
 
@@ -29,8 +28,8 @@ const aboutPage = `<!doctype html>
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="/demo/assets/mark.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/demo/assets/ringdown.css">
-<link rel="stylesheet" href="/demo/about.css">
-<script type="module" src="/demo/about.js"></script>
+<link rel="stylesheet" href="/demo/assets/about.css">
+<script type="module" src="/demo/assets/about.js"></script>
 </head>
 <body data-app="%[1]s">
 <header class="top"></header>
@@ -41,8 +40,9 @@ const aboutPage = `<!doctype html>
 </html>
 `
 
-// about serves the pages of docs/apps, made into HTML once.
-func about() http.Handler {
+// About serves the pages of docs/apps, made into HTML once. Mount it at
+// GET /demo/about/{app}.
+func About() http.Handler {
 	pages := map[string]http.Handler{}
 	files, err := fs.Glob(docs.Apps, "apps/*.md")
 	if err != nil {
@@ -54,14 +54,14 @@ func about() http.Handler {
 			panic(err) // it is embedded
 		}
 		name := strings.TrimSuffix(path.Base(file), ".md")
-		pages[name] = stage.File("about.html", render(name, source))
+		pages[name] = File("about.html", render(name, source))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if page := pages[r.PathValue("app")]; page != nil {
 			page.ServeHTTP(w, r)
 			return
 		}
-		stage.Refuse(w, protocol.Errorf(protocol.CodeNotFound, "there is no such app"))
+		Refuse(w, protocol.Errorf(protocol.CodeNotFound, "there is no such app"))
 	})
 }
 

@@ -1,4 +1,4 @@
-import {frame} from '/demo/assets/page.js';
+import {frame} from './page.js';
 
 frame();
 for (const e of document.querySelectorAll('pre, table')) e.tabIndex = 0; // it may be wider than the screen

@@ -52,7 +52,7 @@ func TestChannelsPageByPage(t *testing.T) {
 	defer cancel()
 	for n := range many {
 		all.Go(func() {
-			for range s.Subscribe(ctx, fmt.Sprintf("lab:%04d", n)) { //nolint:revive // nothing comes
+			for range s.Subscribe(ctx, fmt.Sprintf("lab:%04d", n)) {
 			}
 		})
 	}

@@ -16,12 +16,14 @@ import (
 	"ringdown/examples/sale"
 	"ringdown/examples/scores"
 	"ringdown/examples/shop"
+	"ringdown/examples/transports"
 	"ringdown/examples/trucks"
 	"ringdown/examples/whiteboard"
 )
 
 // example is an app of the demo: its name, which is also that of its folder, of its
-// first path and of its page in docs/apps; its configuration; and how it is opened.
+// first path and of its page in docs/apps; its configuration, if it has one; and how it is
+// opened.
 type example struct {
 	name   string
 	config []byte
@@ -36,12 +38,13 @@ var examples = []example{
 	{"trucks", trucks.Config, openTrucks},
 	{"document", document.Config, plainly(document.Open)},
 	{"whiteboard", whiteboard.Config, plainly(whiteboard.Open)},
-	{"prices", prices.Config, openPrices},
-	{"inbox", inbox.Config, openInbox},
-	{"scores", scores.Config, openScores},
-	{"sale", sale.Config, openSale},
+	{"prices", prices.Config, plainly(prices.Open)},
+	{"inbox", inbox.Config, plainly(inbox.Open)},
+	{"scores", scores.Config, plainly(scores.Open)},
+	{"sale", sale.Config, plainly(sale.Open)},
 	{"devices", devices.Config, openDevices},
-	{"game", game.Config, func(at stage.Setting, _ *Options) (stage.App, error) { return game.Open(at) }},
+	{"game", game.Config, plainly(game.Open)},
+	{"transports", nil, plainly(transports.Open)},
 }
 
 // Names returns the names of all apps.
@@ -104,10 +107,4 @@ func openTrucks(at stage.Setting, o *Options) (stage.App, error) {
 	return trucks.Open(trucks.Options{Channels: trucks.Through(at.Server), Watched: stage.Watched(at.Server, "trucks:"), Trucks: o.Trucks, Logger: at.Logger})
 }
 
-func openPrices(at stage.Setting, _ *Options) (stage.App, error) { return prices.Open(at) }
-
-func openInbox(at stage.Setting, _ *Options) (stage.App, error)   { return inbox.Open(at) }
-func openSale(at stage.Setting, _ *Options) (stage.App, error)    { return sale.Open(at) }
 func openDevices(at stage.Setting, _ *Options) (stage.App, error) { return devices.Open(at) }
-
-func openScores(at stage.Setting, _ *Options) (stage.App, error) { return scores.Open(at) }

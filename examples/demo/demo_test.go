@@ -458,6 +458,9 @@ func webs(t *testing.T) []string {
 // TestConfigurations: each app's own file is whole, so that it can be copied.
 func TestConfigurations(t *testing.T) {
 	for _, e := range examples {
+		if e.config == nil {
+			continue
+		}
 		dir := t.TempDir()
 		gate, err := stage.OpenGate(dir, testKey)
 		if err != nil {

@@ -27,4 +27,6 @@ export const apps = [
     picture: '/scores/picture.svg', pages: [['/scores/', 'Scores'], ['/scores/desk', 'Desk']]},
   {name: 'game', title: 'Bells', words: 'A game on one field. Your own steps are ahead of the server, which has the last word.', shows: 'ephemeral ticks · prediction · OnPublish · state',
     picture: '/game/picture.svg', pages: [['/game/', 'Play']]},
+  {name: 'transports', title: 'Transports', words: 'Polls, streams and WebSocket beside each other, as they were measured.', shows: 'what each costs',
+    picture: '/transports/picture.svg', pages: [['/transports/', 'Transports']]},
 ].filter(({name}) => served.includes(name));
